@@ -1,0 +1,385 @@
+//! The one error of the crate.
+
+use core::fmt;
+
+use crate::signal::SignalSet;
+
+/// What went wrong, small enough to copy.
+///
+/// Its `Display` says what was wrong and what to do about it. Nothing has
+/// changed where an error is returned: the signal mask is as it was, and no
+/// signal has been taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// A set with no signal in it was given, or would be left.
+    EmptySet,
+    /// `SIGKILL` or `SIGSTOP`: nothing can block or receive them.
+    Unblockable(SignalSet),
+    /// Synchronous faults (`SIGILL`, `SIGFPE`, `SIGSEGV`, `SIGBUS`): a real one
+    /// kills a thread that blocks it, whatever else would receive it.
+    Synchronous(SignalSet),
+    /// Numbers that the C library keeps for itself.
+    Reserved(SignalSet),
+    /// No signal has this number.
+    InvalidNumber(i32),
+    /// No signal has this name.
+    UnknownName,
+    /// The calling thread does not block these signals, so a receiver might
+    /// never see them.
+    NotBlocked(SignalSet),
+    /// Another thread of the process does not block the signals, and would take
+    /// them from the receiver.
+    UnblockedThread(UnblockedThread),
+    /// The descriptor given is not a signalfd.
+    NotSignalFd,
+    /// The receiver was made before this process was forked. A read here would
+    /// take this process's signals, but a change would be the parent's.
+    Forked,
+    /// A batch with no room for a record.
+    EmptyBatch,
+    /// More threads are in [`block_on`](crate::block_on) than there is room for.
+    TooManyBlockOn,
+    /// One [`block_on`](crate::block_on) awaits more receivers than there is
+    /// room for.
+    TooManyReceivers,
+    /// A system call failed.
+    Os {
+        /// Which one, or what for.
+        op: Op,
+        /// The kernel's error number.
+        errno: i32,
+    },
+}
+
+/// What the crate was doing when a system call failed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Op {
+    /// `signalfd4(2)`: making a descriptor or changing its set.
+    Signalfd,
+    /// `rt_sigprocmask(2)`: reading or changing the calling thread's mask.
+    Sigprocmask,
+    /// `read(2)` from the signalfd.
+    Read,
+    /// `ppoll(2)`: waiting for a signal.
+    Poll,
+    /// `epoll_create1(2)`.
+    EpollCreate,
+    /// `epoll_ctl(2)`.
+    EpollCtl,
+    /// `epoll_wait(2)`.
+    EpollWait,
+    /// `eventfd2(2)`: the wake-up of [`block_on`](crate::block_on).
+    Eventfd,
+    /// `rt_sigqueueinfo(2)`: putting a record back.
+    Sigqueueinfo,
+    /// `fcntl(2)`: making a foreign descriptor non-blocking and close-on-exec.
+    Fcntl,
+    /// Reading `/proc/self/task` to see what every thread blocks.
+    ThreadCheck,
+}
+
+/// A thread that does not block what a receiver is to receive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct UnblockedThread {
+    tid: u32,
+    signals: SignalSet,
+    name: [u8; NAME_MAX],
+}
+
+/// The length of the longest thread name: the kernel's `TASK_COMM_LEN`, less
+/// the NUL.
+const NAME_MAX: usize = 15;
+
+impl UnblockedThread {
+    /// Makes one from a thread's name as the kernel has it: any bytes.
+    pub(crate) fn new(tid: u32, name: &[u8], signals: SignalSet) -> Self {
+        let mut text = [0; NAME_MAX];
+        let mut end = 0;
+        for chunk in name.utf8_chunks() {
+            let invalid = (!chunk.invalid().is_empty()).then_some('?');
+            for character in chunk.valid().chars().chain(invalid) {
+                let next = end + character.len_utf8();
+                let Some(room) = text.get_mut(end..next) else { break };
+                character.encode_utf8(room);
+                end = next;
+            }
+        }
+        Self { tid, signals, name: text }
+    }
+
+    /// Returns the thread id, as `gettid(2)` gives it.
+    #[must_use]
+    pub const fn tid(&self) -> u32 {
+        self.tid
+    }
+
+    /// Returns the thread's name: at most 15 bytes, with `?` for what is not
+    /// UTF-8.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let end = self.name.iter().position(|&b| b == 0).unwrap_or(NAME_MAX);
+        let name = self.name.get(..end).unwrap_or_default();
+        core::str::from_utf8(name).unwrap_or("?")
+    }
+
+    /// Returns the signals that the thread does not block but would have to.
+    #[must_use]
+    pub const fn signals(&self) -> SignalSet {
+        self.signals
+    }
+}
+
+impl fmt::Debug for UnblockedThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnblockedThread")
+            .field("tid", &self.tid)
+            .field("name", &self.name())
+            .field("signals", &self.signals)
+            .finish()
+    }
+}
+
+impl Error {
+    /// Returns the kernel's error number, if a system call failed.
+    #[must_use]
+    pub const fn raw_os_error(&self) -> Option<i32> {
+        match self {
+            Self::Os { errno, .. } => Some(*errno),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EmptySet => f.write_str(
+                "the set holds no signal: name at least one to receive",
+            ),
+            Self::Unblockable(signals) => write!(
+                f,
+                "{signals} cannot be blocked or received: leave it out of the set"
+            ),
+            Self::Synchronous(signals) => write!(
+                f,
+                "{signals} is a synchronous fault, which kills a thread that \
+                 blocks it: leave it out of the set and install a handler"
+            ),
+            Self::Reserved(signals) => write!(
+                f,
+                "{signals} is kept by the C library for itself: use \
+                 Signal::rt, which counts from SIGRTMIN"
+            ),
+            Self::InvalidNumber(number) => {
+                write!(f, "{number} is not the number of a signal (1 to 64)")
+            }
+            Self::UnknownName => f.write_str(
+                "not the name of a signal: write it as TERM, SIGTERM, 15, \
+                 RTMIN+3 or RTMAX-1",
+            ),
+            Self::NotBlocked(signals) => write!(
+                f,
+                "the calling thread does not block {signals}: call \
+                 signalfd::block at the top of main and keep its guard, or use \
+                 signalfd::open"
+            ),
+            Self::UnblockedThread(thread) => write!(
+                f,
+                "thread {} ({:?}) does not block {} and would take it from \
+                 the receiver: block it at the top of main, before that thread \
+                 is started",
+                thread.tid,
+                thread.name(),
+                thread.signals
+            ),
+            Self::NotSignalFd => f.write_str(
+                "the descriptor is not a signalfd: give one that signalfd(2) made",
+            ),
+            Self::Forked => f.write_str(
+                "the receiver belongs to the process that this one was forked \
+                 from: open a new one here",
+            ),
+            Self::EmptyBatch => f.write_str(
+                "the batch has no room for a record: make it of at least one",
+            ),
+            Self::TooManyBlockOn => f.write_str(
+                "too many threads are in block_on: let one thread receive and \
+                 hand on what it receives",
+            ),
+            Self::TooManyReceivers => f.write_str(
+                "too many receivers are awaited in one block_on: let one \
+                 receiver take more signals",
+            ),
+            Self::Os { op, errno } => {
+                write!(f, "{op} failed with {}", ErrnoName(*errno))?;
+                match op.advice(*errno) {
+                    Some(advice) => write!(f, ": {advice}"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+impl Op {
+    /// What the caller can do about an error number, where there is something.
+    const fn advice(self, errno: i32) -> Option<&'static str> {
+        Some(match (self, errno) {
+            (Self::ThreadCheck, libc::ENOENT) => {
+                "/proc is not mounted, so the threads cannot be checked: mount \
+                 it, or make sure of them yourself and say \
+                 Options::check_threads(false)"
+            }
+            (Self::ThreadCheck, libc::EACCES | libc::EPERM | libc::ENODATA) => {
+                "the threads cannot be checked: let the process read \
+                 /proc/self/task, or make sure of them yourself and say \
+                 Options::check_threads(false)"
+            }
+            (Self::Sigqueueinfo, libc::EAGAIN) => {
+                "the user's queue of signals is full: raise RLIMIT_SIGPENDING, \
+                 or receive what is pending first"
+            }
+            (Self::Sigqueueinfo, libc::EPERM) => {
+                "the record is none that the kernel makes, so it cannot be put \
+                 back"
+            }
+            (_, libc::EMFILE) => {
+                "the process has no descriptor left: close some, or raise \
+                 RLIMIT_NOFILE"
+            }
+            (_, libc::ENFILE) => "the system has no open file left",
+            (_, libc::ENOMEM) => "the kernel has no memory left",
+            (_, libc::ENOSYS) => {
+                "the kernel or a sandbox does not have this system call"
+            }
+            (_, libc::EPERM | libc::EACCES) => {
+                "a sandbox (seccomp) forbids this system call"
+            }
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Op {
+    /// Writes the name of the system call.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Signalfd => "signalfd4",
+            Self::Sigprocmask => "rt_sigprocmask",
+            Self::Read => "read",
+            Self::Poll => "ppoll",
+            Self::EpollCreate => "epoll_create1",
+            Self::EpollCtl => "epoll_ctl",
+            Self::EpollWait => "epoll_wait",
+            Self::Eventfd => "eventfd2",
+            Self::Sigqueueinfo => "rt_sigqueueinfo",
+            Self::Fcntl => "fcntl",
+            Self::ThreadCheck => "reading /proc/self/task",
+        })
+    }
+}
+
+/// Prints an error number by its name, where the crate has met it.
+struct ErrnoName(i32);
+
+impl fmt::Display for ErrnoName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            libc::EACCES => "EACCES",
+            libc::EAGAIN => "EAGAIN",
+            libc::EBADF => "EBADF",
+            libc::EEXIST => "EEXIST",
+            libc::EFAULT => "EFAULT",
+            libc::EINVAL => "EINVAL",
+            libc::EMFILE => "EMFILE",
+            libc::ENFILE => "ENFILE",
+            libc::ENODATA => "ENODATA",
+            libc::ENODEV => "ENODEV",
+            libc::ENOENT => "ENOENT",
+            libc::ENOMEM => "ENOMEM",
+            libc::ENOSPC => "ENOSPC",
+            libc::ENOSYS => "ENOSYS",
+            libc::EPERM => "EPERM",
+            libc::ESRCH => "ESRCH",
+            other => return write!(f, "error {other}"),
+        })
+    }
+}
+
+#[cfg(feature = "std")]
+impl From<Error> for std::io::Error {
+    /// Keeps the error inside, with the kind of its error number.
+    fn from(error: Error) -> Self {
+        use std::io::{Error as IoError, ErrorKind};
+        let kind = match error {
+            Error::Os { errno, .. } => IoError::from_raw_os_error(errno).kind(),
+            _ => ErrorKind::InvalidInput,
+        };
+        IoError::new(kind, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::string::ToString;
+
+    use super::*;
+    use crate::signal::Signal;
+
+    #[test]
+    fn the_error_stays_small() {
+        assert!(size_of::<Error>() <= 40);
+    }
+
+    #[test]
+    fn an_unblocked_thread_is_named() {
+        let thread = UnblockedThread::new(7, b"worker", Signal::TERM.into());
+        assert_eq!((thread.tid(), thread.name()), (7, "worker"));
+        let text = Error::UnblockedThread(thread).to_string();
+        assert!(text.contains("thread 7 (\"worker\") does not block SIGTERM"));
+    }
+
+    #[test]
+    fn thread_names_of_any_bytes_are_shown() {
+        let name = |bytes: &[u8]| {
+            let set = Signal::TERM.into();
+            std::string::String::from(
+                UnblockedThread::new(1, bytes, set).name(),
+            )
+        };
+        assert_eq!(name(b""), "");
+        assert_eq!(name(b"exactly-15-char"), "exactly-15-char");
+        assert_eq!(name(b"a\xFFb"), "a?b");
+        assert_eq!(name(b"longer than any name"), "longer than any");
+        assert_eq!(name("n\u{e4}me".as_bytes()), "n\u{e4}me");
+    }
+
+    #[test]
+    fn system_call_errors_say_what_to_do() {
+        let text = |op, errno| Error::Os { op, errno }.to_string();
+        assert_eq!(
+            text(Op::Signalfd, libc::EMFILE),
+            "signalfd4 failed with EMFILE: the process has no descriptor left: \
+             close some, or raise RLIMIT_NOFILE"
+        );
+        assert!(text(Op::ThreadCheck, libc::ENOENT).contains("check_threads"));
+        assert_eq!(text(Op::Read, 9999), "read failed with error 9999");
+    }
+
+    #[cfg(feature = "std")]
+    #[test]
+    fn io_errors_keep_kind_and_text() {
+        use std::io;
+        let error = Error::Os { op: Op::Signalfd, errno: libc::ENOENT };
+        let io = io::Error::from(error);
+        assert_eq!(io.kind(), io::ErrorKind::NotFound);
+        assert_eq!(io.to_string(), error.to_string());
+        let io = io::Error::from(Error::EmptySet);
+        assert_eq!(io.kind(), io::ErrorKind::InvalidInput);
+    }
+}

@@ -1,0 +1,9 @@
+//! WHO: which threads block the signals, and which process a receiver belongs
+//! to.
+
+mod fork;
+pub mod mask;
+mod status;
+mod threads;
+
+pub(crate) use fork::{AtomicBirth, Birth};

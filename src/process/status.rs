@@ -1,0 +1,164 @@
+//! What `/proc/PID/task/TID/status` says about a thread.
+
+use crate::signal::SignalSet;
+
+/// Reads the lines of a status file as they come, in pieces of any size.
+///
+/// Only a few lines matter, and their beginnings fit in a small buffer; the
+/// rest of a long line (`Groups:` may have thousands of entries) is skipped.
+pub(super) struct StatusReader {
+    line: [u8; 80],
+    len: usize,
+    status: Status,
+}
+
+/// What the thread check wants to know about a thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Status {
+    name: [u8; 16],
+    name_len: usize,
+    /// The thread has ended, and takes no more signals.
+    pub(super) ended: bool,
+    /// What it blocks; `None` if the file did not say.
+    pub(super) blocked: Option<SignalSet>,
+}
+
+impl Status {
+    pub(super) fn name(&self) -> &[u8] {
+        self.name.get(..self.name_len).unwrap_or_default()
+    }
+}
+
+impl StatusReader {
+    pub(super) const fn new() -> Self {
+        Self {
+            line: [0; 80],
+            len: 0,
+            status: Status {
+                name: [0; 16],
+                name_len: 0,
+                ended: false,
+                blocked: None,
+            },
+        }
+    }
+
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            if byte == b'\n' {
+                self.end_line();
+            } else if let Some(room) = self.line.get_mut(self.len) {
+                *room = byte;
+                self.len += 1;
+            }
+        }
+    }
+
+    /// Returns what was read; what follows the last end of line does not count.
+    pub(super) const fn finish(self) -> Status {
+        self.status
+    }
+
+    fn end_line(&mut self) {
+        let line = self.line.get(..self.len).unwrap_or_default();
+        if let Some(name) = line.strip_prefix(b"Name:\t") {
+            self.status.set_name(name);
+        } else if let Some(state) = line.strip_prefix(b"State:\t") {
+            self.status.ended = matches!(state, [b'Z' | b'X', ..]);
+        } else if let Some(mask) = line.strip_prefix(b"SigBlk:\t") {
+            self.status.blocked = hexadecimal(mask);
+        }
+        self.len = 0;
+    }
+}
+
+impl Status {
+    /// Undoes the escapes of the kernel (`\n` and `\\`).
+    fn set_name(&mut self, escaped: &[u8]) {
+        self.name_len = 0;
+        let mut rest = escaped;
+        while let [byte, tail @ ..] = rest {
+            let (byte, tail) = match (byte, tail) {
+                (b'\\', [b'n', tail @ ..]) => (b'\n', tail),
+                (b'\\', [b'\\', tail @ ..]) => (b'\\', tail),
+                _ => (*byte, tail),
+            };
+            let Some(room) = self.name.get_mut(self.name_len) else { return };
+            *room = byte;
+            self.name_len += 1;
+            rest = tail;
+        }
+    }
+}
+
+/// Reads a mask as the kernel prints it: sixteen hexadecimal digits.
+fn hexadecimal(text: &[u8]) -> Option<SignalSet> {
+    let text = core::str::from_utf8(text).ok()?;
+    let digits = text.bytes().all(|b| b.is_ascii_hexdigit());
+    let bits = digits.then(|| u64::from_str_radix(text, 16).ok())??;
+    Some(SignalSet::from_bits_retain(bits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signal::Signal;
+
+    fn read(text: &[u8], piece: usize) -> Status {
+        let mut reader = StatusReader::new();
+        for bytes in text.chunks(piece) {
+            reader.feed(bytes);
+        }
+        reader.finish()
+    }
+
+    const STATUS: &[u8] =
+        b"Name:\tworker\nUmask:\t0022\nState:\tS (sleeping)\n\
+        Groups:\t0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 \
+        24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 \n\
+        SigQ:\t0/95\nShdPnd:\t0000000000000000\nSigBlk:\t0000000000004001\n\
+        SigIgn:\tffffffffffffffff\n";
+
+    #[test]
+    fn a_status_is_read_in_pieces_of_any_size() {
+        for piece in 1..STATUS.len() {
+            let status = read(STATUS, piece);
+            assert_eq!(status.name(), b"worker");
+            assert!(!status.ended);
+            assert_eq!(status.blocked, Some(Signal::HUP | Signal::TERM));
+        }
+    }
+
+    #[test]
+    fn ended_threads_are_seen() {
+        assert!(read(b"State:\tZ (zombie)\n", 3).ended);
+        assert!(read(b"State:\tX (dead)\n", 3).ended);
+        assert!(!read(b"State:\tt (tracing stop)\n", 3).ended);
+    }
+
+    #[test]
+    fn names_are_unescaped() {
+        let name = |text| read(text, 4);
+        assert_eq!(name(b"Name:\ta\\nb\\\\c\n").name(), b"a\nb\\c");
+        assert_eq!(name(b"Name:\t\\\n").name(), b"\\");
+        assert_eq!(name(b"Name:\t0123456789abcdefg\n").name().len(), 16);
+        assert_eq!(name(b"Name:\t\n").name(), b"");
+    }
+
+    #[test]
+    fn what_is_not_a_mask_is_none() {
+        for text in [
+            &b""[..],
+            b"SigBlk:\t0000000000004001",
+            b"SigBlk:\t\n",
+            b"SigBlk:\t+1\n",
+            b"SigBlk:\t00000000000000001\n",
+            b"SigBlk:\txyz\n",
+            b"SigBlk:\t\xFF\n",
+            b"SigBlk: 0000000000004001\n",
+        ] {
+            let long = text.len() > 24;
+            assert!(long || read(text, 5).blocked.is_none(), "{text:?}");
+        }
+    }
+}

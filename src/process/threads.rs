@@ -1,0 +1,124 @@
+//! What the threads of the process block.
+
+use core::ffi::CStr;
+use core::mem::MaybeUninit;
+
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fs::{CWD, Mode, OFlags, RawDir};
+use rustix::io::Errno;
+
+use super::status::{Status, StatusReader};
+use crate::error::{Error, Op, UnblockedThread};
+use crate::signal::SignalSet;
+
+/// Checks that every thread of the process blocks the signals.
+///
+/// The kernel gives a signal for the process to any thread that does not block
+/// it. Such a thread takes it from the receiver, and with the default action it
+/// ends the process. [`open`](crate::open) and
+/// [`Receiver::new`](crate::Receiver::new) make this check; call it again where
+/// threads may have been started since by code that changes its mask.
+///
+/// It opens one file of `/proc` for each thread, and allocates nothing. Kernel
+/// threads that serve the process (`io_uring`'s) block everything and pass.
+///
+/// # Errors
+///
+/// - [`Error::UnblockedThread`]: names the first thread found that does not
+///   block all of the set, and which signals it leaves open.
+/// - [`Error::Os`] with `ENOENT`: `/proc` is not mounted; with `ENODATA`: it
+///   does not tell the masks (gVisor's); with another error number: it cannot be
+///   read.
+///
+/// # Examples
+///
+/// ```
+/// use signalfd::{Error, Signal};
+///
+/// let error = signalfd::mask::check_threads(Signal::TERM);
+/// assert!(matches!(error, Err(Error::UnblockedThread(_))));
+/// let _guard = signalfd::block(Signal::TERM)?;
+/// signalfd::mask::check_threads(Signal::TERM)?;
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// # References
+///
+/// [proc_pid_status(5)](https://man7.org/linux/man-pages/man5/proc_pid_status.5.html)
+pub fn check(set: impl Into<SignalSet>) -> Result<(), Error> {
+    check_all(set.into())
+}
+
+fn check_all(set: SignalSet) -> Result<(), Error> {
+    let proc_error = |errno| Error::os(Op::ThreadCheck, errno);
+    let directory = rustix::fs::openat(
+        CWD,
+        c"/proc/self/task",
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(proc_error)?;
+    let directory = directory.as_fd();
+    let mut entries = [MaybeUninit::uninit(); 2048];
+    let mut entries = RawDir::new(directory, &mut entries);
+    while let Some(entry) = entries.next() {
+        let entry = entry.map_err(proc_error)?;
+        let Some(tid) = number(entry.file_name()) else { continue };
+        match read_status(directory, entry.file_name()) {
+            Ok(status) => status.check(tid, set)?,
+            // The thread has ended since the directory was read.
+            Err(Errno::NOENT | Errno::SRCH) => {}
+            Err(errno) => return Err(proc_error(errno)),
+        }
+    }
+    Ok(())
+}
+
+/// Reads a thread id; the directory also holds `.` and `..`.
+fn number(name: &CStr) -> Option<u32> {
+    name.to_str().ok()?.parse().ok()
+}
+
+fn read_status(task: BorrowedFd<'_>, tid: &CStr) -> Result<Status, Errno> {
+    let path = status_path(tid).ok_or(Errno::NAMETOOLONG)?;
+    let path = CStr::from_bytes_until_nul(&path).map_err(|_| Errno::INVAL)?;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(task, path, flags, Mode::empty())?;
+    let mut reader = StatusReader::new();
+    let mut piece = [0; 2048];
+    loop {
+        match rustix::io::read(&file, &mut piece) {
+            Ok(0) => return Ok(reader.finish()),
+            Ok(length) => reader.feed(piece.get(..length).unwrap_or_default()),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Writes `TID/status`, with a NUL.
+fn status_path(tid: &CStr) -> Option<[u8; 32]> {
+    let tid = tid.to_bytes();
+    let mut path = [0; 32];
+    let (head, tail) = path.split_at_mut_checked(tid.len())?;
+    head.copy_from_slice(tid);
+    *tail.first_chunk_mut()? = *b"/status\0";
+    Some(path)
+}
+
+impl Status {
+    fn check(&self, tid: u32, set: SignalSet) -> Result<(), Error> {
+        if self.ended {
+            return Ok(());
+        }
+        let Some(blocked) = self.blocked else {
+            return Err(Error::os(Op::ThreadCheck, Errno::NODATA));
+        };
+        let open = set - blocked;
+        if open.is_empty() {
+            return Ok(());
+        }
+        let thread = UnblockedThread::new(tid, self.name(), open);
+        Err(Error::UnblockedThread(thread))
+    }
+}

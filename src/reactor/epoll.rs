@@ -1,0 +1,116 @@
+//! A thread that wakes the tasks of others.
+
+use core::time::Duration;
+
+use rustix::event::epoll::{
+    CreateFlags, Event, EventData, EventFlags, add, create,
+};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::error::{Error, Op};
+use crate::process::Birth;
+use crate::receive::Receiver;
+use crate::sys::{self, Deadline};
+
+/// Wakes the tasks that await receivers, when a thread of the caller drives it.
+///
+/// For an executor that has no reactor of its own: one thread calls
+/// [`turn`](Self::turn) in a loop, and the tasks of any thread await their
+/// receivers. It borrows the receivers, so it cannot outlive them.
+///
+/// A thread that has nothing else to do is better served by
+/// [`block_on`](crate::block_on) or the receiver's own waits, and a program that
+/// has an event loop by the receiver's descriptor ([`AsFd`]).
+///
+/// Signals directed at one thread (`pthread_kill(3)`) are seen only by the
+/// thread that turns, so the tasks that are to take them must run there.
+///
+/// # Examples
+///
+/// ```
+/// use signalfd::{Epoll, Receiver, Signal};
+///
+/// let _guard = signalfd::block(Signal::USR1 | Signal::USR2)?;
+/// let (one, two) = (Receiver::new(Signal::USR1)?, Receiver::new(Signal::USR2)?);
+/// let epoll = Epoll::new([&one, &two])?;
+/// # unsafe { libc::kill(libc::getpid(), libc::SIGUSR2) };
+/// assert_eq!(epoll.turn(None)?, 1);
+/// assert_eq!(one.try_recv()?, None);
+/// assert!(two.try_recv()?.is_some());
+/// # Ok::<(), signalfd::Error>(())
+/// ```
+///
+/// # References
+///
+/// [epoll(7)](https://man7.org/linux/man-pages/man7/epoll.7.html)
+#[derive(Debug)]
+pub struct Epoll<'r, const N: usize> {
+    fd: OwnedFd,
+    receivers: [&'r Receiver; N],
+    birth: Birth,
+}
+
+/// How many events one system call brings; more wait for the next turn.
+const EVENTS: usize = 16;
+
+impl<'r, const N: usize> Epoll<'r, N> {
+    /// Makes an epoll that serves these receivers.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Forked`]: a receiver is of the process that this one was
+    ///   forked from.
+    /// - [`Error::Os`]: `EMFILE` or `ENFILE` for want of descriptors, `ENOMEM`,
+    ///   `ENOSPC` for too many watches (`/proc/sys/fs/epoll/max_user_watches`),
+    ///   `EEXIST` if a receiver is given twice, or what a sandbox answers.
+    pub fn new(receivers: [&'r Receiver; N]) -> Result<Self, Error> {
+        let fd = create(CreateFlags::CLOEXEC)
+            .map_err(|errno| Error::os(Op::EpollCreate, errno))?;
+        for (index, receiver) in (0..).zip(receivers) {
+            receiver.check_process()?;
+            // Edge-triggered: one report for each arrival. The tasks read
+            // before they wait, so none is left asleep with a signal unread.
+            let interest = EventFlags::IN | EventFlags::ET;
+            add(&fd, receiver, EventData::new_u64(index), interest)
+                .map_err(|errno| Error::os(Op::EpollCtl, errno))?;
+        }
+        Ok(Self { fd, receivers, birth: Birth::here() })
+    }
+
+    /// Waits until a receiver has a signal, wakes the tasks that await such
+    /// receivers, and returns how many receivers that were.
+    ///
+    /// With a timeout it returns 0 once the time is over; with `None` it waits
+    /// for as long as it takes. A signal that nobody awaits yet is reported as
+    /// well, and once; whoever asks for it later finds it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`] in a forked child; [`Error::Os`] for what a sandbox
+    /// answers.
+    pub fn turn(&self, timeout: Option<Duration>) -> Result<usize, Error> {
+        self.birth.check()?;
+        let none = Event {
+            flags: EventFlags::empty(),
+            data: EventData::new_u64(u64::MAX),
+        };
+        let mut events = [none; EVENTS];
+        let deadline = Deadline::after(timeout);
+        let ready = sys::epoll_wait(self.fd.as_fd(), &mut events, deadline)?;
+        for event in events.iter().take(ready) {
+            let index = usize::try_from(event.data.u64()).ok();
+            if let Some(receiver) = index.and_then(|i| self.receivers.get(i)) {
+                receiver.on_readable();
+            }
+        }
+        Ok(ready)
+    }
+}
+
+impl<const N: usize> AsFd for Epoll<'_, N> {
+    /// Returns the descriptor, to wait on in another event loop: it is readable
+    /// when a turn has something to do.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

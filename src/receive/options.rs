@@ -1,0 +1,109 @@
+//! How a receiver is made.
+
+use core::time::Duration;
+
+use super::{Receiver, SignalFd, Signals};
+use crate::error::Error;
+use crate::process::mask;
+use crate::signal::SignalSet;
+
+/// How to open a receiver, where the defaults do not fit.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use signalfd::{Options, Signal};
+///
+/// let signals = Options::new()
+///     .spin(Duration::from_micros(20))
+///     .open(Signal::HUP | Signal::TERM)?;
+/// # assert_eq!(signals.signals(), Signal::HUP | Signal::TERM);
+/// # Ok::<(), signalfd::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use = "options do nothing until a receiver is opened with them"]
+pub struct Options {
+    pub(super) spin: Duration,
+    pub(super) check_threads: bool,
+}
+
+impl Options {
+    /// The defaults: every thread is checked, and waiting does not spin.
+    pub const fn new() -> Self {
+        Self { spin: Duration::ZERO, check_threads: true }
+    }
+
+    /// Lets the blocking waits spin for this long before they put the thread to
+    /// sleep.
+    ///
+    /// A signal that comes in this time is received without the cost of waking
+    /// a sleeping thread, which between two CPUs is most of the latency. The
+    /// price is one CPU, fully used while it spins.
+    pub const fn spin(mut self, budget: Duration) -> Self {
+        self.spin = budget;
+        self
+    }
+
+    /// Says whether to check that every thread of the process blocks the
+    /// signals ([`mask::check_threads`]).
+    ///
+    /// Without the check a thread that does not block them takes them away
+    /// unseen. Turn it off where `/proc` is not mounted, or where you know
+    /// better: when signals are only sent to the receiving thread itself.
+    pub const fn check_threads(mut self, check: bool) -> Self {
+        self.check_threads = check;
+        self
+    }
+
+    /// Opens a receiver as [`open`](crate::open) does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](crate::open).
+    pub fn open(self, set: impl Into<SignalSet>) -> Result<Signals, Error> {
+        let set = set.into();
+        let guard = mask::block(set)?;
+        let receiver = self.receiver(set)?;
+        Ok(Signals::new(receiver, guard))
+    }
+
+    /// Makes a receiver as [`Receiver::new`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Receiver::new`].
+    pub fn receiver(
+        self,
+        set: impl Into<SignalSet>,
+    ) -> Result<Receiver, Error> {
+        let set = set.into().check_receivable()?;
+        self.check(set)?;
+        Ok(Receiver::with(SignalFd::new(set)?, self))
+    }
+
+    /// Makes a receiver of a signalfd, as `Receiver::try_from` does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Receiver::new`].
+    pub fn receiver_from(self, signalfd: SignalFd) -> Result<Receiver, Error> {
+        self.check(signalfd.signals())?;
+        Ok(Receiver::with(signalfd, self))
+    }
+
+    /// Refuses signals that a thread does not block: the calling one, or any.
+    pub(super) fn check(self, set: SignalSet) -> Result<(), Error> {
+        let open = set - mask::current()?;
+        if !open.is_empty() {
+            return Err(Error::NotBlocked(open));
+        }
+        if self.check_threads { mask::check_threads(set) } else { Ok(()) }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,313 @@
+//! The place where a thread in [`block_on`](crate::block_on) sleeps, and is
+//! found by those who wake it.
+//!
+//! A waker may be kept for ever and used by any thread, so what it points to
+//! must be there for ever, and must not be on the heap. So the places are in a
+//! static table, and a waker is no pointer at all but a *token*: the number of
+//! the place and its generation, which counts how often the place was used
+//! ([`life`]). A token of an earlier generation is dead: waking it does nothing.
+//!
+//! # Sleeping
+//!
+//! A place is `AWAKE`, `ASLEEP` or `WOKEN`. The thread goes `AWAKE` → `ASLEEP`
+//! before it sleeps in `poll(2)`, on an eventfd and on the descriptors it watches
+//! ([`watch`]), and `ASLEEP` → `AWAKE` after it. A wake sets `WOKEN`, and writes
+//! to the eventfd if it was `ASLEEP`. Before it polls its future the thread sets
+//! `AWAKE`, so every wake from then on counts. A write that comes late, when the
+//! thread is up already, ends its next sleep early; the thread sees that nobody
+//! woke it and sleeps again.
+//!
+//! The eventfd is made before the first sleep and closed by the last holder of
+//! the place, so a late wake never writes to a descriptor that is something else
+//! by now.
+
+#![expect(unsafe_code, reason = "a waker that is a token, and its eventfd")]
+
+mod life;
+mod watch;
+
+use core::array;
+use core::marker::PhantomData;
+use core::ptr;
+use core::sync::atomic::{AtomicI32, AtomicU8, AtomicUsize, Ordering};
+use core::task::{RawWaker, RawWakerVTable, Waker};
+
+use rustix::fd::{AsRawFd, RawFd};
+
+use self::life::Life;
+use self::watch::Watches;
+use super::receiver::Registered;
+use crate::error::Error;
+use crate::process::{AtomicBirth, Birth};
+use crate::sys::{self, LateFd};
+
+pub(crate) use self::watch::WATCHES;
+
+/// How many threads can be in `block_on` at the same time.
+pub(crate) const PARKERS: usize = 64;
+
+static TABLE: [Place; PARKERS] = [const { Place::new() }; PARKERS];
+
+/// How many places are in use, so that nobody looks for one if none is.
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts the places as they are taken: the latest is the innermost.
+static ORDER: AtomicUsize = AtomicUsize::new(0);
+
+struct Place {
+    life: Life,
+    state: AtomicU8,
+    eventfd: LateFd,
+    watches: Watches,
+    /// The thread that uses the place; 0 if none does.
+    thread: AtomicI32,
+    order: AtomicUsize,
+    birth: AtomicBirth,
+}
+
+const AWAKE: u8 = 0;
+const ASLEEP: u8 = 1;
+const WOKEN: u8 = 2;
+
+impl Place {
+    const fn new() -> Self {
+        Self {
+            life: Life::new(),
+            state: AtomicU8::new(AWAKE),
+            eventfd: LateFd::new(),
+            watches: Watches::new(),
+            thread: AtomicI32::new(0),
+            order: AtomicUsize::new(0),
+            birth: AtomicBirth::new(),
+        }
+    }
+
+    /// The innermost place of the calling thread.
+    fn of_this_thread() -> Option<&'static Self> {
+        if IN_USE.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        // Relaxed: a place of this thread was filled in by this thread, and no
+        // other can look like one.
+        let (this, here) = (thread_id(), Birth::here());
+        TABLE
+            .iter()
+            .filter(|place| place.thread.load(Ordering::Relaxed) == this)
+            .filter(|place| place.birth.load() == here)
+            .max_by_key(|place| place.order.load(Ordering::Relaxed))
+    }
+
+    fn leave(&self) {
+        self.life.leave(|| {
+            // SAFETY: the place is closing, so this thread alone uses it: every
+            // borrow of the eventfd was made by a holder, and all have left.
+            drop(unsafe { self.eventfd.take() });
+        });
+    }
+}
+
+fn thread_id() -> i32 {
+    rustix::thread::gettid().as_raw_pid()
+}
+
+/// The number of a place and a generation, which fit in a pointer.
+#[derive(Clone, Copy)]
+struct Token(usize);
+
+impl Token {
+    const fn new(index: usize, generation: usize) -> Self {
+        Self(generation * PARKERS + index)
+    }
+
+    fn place(self) -> Option<&'static Place> {
+        TABLE.get(self.0 % PARKERS)
+    }
+
+    const fn generation(self) -> usize {
+        self.0 / PARKERS
+    }
+
+    /// Runs the function while the place cannot be given to someone else, unless
+    /// it has been already.
+    fn hold(self, f: impl FnOnce(&'static Place)) {
+        let Some(place) = self.place() else { return };
+        if place.life.hold(self.generation()) {
+            f(place);
+            place.leave();
+        }
+    }
+
+    fn wake(self) {
+        self.hold(|place| {
+            // In a forked child the eventfd is the parent's.
+            if place.birth.load().check().is_err() {
+                return;
+            }
+            // AcqRel: releases what came before the wake to the thread that
+            // goes on with its future; acquires the eventfd it made.
+            if place.state.swap(WOKEN, Ordering::AcqRel) == ASLEEP {
+                if let Some(eventfd) = place.eventfd.get() {
+                    sys::notify(eventfd);
+                }
+            }
+        });
+    }
+
+    /// The place that this waker wakes, if it is one of ours and still in use.
+    fn place_of(waker: &Waker) -> Option<&'static Place> {
+        if !ptr::eq(waker.vtable(), &raw const VTABLE) {
+            return None;
+        }
+        let token = Self(waker.data().addr());
+        let place = token.place()?;
+        place.life.is_used_by(token.generation()).then_some(place)
+    }
+}
+
+/// The functions of a waker whose data is a token. Nothing is owned or pointed
+/// to, so there is nothing to count and nothing to drop.
+static VTABLE: RawWakerVTable = RawWakerVTable::new(
+    |data| RawWaker::new(data, &VTABLE),
+    |data| Token(data.addr()).wake(),
+    |data| Token(data.addr()).wake(),
+    |_| (),
+);
+
+/// A place in use by the calling thread.
+pub(crate) struct Parker {
+    place: &'static Place,
+    token: Token,
+    not_send: PhantomData<*const ()>,
+}
+
+impl Parker {
+    /// Takes a free place for the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyBlockOn`] if there is none.
+    pub(crate) fn new() -> Result<Self, Error> {
+        let (index, place, generation) = TABLE
+            .iter()
+            .enumerate()
+            .find_map(|(index, place)| {
+                Some((index, place, place.life.acquire()?))
+            })
+            .ok_or(Error::TooManyBlockOn)?;
+        let order = ORDER.fetch_add(1, Ordering::Relaxed);
+        place.order.store(order, Ordering::Relaxed);
+        place.birth.store(Birth::here());
+        place.thread.store(thread_id(), Ordering::Relaxed);
+        IN_USE.fetch_add(1, Ordering::Relaxed);
+        Ok(Self {
+            place,
+            token: Token::new(index, generation),
+            not_send: PhantomData,
+        })
+    }
+
+    /// Makes the waker that ends a sleep in this place.
+    pub(crate) fn waker(&self) -> Waker {
+        let data = ptr::without_provenance(self.token.0);
+        let raw = RawWaker::new(data, &VTABLE);
+        // SAFETY: the functions of `VTABLE` keep the contract of
+        // `RawWakerVTable`: they may be called from any thread, with any data,
+        // any number of times, for they take the data for a number.
+        unsafe { Waker::from_raw(raw) }
+    }
+
+    /// Says that the future is about to be polled: wakes count from here.
+    pub(crate) fn awake(&self) {
+        // Acquire: sees what came before the wakes that this poll answers.
+        self.place.state.swap(AWAKE, Ordering::AcqRel);
+    }
+
+    /// Sleeps until somebody has used the waker since [`awake`](Self::awake).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`] in a forked child; [`Error::Os`] if the eventfd cannot
+    /// be made or the thread cannot sleep.
+    pub(crate) fn sleep(&self) -> Result<(), Error> {
+        let place = self.place;
+        if place.eventfd.get().is_none() {
+            // Nobody else sets it, so it is not set yet.
+            drop(place.eventfd.set(sys::eventfd()?));
+        }
+        loop {
+            place.birth.load().check()?;
+            // SeqCst: after this every new watch is followed by a wake, and the
+            // watches of before are seen below (`Watches::add`). Release: shows
+            // the eventfd to whoever finds us asleep.
+            let (set, woken) = (Ordering::SeqCst, Ordering::Acquire);
+            let asleep = &place.state;
+            if asleep.compare_exchange(AWAKE, ASLEEP, set, woken).is_err() {
+                return Ok(());
+            }
+            let result = self.poll();
+            // A wake in the meantime stays; the next round sees it.
+            let (up, woken) = (Ordering::AcqRel, Ordering::Acquire);
+            let _woken = asleep.compare_exchange(ASLEEP, AWAKE, up, woken);
+            let ready = result?;
+            place.watches.wake(&ready);
+        }
+    }
+
+    /// Waits for the eventfd and for what is watched, and returns the watched
+    /// descriptors that are ready, each at its place in the table.
+    fn poll(&self) -> Result<[Option<RawFd>; WATCHES], Error> {
+        let place = self.place;
+        let eventfd = place.eventfd.get().map_or(-1, |fd| fd.as_raw_fd());
+        let watched = place.watches.all();
+        // The kernel passes over negative descriptors.
+        let mut fds: [_; WATCHES + 1] = array::from_fn(|i| {
+            let fd = match i.checked_sub(1) {
+                None => Some(eventfd),
+                Some(i) => watched.get(i).copied().flatten(),
+            };
+            sys::readable(fd.unwrap_or(-1))
+        });
+        let used = place.watches.used() + 1;
+        sys::poll_numbers(fds.get_mut(..used).unwrap_or_default())?;
+        let [first, rest @ ..] = fds;
+        if first.revents != 0 {
+            if let Some(eventfd) = place.eventfd.get() {
+                sys::clear(eventfd);
+            }
+        }
+        Ok(rest.map(|entry| (entry.revents != 0).then_some(entry.fd)))
+    }
+
+    /// Leaves a receiver's descriptor and its task's waker with the `block_on`
+    /// that will wake the task: the one whose waker it is, or else the innermost
+    /// of this thread, under which some executor of its own waker may be running.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyReceivers`] if it has no room for another descriptor.
+    pub(super) fn watch(fd: RawFd, waker: &Waker) -> Result<Registered, Error> {
+        if let Some(place) = Token::place_of(waker) {
+            place.watches.add(fd, waker)?;
+            // SeqCst: the watch was added before. If its thread is not seen
+            // asleep here, it goes to sleep later and sees the watch.
+            if place.state.load(Ordering::SeqCst) == ASLEEP {
+                waker.wake_by_ref();
+            }
+            return Ok(Registered::WillBeSeen);
+        }
+        if let Some(place) = Place::of_this_thread() {
+            place.watches.add(fd, waker)?;
+        }
+        Ok(Registered::LookAgain)
+    }
+}
+
+impl Drop for Parker {
+    fn drop(&mut self) {
+        IN_USE.fetch_sub(1, Ordering::Relaxed);
+        self.place.thread.store(0, Ordering::Relaxed);
+        self.place.watches.clear();
+        self.awake();
+        self.place.leave();
+    }
+}

@@ -1,0 +1,72 @@
+//! Giving a record back to the kernel.
+
+use rustix::io::Errno;
+
+use super::Receiver;
+use crate::error::{Error, Op};
+use crate::signal::{self, SigInfo};
+use crate::sys;
+
+impl Receiver {
+    /// Puts a record back into the process's queue, as if it had not been
+    /// received.
+    ///
+    /// Whoever receives the signal next gets it: this receiver, an outer one,
+    /// or, once the signal is no longer blocked, its handler or default action.
+    /// A program that has cleaned up after `SIGTERM` so ends by that very
+    /// signal: it puts the record back and lets the receiver go.
+    ///
+    /// The order and the direction are not kept. The record goes behind those
+    /// of the same number that came meanwhile; a standard signal that is pending
+    /// again absorbs it; one that was sent to a thread is now the process's.
+    ///
+    /// From the main thread the record comes back byte for byte. From any other
+    /// the kernel does not accept what only it may say, so the record travels
+    /// under a private code. The crate undoes this when it receives it, but since
+    /// anyone could send that code, its sender is then never
+    /// [`Verified`](crate::Sender::Verified). Other code that reads the signal
+    /// sees the private code.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Forked`] in a forked child.
+    /// - [`Error::Os`] with `EAGAIN`: the user has no room for another queued
+    ///   signal (`RLIMIT_SIGPENDING`); with `EPERM`: the record is none that the
+    ///   kernel makes, and this is not the main thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use signalfd::Signal;
+    ///
+    /// let signals = signalfd::open(Signal::HUP)?;
+    /// # unsafe { libc::kill(libc::getpid(), libc::SIGHUP) };
+    /// let info = signals.wait()?;
+    /// signals.put_back(&info)?;
+    /// assert_eq!(signals.wait()?.signal(), Signal::HUP);
+    /// # Ok::<(), signalfd::Error>(())
+    /// ```
+    ///
+    /// # References
+    ///
+    /// [rt_sigqueueinfo(2)](https://man7.org/linux/man-pages/man2/rt_sigqueueinfo.2.html),
+    /// `do_rt_sigqueueinfo()` in `kernel/signal.c`
+    #[doc(alias = "rt_sigqueueinfo")]
+    pub fn put_back(&self, info: &SigInfo) -> Result<(), Error> {
+        self.check_process()?;
+        put_back(info).map_err(|errno| Error::os(Op::Sigqueueinfo, errno))
+    }
+}
+
+/// Queues the record as it is if the kernel lets us, and sealed if not.
+fn put_back(info: &SigInfo) -> Result<(), Errno> {
+    // What came sealed goes back sealed: queued as it is by the main thread, it
+    // would come back as if the kernel vouched for it.
+    if !info.is_restored() {
+        match sys::sigqueueinfo(info) {
+            Err(Errno::PERM) => {}
+            done => return done,
+        }
+    }
+    sys::sigqueueinfo(&signal::seal(info).ok_or(Errno::PERM)?)
+}

@@ -1,0 +1,409 @@
+//! The receiver: taking signals, waiting for them, changing which.
+
+use core::slice;
+use core::task::{Context, Poll};
+use core::time::Duration;
+
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use super::waker::WakerCell;
+use super::{Batch, Options, Parker, Recv, RecvBatch, SignalFd};
+use crate::error::Error;
+use crate::signal::{SigInfo, SignalSet};
+use crate::sys::{self, Deadline};
+
+/// Receives signals. It can be sent to and shared between threads.
+///
+/// A receiver takes what is pending for its process, and what is pending for
+/// the thread that reads. It holds no record itself: what has not been handed to
+/// the caller is still in the kernel's queue, so dropping a receiver, a future
+/// or an iterator loses nothing.
+///
+/// There are four ways to take signals, all on the same descriptor:
+///
+/// | | one signal | many at once |
+/// |---|---|---|
+/// | if there is one | [`try_recv`] | [`try_recv_batch`] |
+/// | wait | [`wait`], [`wait_timeout`] | [`wait_batch`], [`wait_batch_timeout`] |
+/// | await | [`recv`] | [`recv_batch`] |
+/// | one after the other | [`iter`] | |
+///
+/// Signals come in the kernel's order: those for the thread before those for the
+/// process, then by number, and real-time signals of one number in the order
+/// sent. Two receivers of one signal do not both get it: whoever reads first
+/// does.
+///
+/// # Cancel safety
+///
+/// [`Recv`] and [`RecvBatch`] take a record only when they complete with it.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use signalfd::{Receiver, Signal};
+///
+/// // Before any other thread is started:
+/// let _guard = signalfd::block(Signal::HUP)?;
+///
+/// let receiver = Receiver::new(Signal::HUP)?;
+/// assert_eq!(receiver.try_recv()?, None);
+/// assert_eq!(receiver.wait_timeout(Duration::from_millis(1))?, None);
+/// # unsafe { libc::kill(libc::getpid(), libc::SIGHUP) };
+/// assert_eq!(receiver.wait()?.signal(), Signal::HUP);
+/// # Ok::<(), signalfd::Error>(())
+/// ```
+///
+/// [`try_recv`]: Self::try_recv
+/// [`try_recv_batch`]: Self::try_recv_batch
+/// [`wait`]: Self::wait
+/// [`wait_timeout`]: Self::wait_timeout
+/// [`wait_batch`]: Self::wait_batch
+/// [`wait_batch_timeout`]: Self::wait_batch_timeout
+/// [`recv`]: Self::recv
+/// [`recv_batch`]: Self::recv_batch
+/// [`iter`]: Self::iter
+#[derive(Debug)]
+pub struct Receiver {
+    fd: SignalFd,
+    waker: WakerCell,
+    options: Options,
+}
+
+/// Making a receiver.
+impl Receiver {
+    /// Makes a receiver for signals that every thread of the process blocks.
+    ///
+    /// [`mask::block`](crate::mask::block) at the top of `main` sees to that;
+    /// [`open`](crate::open) does both where it is called.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::EmptySet`], [`Error::Unblockable`], [`Error::Synchronous`],
+    ///   [`Error::Reserved`]: the set cannot be received.
+    /// - [`Error::NotBlocked`]: the calling thread does not block the set.
+    /// - [`Error::UnblockedThread`]: another thread does not; it is named.
+    /// - [`Error::Os`]: `EMFILE` or `ENFILE` for want of descriptors, `ENOENT`
+    ///   if `/proc` is not mounted ([`Options::check_threads`] turns that check
+    ///   off), or what a sandbox answers.
+    pub fn new(set: impl Into<SignalSet>) -> Result<Self, Error> {
+        Options::new().receiver(set)
+    }
+
+    pub(super) const fn with(fd: SignalFd, options: Options) -> Self {
+        Self { fd, waker: WakerCell::new(), options }
+    }
+}
+
+impl TryFrom<SignalFd> for Receiver {
+    type Error = Error;
+
+    /// Makes a receiver of a signalfd, whose set every thread has to block.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Receiver::new`].
+    fn try_from(fd: SignalFd) -> Result<Self, Error> {
+        Options::new().receiver_from(fd)
+    }
+}
+
+/// Taking what is there. Nothing here waits.
+impl Receiver {
+    /// Takes one signal if one is pending. One system call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`] in a forked child.
+    pub fn try_recv(&self) -> Result<Option<SigInfo>, Error> {
+        let mut info = SigInfo::EMPTY;
+        let taken = self.fd.read(slice::from_mut(&mut info))?;
+        Ok((taken > 0).then_some(info))
+    }
+
+    /// Takes what is pending, up to the size of the batch. One system call.
+    ///
+    /// The slice is empty if nothing is pending. If it is shorter than the batch,
+    /// nothing more was: there is no need to call again before the next wake-up.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EmptyBatch`], [`Error::Forked`].
+    pub fn try_recv_batch<'b, const N: usize>(
+        &self,
+        batch: &'b mut Batch<N>,
+    ) -> Result<&'b [SigInfo], Error> {
+        self.fd.try_recv_batch(batch)
+    }
+}
+
+/// Waiting. The calling thread sleeps, after spinning for
+/// [`Options::spin`](Options::spin) if that is set.
+///
+/// A signal handler that runs meanwhile does not end the wait.
+impl Receiver {
+    /// Waits for one signal. One system call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`] in a forked child.
+    pub fn wait(&self) -> Result<SigInfo, Error> {
+        let mut info = SigInfo::EMPTY;
+        self.wait_into(slice::from_mut(&mut info), Deadline::NEVER)?;
+        Ok(info)
+    }
+
+    /// Waits for one signal, until the time is over. `None` if it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`] in a forked child.
+    pub fn wait_timeout(
+        &self,
+        timeout: Duration,
+    ) -> Result<Option<SigInfo>, Error> {
+        let mut info = SigInfo::EMPTY;
+        let deadline = Deadline::after(Some(timeout));
+        let taken = self.wait_into(slice::from_mut(&mut info), deadline)?;
+        Ok((taken > 0).then_some(info))
+    }
+
+    /// Waits until at least one signal is pending and takes all there are, up
+    /// to the size of the batch. One system call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EmptyBatch`], [`Error::Forked`].
+    pub fn wait_batch<'b, const N: usize>(
+        &self,
+        batch: &'b mut Batch<N>,
+    ) -> Result<&'b [SigInfo], Error> {
+        let taken = self.wait_into(batch.room()?, Deadline::NEVER)?;
+        Ok(batch.filled(taken))
+    }
+
+    /// Waits like [`wait_batch`](Self::wait_batch), until the time is over. The
+    /// slice is empty if it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EmptyBatch`], [`Error::Forked`].
+    pub fn wait_batch_timeout<'b, const N: usize>(
+        &self,
+        batch: &'b mut Batch<N>,
+        timeout: Duration,
+    ) -> Result<&'b [SigInfo], Error> {
+        let deadline = Deadline::after(Some(timeout));
+        let taken = self.wait_into(batch.room()?, deadline)?;
+        Ok(batch.filled(taken))
+    }
+
+    fn wait_into(
+        &self,
+        room: &mut [SigInfo],
+        deadline: Deadline,
+    ) -> Result<usize, Error> {
+        if !self.options.spin.is_zero() {
+            let taken = self.spin_into(room, deadline)?;
+            if taken > 0 {
+                return Ok(taken);
+            }
+        }
+        if deadline.is_never() {
+            let taken = self.fd.read_blocking(room)?;
+            if taken > 0 {
+                return Ok(taken);
+            }
+        }
+        loop {
+            let taken = self.fd.read(room)?;
+            if taken > 0 || deadline.is_over() {
+                return Ok(taken);
+            }
+            sys::poll(self.as_fd(), deadline)?;
+        }
+    }
+
+    fn spin_into(
+        &self,
+        room: &mut [SigInfo],
+        deadline: Deadline,
+    ) -> Result<usize, Error> {
+        let budget = Deadline::after(Some(self.options.spin));
+        loop {
+            let taken = self.fd.read(room)?;
+            if taken > 0 || budget.is_over() || deadline.is_over() {
+                return Ok(taken);
+            }
+            core::hint::spin_loop();
+        }
+    }
+}
+
+/// Awaiting, and telling others when there is something to take.
+///
+/// A task that awaits a receiver is woken by whoever knows that the descriptor
+/// is readable: [`block_on`](crate::block_on) by itself, an
+/// [`Epoll`](crate::Epoll) that serves the receiver, or an event loop that calls
+/// [`on_readable`](Self::on_readable). Under an executor that has none of these
+/// the task sleeps for ever.
+///
+/// One task at a time: the last to poll is the one that is woken.
+impl Receiver {
+    /// Returns a future that takes one signal.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is taken before the future completes: dropping it at any time
+    /// loses no signal.
+    pub const fn recv(&self) -> Recv<'_> {
+        Recv::new(self)
+    }
+
+    /// Returns a future that takes all signals there are, at least one, up to
+    /// the size of the batch.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`recv`](Self::recv).
+    pub const fn recv_batch<'a, const N: usize>(
+        &'a self,
+        batch: &'a mut Batch<N>,
+    ) -> RecvBatch<'a, N> {
+        RecvBatch::new(self, batch)
+    }
+
+    /// Tells whether there is a signal to take; if not, the task is woken when
+    /// there is.
+    ///
+    /// Ready does not promise that a following [`try_recv`](Self::try_recv)
+    /// finds the signal: another thread may have been faster.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`] in a forked child; [`Error::TooManyReceivers`] if one
+    /// [`block_on`](crate::block_on) awaits more than 16 of them.
+    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.check_process()?;
+        let is_readable = || sys::poll(self.as_fd(), Deadline::PAST);
+        if is_readable()?
+            || (self.register(cx)?.must_look_again() && is_readable()?)
+        {
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Pending
+    }
+
+    /// Wakes the task that awaits this receiver.
+    ///
+    /// To be called by the owner of an event loop when the descriptor
+    /// ([`AsFd`]) is readable. It may be called from any thread, at any time and
+    /// for no reason; it takes no lock and makes no system call of its own.
+    pub fn on_readable(&self) {
+        self.waker.wake();
+    }
+
+    /// Takes what is pending, or arranges for the task to be woken.
+    pub(super) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        room: &mut [SigInfo],
+    ) -> Poll<Result<usize, Error>> {
+        let mut taken = self.fd.read(room)?;
+        if taken == 0 && self.register(cx)?.must_look_again() {
+            taken = self.fd.read(room)?;
+        }
+        if taken > 0 { Poll::Ready(Ok(taken)) } else { Poll::Pending }
+    }
+
+    /// Leaves the task's waker with all who may learn that there is a signal.
+    fn register(&self, cx: &Context<'_>) -> Result<Registered, Error> {
+        self.waker.register(cx.waker());
+        Parker::watch(self.as_fd().as_raw_fd(), cx.waker())
+    }
+}
+
+/// What is known once a waker is registered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Registered {
+    /// Whoever wakes may have looked before the waker was there.
+    LookAgain,
+    /// Whoever wakes will look at the descriptor itself before it sleeps.
+    WillBeSeen,
+}
+
+impl Registered {
+    const fn must_look_again(self) -> bool {
+        matches!(self, Self::LookAgain)
+    }
+}
+
+/// Changing the signals while it runs.
+///
+/// These change the descriptor and no mask; those of [`Signals`](crate::Signals)
+/// do both.
+impl Receiver {
+    /// Returns the signals it receives.
+    #[must_use]
+    pub fn signals(&self) -> SignalSet {
+        self.fd.signals()
+    }
+
+    /// Receives these signals too, which every thread has to block already.
+    ///
+    /// A thread that is waiting notices at once, also of what is pending.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new) for these signals, and [`Error::Forked`]. The
+    /// receiver is then as it was.
+    pub fn insert(&self, set: impl Into<SignalSet>) -> Result<(), Error> {
+        let set = self.check(set.into())?;
+        self.fd.update(|old| old | set)
+    }
+
+    /// Receives these signals no longer. What is pending stays pending.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EmptySet`] if no signal would be left, [`Error::Forked`]. The
+    /// receiver is then as it was.
+    pub fn remove(&self, set: impl Into<SignalSet>) -> Result<(), Error> {
+        let set = set.into();
+        self.fd.update(|old| old - set)
+    }
+
+    /// Receives these signals instead, which every thread has to block already.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`insert`](Self::insert).
+    pub fn replace(&self, set: impl Into<SignalSet>) -> Result<(), Error> {
+        let set = self.check(set.into())?;
+        self.fd.update(|_| set)
+    }
+
+    fn check(&self, set: SignalSet) -> Result<SignalSet, Error> {
+        self.check_process()?;
+        let set = set.check_receivable()?;
+        self.options.check(set)?;
+        Ok(set)
+    }
+
+    /// Fails in a forked child.
+    pub(crate) fn check_process(&self) -> Result<(), Error> {
+        self.fd.birth().check()
+    }
+}
+
+impl AsFd for Receiver {
+    /// Returns the descriptor, to wait on in an event loop: it is readable when
+    /// a signal is pending.
+    ///
+    /// Level-triggered or edge-triggered, read with
+    /// [`try_recv_batch`](Receiver::try_recv_batch) until the batch comes back
+    /// short.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

@@ -1,0 +1,221 @@
+//! The descriptor.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::Batch;
+use crate::error::Error;
+use crate::process::Birth;
+use crate::signal::{self, SigInfo, SignalSet};
+use crate::sys::{self, LateFd};
+
+/// A signalfd: a descriptor that signals can be read from.
+///
+/// This is the bare descriptor, for code that takes care of the masks itself.
+/// [`Receiver`](crate::Receiver) adds the checks, the waiting and the futures.
+///
+/// It is non-blocking and closed on exec. A read takes signals that are pending
+/// for the reading thread or for its process; which process that is, the kernel
+/// decides at the read. In a forked child every method fails with
+/// [`Error::Forked`], since a change there would be the parent's.
+///
+/// # References
+///
+/// [signalfd(2)](https://man7.org/linux/man-pages/man2/signalfd.2.html)
+#[derive(Debug)]
+pub struct SignalFd {
+    fd: OwnedFd,
+    /// A second signalfd with the same set, which blocks. A blocking read is
+    /// one system call where a poll and a read are two, but whether a read
+    /// blocks is a property of the descriptor, and everyone else needs one that
+    /// does not. It is made when a thread first waits.
+    blocking: LateFd,
+    set: AtomicU64,
+    birth: Birth,
+}
+
+impl SignalFd {
+    /// Makes a signalfd for a set of signals.
+    ///
+    /// It changes no mask and checks none: a signal that is not blocked goes to
+    /// its handler or its default action instead.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::EmptySet`], [`Error::Unblockable`], [`Error::Synchronous`],
+    ///   [`Error::Reserved`]: the set cannot be received.
+    /// - [`Error::Os`]: `EMFILE` or `ENFILE` for want of descriptors, `ENOMEM`,
+    ///   `ENODEV`, or what a sandbox answers.
+    pub fn new(set: impl Into<SignalSet>) -> Result<Self, Error> {
+        let set = set.into().check_receivable()?;
+        Ok(Self::with(sys::signalfd(set, true)?, set))
+    }
+
+    /// Takes over a signalfd that was made elsewhere, gives it this set, and
+    /// makes it non-blocking and closed on exec.
+    ///
+    /// What shares the open file description (`dup(2)`, the other side of a
+    /// `SCM_RIGHTS`) shares the set and the flags.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new), and [`Error::NotSignalFd`] for any other
+    /// kind of descriptor, which is closed unchanged.
+    pub fn from_fd(
+        fd: OwnedFd,
+        set: impl Into<SignalSet>,
+    ) -> Result<Self, Error> {
+        let set = set.into().check_receivable()?;
+        sys::signalfd_set(fd.as_fd(), set)?;
+        sys::set_flags(fd.as_fd())?;
+        Ok(Self::with(fd, set))
+    }
+
+    fn with(fd: OwnedFd, set: SignalSet) -> Self {
+        Self {
+            fd,
+            blocking: LateFd::new(),
+            set: AtomicU64::new(set.bits()),
+            birth: Birth::here(),
+        }
+    }
+
+    /// Returns the signals it receives.
+    #[must_use]
+    pub fn signals(&self) -> SignalSet {
+        SignalSet::from_bits_retain(self.set.load(Ordering::Acquire))
+    }
+
+    /// Receives this set from now on. What is pending stays pending.
+    ///
+    /// Threads that are waiting on the descriptor notice at once.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new) for the set; [`Error::Forked`] in a child.
+    /// The set is then as it was.
+    pub fn replace(&self, set: impl Into<SignalSet>) -> Result<(), Error> {
+        let set = set.into();
+        self.update(|_| set)
+    }
+
+    /// Takes what is pending now, up to the size of the batch, in one system
+    /// call. The slice is empty if nothing is.
+    ///
+    /// Fewer records than the batch has room for mean that nothing is left, so
+    /// there is no need to read again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EmptyBatch`], [`Error::Forked`].
+    pub fn try_recv_batch<'b, const N: usize>(
+        &self,
+        batch: &'b mut Batch<N>,
+    ) -> Result<&'b [SigInfo], Error> {
+        let taken = self.read(batch.room()?)?;
+        Ok(batch.filled(taken))
+    }
+
+    pub(super) const fn birth(&self) -> Birth {
+        self.birth
+    }
+
+    /// Takes what is pending now; zero records if nothing is.
+    pub(super) fn read(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
+        self.birth.check()?;
+        read_from(self.fd.as_fd(), room)
+    }
+
+    /// Takes what is pending, and waits for it if nothing is. Zero if it could
+    /// not wait that way: there may be no descriptor left to make another one.
+    pub(super) fn read_blocking(
+        &self,
+        room: &mut [SigInfo],
+    ) -> Result<usize, Error> {
+        self.birth.check()?;
+        let fd = self.blocking.get().or_else(|| self.make_blocking().ok());
+        fd.map_or(Ok(0), |fd| read_from(fd, room))
+    }
+
+    #[cold]
+    fn make_blocking(&self) -> Result<BorrowedFd<'_>, Error> {
+        let fd = sys::signalfd(self.signals(), false)?;
+        // Another thread may have been faster; then that one's is used and this
+        // one is closed.
+        drop(self.blocking.set(fd));
+        // The set may have changed since it was looked at.
+        self.apply()?;
+        self.blocking.get().ok_or(Error::Forked)
+    }
+
+    /// Changes the set, for this descriptor and its blocking twin.
+    ///
+    /// Several threads may do this at once. Each changes the word, then hands
+    /// the word to the kernel until what it handed over is still the word. The
+    /// last hand-over of all is so followed by a look that found no newer word.
+    pub(super) fn update(
+        &self,
+        change: impl Fn(SignalSet) -> SignalSet,
+    ) -> Result<(), Error> {
+        self.birth.check()?;
+        let mut old = self.signals();
+        loop {
+            let new = change(old).check_receivable()?;
+            match self.exchange(old, new) {
+                Ok(()) => {
+                    return self.apply().inspect_err(|_| {
+                        // Best effort: another thread's change stays.
+                        let _unchanged = self.exchange(new, old);
+                    });
+                }
+                Err(seen) => old = seen,
+            }
+        }
+    }
+
+    fn exchange(
+        &self,
+        old: SignalSet,
+        new: SignalSet,
+    ) -> Result<(), SignalSet> {
+        let (set, seen) = (Ordering::AcqRel, Ordering::Acquire);
+        self.set
+            .compare_exchange(old.bits(), new.bits(), set, seen)
+            .map(drop)
+            .map_err(SignalSet::from_bits_retain)
+    }
+
+    fn apply(&self) -> Result<(), Error> {
+        loop {
+            let set = self.signals();
+            sys::signalfd_set(self.fd.as_fd(), set)?;
+            if let Some(blocking) = self.blocking.get() {
+                sys::signalfd_set(blocking, set)?;
+            }
+            if self.signals() == set {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn read_from(fd: BorrowedFd<'_>, room: &mut [SigInfo]) -> Result<usize, Error> {
+    let taken = sys::read(fd, room)?;
+    for record in room.iter_mut().take(taken) {
+        signal::open(record);
+    }
+    Ok(taken)
+}
+
+impl AsFd for SignalFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl From<SignalFd> for OwnedFd {
+    fn from(signalfd: SignalFd) -> Self {
+        signalfd.fd
+    }
+}

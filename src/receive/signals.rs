@@ -1,0 +1,159 @@
+//! A receiver as a scope.
+
+use core::ops::Deref;
+
+use rustix::fd::{AsFd, BorrowedFd};
+
+use super::{Options, Receiver};
+use crate::error::Error;
+use crate::process::mask::MaskGuard;
+use crate::signal::SignalSet;
+
+/// Opens a receiver for signals: blocks them in this thread, checks that all
+/// other threads block them, and makes the descriptor.
+///
+/// Call it before other threads are started: they inherit the mask. It is all or
+/// nothing: if any step fails, the mask is as it was.
+///
+/// # Errors
+///
+/// - [`Error::EmptySet`], [`Error::Unblockable`], [`Error::Synchronous`],
+///   [`Error::Reserved`]: the set cannot be received.
+/// - [`Error::UnblockedThread`]: a thread was started too early; it is named.
+/// - [`Error::Os`]: `EMFILE` or `ENFILE` for want of descriptors, `ENOENT` if
+///   `/proc` is not mounted ([`Options::check_threads`] turns that check off),
+///   or what a sandbox answers.
+///
+/// # Examples
+///
+/// ```
+/// use signalfd::Signal;
+///
+/// let signals = signalfd::open(Signal::HUP | Signal::TERM)?;
+/// # unsafe { libc::kill(libc::getpid(), libc::SIGHUP) };
+/// # unsafe { libc::kill(libc::getpid(), libc::SIGTERM) };
+/// for info in &signals {
+///     match info?.signal() {
+///         Signal::HUP => println!("reload"),
+///         _ => break,
+///     }
+/// }
+/// # Ok::<(), signalfd::Error>(())
+/// ```
+///
+/// # References
+///
+/// [signalfd(2)](https://man7.org/linux/man-pages/man2/signalfd.2.html)
+pub fn open(set: impl Into<SignalSet>) -> Result<Signals, Error> {
+    Options::new().open(set)
+}
+
+/// A receiver together with the guard of the mask: a scope in which signals are
+/// received. Made by [`open`].
+///
+/// It can do all that a [`Receiver`] can, and when it is dropped the mask of
+/// before comes back, exactly. Signals that were not taken then reach an outer
+/// receiver, if there is one, or take their handler's or default action. So
+/// scopes nest.
+///
+/// A mask belongs to a thread, so this cannot leave the thread that opened it;
+/// but `&Receiver` can.
+///
+/// ```compile_fail,E0277
+/// let signals = signalfd::open(signalfd::Signal::TERM).unwrap();
+/// std::thread::spawn(move || drop(signals));
+/// ```
+#[must_use = "the signals are received only while this exists"]
+#[derive(Debug)]
+pub struct Signals {
+    // The order counts: the descriptor is closed before the mask is restored.
+    receiver: Receiver,
+    guard: MaskGuard,
+}
+
+impl Signals {
+    pub(super) const fn new(receiver: Receiver, guard: MaskGuard) -> Self {
+        Self { receiver, guard }
+    }
+
+    /// Returns the guard of the mask.
+    pub const fn guard(&self) -> &MaskGuard {
+        &self.guard
+    }
+
+    /// Blocks and receives these signals too.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`] for these signals, and [`Error::Forked`]. Mask and
+    /// receiver are then as they were.
+    pub fn insert(&self, set: impl Into<SignalSet>) -> Result<(), Error> {
+        let set = set.into().check_receivable()?;
+        self.blocking(set, |receiver| receiver.insert(set))
+    }
+
+    /// Receives these signals no longer, and unblocks those that were not
+    /// blocked before the scope.
+    ///
+    /// What is pending of them takes its course, as when the scope ends.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EmptySet`] if no signal would be left, [`Error::Forked`]. Mask
+    /// and receiver are then as they were.
+    pub fn remove(&self, set: impl Into<SignalSet>) -> Result<(), Error> {
+        let removed = self.signals() & set.into();
+        self.receiver.remove(removed)?;
+        self.guard.unblock(removed)
+    }
+
+    /// Receives these signals instead, and sets the mask to match.
+    ///
+    /// A signal of both the old and the new set is blocked all the time.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`insert`](Self::insert).
+    pub fn replace(&self, set: impl Into<SignalSet>) -> Result<(), Error> {
+        let set = set.into().check_receivable()?;
+        let removed = self.signals() - set;
+        self.blocking(set, |receiver| receiver.replace(set))?;
+        self.guard.unblock(removed)
+    }
+
+    /// Blocks signals for a change that needs them blocked, and undoes it if the
+    /// change fails.
+    fn blocking(
+        &self,
+        set: SignalSet,
+        change: impl FnOnce(&Receiver) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.receiver.check_process()?;
+        let added = self.guard.block(set)?;
+        change(&self.receiver).inspect_err(|_| {
+            // The error that counts is the first one.
+            let _unblocked = self.guard.unblock(added);
+        })
+    }
+}
+
+impl Deref for Signals {
+    type Target = Receiver;
+
+    fn deref(&self) -> &Receiver {
+        &self.receiver
+    }
+}
+
+impl AsRef<Receiver> for Signals {
+    fn as_ref(&self) -> &Receiver {
+        &self.receiver
+    }
+}
+
+impl AsFd for Signals {
+    /// Returns the descriptor, as [`Receiver`] does.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.receiver.as_fd()
+    }
+}
