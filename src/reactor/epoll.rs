@@ -81,8 +81,8 @@ impl<'r, const N: usize> Epoll<'r, N> {
     /// receivers, and returns how many receivers that were.
     ///
     /// With a timeout it returns 0 once the time is over; with `None` it waits
-    /// for as long as it takes. A signal that nobody awaits yet is reported as
-    /// well, and once; whoever asks for it later finds it.
+    /// for as long as it takes. A signal that nobody awaits is reported too, and
+    /// again when another arrives before it is taken.
     ///
     /// # Errors
     ///

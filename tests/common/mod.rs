@@ -1,0 +1,307 @@
+//! What the tests need of the system and the crate does not have: sending
+//! signals, forking, limits. Each file of tests uses some of it.
+
+#![allow(dead_code, reason = "each file of tests uses a part")]
+#![allow(unsafe_code, reason = "system calls for the tests")]
+
+use std::io;
+use std::mem;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
+use std::time::{Duration, Instant};
+
+use libc::{c_int, c_long};
+use signalfd::{Options, Signal, SignalSet, Signals};
+
+/// Long enough that only a failing test waits for it.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Opens a receiver in the test's own thread, with the others as they are: the
+/// signals of these tests are directed at the thread.
+pub(crate) fn open_in_thread(set: impl Into<SignalSet>) -> Signals {
+    Options::new().check_threads(false).open(set).unwrap()
+}
+
+/// Waits until something is so, for as long as [`DEADLINE`].
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + DEADLINE;
+    while !is_so() {
+        assert!(Instant::now() < end, "waited in vain until {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Waits until a thread of this process sleeps in the kernel.
+pub(crate) fn wait_until_asleep(tid: i32) {
+    wait_until("the thread is asleep", || {
+        let stat =
+            std::fs::read_to_string(format!("/proc/self/task/{tid}/stat"));
+        // The state follows the name, which is in parentheses.
+        stat.unwrap().rsplit(") ").next().unwrap().starts_with('S')
+    });
+}
+
+// ---------------------------------------------------------------------------
+// Sending
+
+pub(crate) fn pid() -> i32 {
+    i32::try_from(std::process::id()).unwrap()
+}
+
+pub(crate) fn tid() -> i32 {
+    // SAFETY: has no preconditions.
+    i32::try_from(unsafe { libc::syscall(libc::SYS_gettid) }).unwrap()
+}
+
+pub(crate) fn uid() -> u32 {
+    // SAFETY: has no preconditions.
+    unsafe { libc::getuid() }
+}
+
+pub(crate) fn kill(pid: i32, signal: Signal) {
+    // SAFETY: has no preconditions.
+    check(unsafe { libc::kill(pid, signal.as_raw()) }).unwrap();
+}
+
+pub(crate) fn tgkill(tid: i32, signal: Signal) {
+    let (pid, tid, signal) = (long(pid()), long(tid), long(signal.as_raw()));
+    // SAFETY: takes three numbers.
+    let result = unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, signal) };
+    check(result).unwrap();
+}
+
+/// Sends a signal to the calling thread.
+pub(crate) fn raise(signal: Signal) {
+    tgkill(tid(), signal);
+}
+
+/// Queues a signal with a value, as `sigqueue(3)` does.
+pub(crate) fn sigqueue(pid: i32, signal: Signal, value: i32) -> io::Result<()> {
+    let value = value as u32 as usize;
+    let value = libc::sigval { sival_ptr: ptr::without_provenance_mut(value) };
+    // SAFETY: takes numbers; the pointer is one.
+    check(unsafe { libc::sigqueue(pid, signal.as_raw(), value) })
+}
+
+/// A `siginfo_t` of the sender's choice.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(8))]
+pub(crate) struct Forged {
+    pub(crate) signo: i32,
+    pub(crate) errno: i32,
+    pub(crate) code: i32,
+    #[cfg(target_pointer_width = "64")]
+    pub(crate) pad: i32,
+    /// The union, in words of 32 bits: mostly pid, uid and value.
+    pub(crate) union:
+        [u32; if cfg!(target_pointer_width = "64") { 28 } else { 29 }],
+}
+
+impl Forged {
+    pub(crate) fn new(
+        signal: Signal,
+        code: i32,
+        pid: u32,
+        uid: u32,
+        value: i32,
+    ) -> Self {
+        // SAFETY: an all-zero value is allowed: it is made of integers.
+        let mut forged: Self = unsafe { mem::zeroed() };
+        forged.signo = signal.as_raw();
+        forged.code = code;
+        forged.union[..3].copy_from_slice(&[pid, uid, value as u32]);
+        forged
+    }
+
+    /// Queues it for a process. The kernel accepts a code that it reserves to
+    /// itself only from a main thread for its own process.
+    pub(crate) fn queue(&self, pid: i32) -> io::Result<()> {
+        let signal = long(self.signo);
+        // SAFETY: reads 128 bytes at the pointer, which is what `Forged` has.
+        let result = unsafe {
+            libc::syscall(libc::SYS_rt_sigqueueinfo, long(pid), signal, self)
+        };
+        check(result)
+    }
+
+    /// Queues it for a thread of this process.
+    pub(crate) fn queue_to_thread(&self, tid: i32) -> io::Result<()> {
+        let (pid, tid) = (long(pid()), long(tid));
+        let signal = long(self.signo);
+        // SAFETY: reads 128 bytes at the pointer, which is what `Forged` has.
+        let result = unsafe {
+            libc::syscall(libc::SYS_rt_tgsigqueueinfo, pid, tid, signal, self)
+        };
+        check(result)
+    }
+}
+
+/// Queues a signal with a value for a thread of this process, as
+/// `pthread_sigqueue(3)` does.
+pub(crate) fn sigqueue_to_thread(tid: i32, signal: Signal, value: i32) {
+    let sender = std::process::id();
+    Forged::new(signal, libc::SI_QUEUE, sender, uid(), value)
+        .queue_to_thread(tid)
+        .unwrap();
+}
+
+// ---------------------------------------------------------------------------
+// Processes
+
+/// A forked child.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pub(crate) pid: i32,
+}
+
+/// How a child ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    Exited(i32),
+    Killed(i32),
+}
+
+impl Child {
+    /// Forks a child that runs the function and exits with what it returns; 101
+    /// if it panics.
+    pub(crate) fn fork(run: impl FnOnce() -> i32) -> Self {
+        // SAFETY: the processes that fork in these tests have one thread, or do
+        // nothing in the child that another thread could have left locked.
+        let pid = check_value(unsafe { libc::fork() }).unwrap();
+        if pid == 0 {
+            let run = std::panic::AssertUnwindSafe(run);
+            let code = std::panic::catch_unwind(run).unwrap_or(101);
+            // SAFETY: ends the process without running what the parent set up.
+            unsafe { libc::_exit(code) };
+        }
+        Self { pid }
+    }
+
+    pub(crate) fn wait(self) -> End {
+        let mut status = 0;
+        loop {
+            // SAFETY: writes an int at the pointer, which lives past the call.
+            let result = unsafe { libc::waitpid(self.pid, &raw mut status, 0) };
+            match check_value(result) {
+                Ok(_) => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => panic!("waitpid: {error}"),
+            }
+        }
+        if libc::WIFEXITED(status) {
+            End::Exited(libc::WEXITSTATUS(status))
+        } else {
+            End::Killed(libc::WTERMSIG(status))
+        }
+    }
+
+    pub(crate) fn wait_for_success(self) {
+        assert_eq!(self.wait(), End::Exited(0));
+    }
+}
+
+/// Sets a soft limit of this process and returns the one before.
+pub(crate) fn set_limit(
+    resource: Resource,
+    soft: libc::rlim_t,
+) -> libc::rlim_t {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: writes an rlimit at the pointer, which lives past the call.
+    check(unsafe { libc::getrlimit(resource, &raw mut limit) }).unwrap();
+    let before = limit.rlim_cur;
+    limit.rlim_cur = soft;
+    // SAFETY: reads an rlimit at the pointer, which lives past the call.
+    check(unsafe { libc::setrlimit(resource, &raw const limit) }).unwrap();
+    before
+}
+
+#[cfg(target_env = "gnu")]
+pub(crate) type Resource = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+pub(crate) type Resource = c_int;
+
+/// Lets a system call fail in this process from now on.
+pub(crate) fn forbid(syscall: c_long, errno: c_int) {
+    /// What `offsetof(struct seccomp_data, nr)` is.
+    const NUMBER: u32 = 0;
+    let op = |code: u32, jt, jf, k| libc::sock_filter {
+        code: code.try_into().unwrap(),
+        jt,
+        jf,
+        k,
+    };
+    let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    let give = libc::BPF_RET | libc::BPF_K;
+    let mut filter = [
+        op(load, 0, 0, NUMBER),
+        op(equal, 0, 1, syscall.try_into().unwrap()),
+        op(give, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
+        op(give, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog {
+        len: filter.len().try_into().unwrap(),
+        filter: filter.as_mut_ptr(),
+    };
+    let (one, zero): (libc::c_ulong, libc::c_ulong) = (1, 0);
+    // SAFETY: takes numbers.
+    let result = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, one, zero, zero, zero)
+    };
+    check(result).unwrap();
+    let mode = libc::c_ulong::from(libc::SECCOMP_MODE_FILTER);
+    // SAFETY: reads the program and its filter, which live past the call.
+    let result = unsafe {
+        libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program, zero, zero)
+    };
+    check(result).unwrap();
+}
+
+/// Returns how many descriptors the process has open.
+pub(crate) fn open_descriptors() -> usize {
+    // One is the directory itself.
+    std::fs::read_dir("/proc/self/fd").unwrap().count() - 1
+}
+
+// ---------------------------------------------------------------------------
+// Wakers
+
+/// A waker that counts how often it is woken.
+#[derive(Debug, Default)]
+pub(crate) struct WakeCount(AtomicUsize);
+
+impl WakeCount {
+    pub(crate) fn new() -> (Arc<Self>, Waker) {
+        let count = Arc::<Self>::default();
+        (Arc::clone(&count), count.into())
+    }
+
+    pub(crate) fn get(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for WakeCount {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+// ---------------------------------------------------------------------------
+
+fn long(number: i32) -> c_long {
+    c_long::from(number)
+}
+
+pub(crate) fn check<T: Into<i64>>(result: T) -> io::Result<()> {
+    check_value(result.into()).map(drop)
+}
+
+pub(crate) fn check_value<T: Copy + Into<i64>>(result: T) -> io::Result<T> {
+    if result.into() == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(result)
+}

@@ -1,0 +1,215 @@
+//! The futures, without any executor: polled by hand.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::thread;
+
+use signalfd::{Batch, Receiver, Recv, RecvBatch, SigInfo, Signal};
+
+use crate::common::{
+    WakeCount, open_in_thread, raise, sigqueue_to_thread, tid,
+};
+
+fn poll_once<F: Future + Unpin>(
+    future: &mut F,
+    waker: &Waker,
+) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(waker))
+}
+
+#[test]
+fn types_can_go_where_their_users_need_them() {
+    fn send_and_sync<T: Send + Sync>() {}
+    fn unpin<T: Unpin>() {}
+    send_and_sync::<Receiver>();
+    send_and_sync::<Recv<'_>>();
+    send_and_sync::<RecvBatch<'_, 8>>();
+    send_and_sync::<signalfd::SignalFd>();
+    send_and_sync::<signalfd::Epoll<'_, 1>>();
+    send_and_sync::<signalfd::Error>();
+    send_and_sync::<SigInfo>();
+    unpin::<Recv<'_>>();
+    unpin::<RecvBatch<'_, 8>>();
+}
+
+#[test]
+fn what_is_pending_is_taken_at_once() {
+    let signals = open_in_thread(Signal::USR1);
+    raise(Signal::USR1);
+    let (count, waker) = WakeCount::new();
+    let Poll::Ready(info) = poll_once(&mut signals.recv(), &waker) else {
+        panic!("a signal is pending");
+    };
+    assert_eq!(info.unwrap().signal(), Signal::USR1);
+    assert_eq!(count.get(), 0);
+    drop(waker);
+    assert_eq!(Arc::strong_count(&count), 1, "no waker was kept");
+}
+
+#[test]
+fn a_pending_future_is_woken_by_on_readable() {
+    let signals = open_in_thread(Signal::USR1);
+    let (count, waker) = WakeCount::new();
+    let mut recv = signals.recv();
+    assert!(poll_once(&mut recv, &waker).is_pending());
+    raise(Signal::USR1);
+    assert_eq!(count.get(), 0, "nobody has told it yet");
+    signals.on_readable();
+    signals.on_readable();
+    assert_eq!(count.get(), 1);
+    assert!(poll_once(&mut recv, &waker).is_ready());
+}
+
+#[test]
+fn a_wake_for_nothing_leaves_it_pending() {
+    let signals = open_in_thread(Signal::USR1);
+    let (count, waker) = WakeCount::new();
+    let mut recv = signals.recv();
+    for woken in 0..5 {
+        assert!(poll_once(&mut recv, &waker).is_pending());
+        assert_eq!(count.get(), woken);
+        signals.on_readable();
+    }
+}
+
+#[test]
+fn the_waker_of_the_last_poll_is_woken() {
+    let signals = open_in_thread(Signal::USR1);
+    let (first, first_waker) = WakeCount::new();
+    let (second, second_waker) = WakeCount::new();
+    let mut recv = signals.recv();
+    assert!(poll_once(&mut recv, &first_waker).is_pending());
+    assert!(poll_once(&mut recv, &second_waker).is_pending());
+    signals.on_readable();
+    assert_eq!((first.get(), second.get()), (0, 1));
+}
+
+#[test]
+fn wakers_are_given_up_with_the_receiver() {
+    let signals = open_in_thread(Signal::USR1);
+    let (count, waker) = WakeCount::new();
+    assert!(poll_once(&mut signals.recv(), &waker).is_pending());
+    drop(waker);
+    assert_eq!(Arc::strong_count(&count), 2);
+    drop(signals);
+    assert_eq!(Arc::strong_count(&count), 1);
+}
+
+#[test]
+fn on_readable_may_come_from_any_thread() {
+    let signals = open_in_thread(Signal::USR1);
+    let (count, waker) = WakeCount::new();
+    let receiver: &Receiver = &signals;
+    let mut recv = receiver.recv();
+    for round in 1..=100 {
+        assert!(poll_once(&mut recv, &waker).is_pending());
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| receiver.on_readable());
+            }
+        });
+        assert_eq!(count.get(), round);
+    }
+}
+
+#[test]
+fn dropping_a_future_at_any_point_loses_nothing() {
+    let rt = Signal::rt(1).unwrap();
+    let signals = open_in_thread(rt);
+    let (_, waker) = WakeCount::new();
+    let mut received = Vec::new();
+    let mut batch = Batch::<4>::new();
+    for value in 0..100 {
+        // Never polled; polled and pending; woken and not polled again.
+        drop(signals.recv());
+        let mut recv = signals.recv();
+        assert!(poll_once(&mut recv, &waker).is_pending());
+        drop(recv);
+        let mut recv = signals.recv();
+        let mut recv_batch = signals.recv_batch(&mut batch);
+        assert!(poll_once(&mut recv, &waker).is_pending());
+        assert!(poll_once(&mut recv_batch, &waker).is_pending());
+        sigqueue_to_thread(tid(), rt, value);
+        signals.on_readable();
+        drop((recv, recv_batch));
+        let Poll::Ready(info) = poll_once(&mut signals.recv(), &waker) else {
+            panic!("the signal is still there");
+        };
+        received.push(info.unwrap().value().unwrap());
+    }
+    assert!(received.into_iter().eq(0..100));
+    assert_eq!(signals.try_recv().unwrap(), None);
+}
+
+#[test]
+fn a_future_can_be_polled_again_for_the_next_signal() {
+    let rt = Signal::rt(1).unwrap();
+    let signals = open_in_thread(rt);
+    let mut recv = signals.recv();
+    for value in 0..3 {
+        sigqueue_to_thread(tid(), rt, value);
+        let Poll::Ready(info) = poll_once(&mut recv, Waker::noop()) else {
+            panic!("a signal is pending");
+        };
+        assert_eq!(info.unwrap().value(), Some(value));
+    }
+}
+
+#[test]
+fn a_batch_future_takes_all_there_is_and_then_no_more() {
+    let rt = Signal::rt(1).unwrap();
+    let signals = open_in_thread(rt);
+    let mut batch = Batch::<4>::new();
+    let mut recv = pin!(signals.recv_batch(&mut batch));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(recv.as_mut().poll(&mut cx).is_pending());
+    for value in 0..3 {
+        sigqueue_to_thread(tid(), rt, value);
+    }
+    let Poll::Ready(Ok(infos)) = recv.as_mut().poll(&mut cx) else {
+        panic!("signals are pending");
+    };
+    assert!(infos.iter().filter_map(SigInfo::value).eq(0..3));
+    sigqueue_to_thread(tid(), rt, 3);
+    let Poll::Ready(Ok(infos)) = recv.as_mut().poll(&mut cx) else {
+        panic!("a future that has completed does not wait");
+    };
+    assert!(infos.is_empty());
+    assert_eq!(signals.wait().unwrap().value(), Some(3), "it was not taken");
+}
+
+#[test]
+fn poll_ready_takes_nothing() {
+    let signals = open_in_thread(Signal::USR1);
+    let (count, waker) = WakeCount::new();
+    let mut cx = Context::from_waker(&waker);
+    assert!(signals.poll_ready(&mut cx).is_pending());
+    raise(Signal::USR1);
+    signals.on_readable();
+    assert_eq!(count.get(), 1);
+    for _ in 0..3 {
+        assert_eq!(signals.poll_ready(&mut cx), Poll::Ready(Ok(())));
+    }
+    assert!(signals.try_recv().unwrap().is_some());
+    assert!(signals.poll_ready(&mut cx).is_pending());
+}
+
+#[test]
+fn two_receivers_of_one_signal_share_what_comes() {
+    let rt = Signal::rt(1).unwrap();
+    let one = open_in_thread(rt);
+    let two = open_in_thread(rt);
+    for value in 0..10 {
+        sigqueue_to_thread(tid(), rt, value);
+    }
+    let mut values = Vec::new();
+    for receiver in [&one, &two].into_iter().cycle() {
+        match receiver.try_recv().unwrap() {
+            Some(info) => values.push(info.value().unwrap()),
+            None => break,
+        }
+    }
+    assert!(values.into_iter().eq(0..10));
+}

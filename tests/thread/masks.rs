@@ -1,0 +1,125 @@
+//! Blocking, and putting the mask back.
+
+use signalfd::{Error, MaskGuard, Options, Signal, SignalSet, block, mask};
+
+use crate::common::{open_in_thread, raise};
+
+/// The mask at the start of a test, with a bit in it that was there before.
+fn with_a_blocked_bit() -> (MaskGuard, SignalSet) {
+    let guard = block(Signal::WINCH).unwrap();
+    (guard, mask::current().unwrap())
+}
+
+#[test]
+fn block_adds_and_drop_restores_exactly() {
+    let (_outer, before) = with_a_blocked_bit();
+    let guard = block(Signal::WINCH | Signal::TERM).unwrap();
+    assert_eq!(guard.saved(), before);
+    assert_eq!(mask::current().unwrap(), before | Signal::TERM);
+    drop(guard);
+    assert_eq!(mask::current().unwrap(), before, "WINCH was blocked before");
+}
+
+#[test]
+fn guards_nest() {
+    let (_outer, before) = with_a_blocked_bit();
+    let one = block(Signal::HUP).unwrap();
+    let two = block(Signal::HUP | Signal::INT).unwrap();
+    let three = block(Signal::INT | Signal::rt(2).unwrap()).unwrap();
+    drop(three);
+    assert_eq!(mask::current().unwrap(), before | Signal::HUP | Signal::INT);
+    drop(two);
+    assert_eq!(mask::current().unwrap(), before | Signal::HUP);
+    drop(one);
+    assert_eq!(mask::current().unwrap(), before);
+}
+
+#[test]
+fn a_panic_restores_the_mask() {
+    let (_outer, before) = with_a_blocked_bit();
+    let panicked = std::panic::catch_unwind(|| {
+        let _signals = open_in_thread(Signal::TERM);
+        std::panic::resume_unwind(Box::new(()));
+    });
+    assert!(panicked.is_err());
+    assert_eq!(mask::current().unwrap(), before);
+}
+
+#[test]
+fn a_forgotten_guard_leaves_the_signals_blocked() {
+    let before = mask::current().unwrap();
+    #[expect(clippy::mem_forget, reason = "this is what is tested")]
+    std::mem::forget(block(Signal::USR1).unwrap());
+    assert_eq!(mask::current().unwrap(), before | Signal::USR1);
+}
+
+#[test]
+fn the_whole_set_can_be_blocked_and_received() {
+    let before = mask::current().unwrap();
+    let signals = open_in_thread(SignalSet::all());
+    assert_eq!(mask::current().unwrap(), before | SignalSet::all());
+    for signal in SignalSet::all().signals() {
+        raise(signal);
+        // SIGCONT would remove pending stop signals, and the other way round.
+        let info = signals.try_recv().unwrap().expect("it is pending");
+        assert_eq!(info.signal(), signal);
+    }
+    drop(signals);
+    assert_eq!(mask::current().unwrap(), before);
+}
+
+#[test]
+fn scopes_nest_and_the_outer_one_gets_what_the_inner_one_left() {
+    let (_outer, before) = with_a_blocked_bit();
+    let outer = open_in_thread(Signal::USR1 | Signal::USR2);
+    let inner = open_in_thread(Signal::USR1);
+    raise(Signal::USR1);
+    raise(Signal::USR2);
+    assert_eq!(inner.try_recv().unwrap().unwrap().signal(), Signal::USR1);
+    assert_eq!(inner.try_recv().unwrap(), None);
+    raise(Signal::USR1);
+    drop(inner);
+    let mut left = outer.iter().map(|info| info.unwrap().signal());
+    assert_eq!(left.next(), Some(Signal::USR1));
+    assert_eq!(left.next(), Some(Signal::USR2));
+    drop(outer);
+    assert_eq!(mask::current().unwrap(), before);
+}
+
+#[test]
+fn the_guard_of_an_open_receiver_knows_the_mask_of_before() {
+    let (_outer, before) = with_a_blocked_bit();
+    let signals = open_in_thread(Signal::TERM);
+    assert_eq!(signals.guard().saved(), before);
+}
+
+#[test]
+fn the_check_finds_the_threads_that_block_nothing() {
+    // libtest's main thread is one.
+    let _guard = block(Signal::USR1).unwrap();
+    let Err(Error::UnblockedThread(thread)) = mask::check_threads(Signal::USR1)
+    else {
+        panic!("libtest's main thread blocks nothing");
+    };
+    assert_eq!(thread.signals(), Signal::USR1.into());
+    assert!(thread.tid() > 0);
+    assert_eq!(mask::check_threads(SignalSet::empty()), Ok(()));
+}
+
+#[test]
+fn a_failed_open_restores_the_mask() {
+    let (_outer, before) = with_a_blocked_bit();
+    let error = signalfd::open(Signal::TERM).unwrap_err();
+    assert!(matches!(error, Error::UnblockedThread(_)), "{error}");
+    assert_eq!(mask::current().unwrap(), before);
+}
+
+#[test]
+fn a_receiver_needs_the_calling_thread_to_block_its_signals() {
+    let _guard = block(Signal::HUP).unwrap();
+    let options = Options::new().check_threads(false);
+    let set = Signal::HUP | Signal::TERM;
+    let error = options.receiver(set).unwrap_err();
+    assert_eq!(error, Error::NotBlocked(Signal::TERM.into()));
+    assert!(options.receiver(Signal::HUP).is_ok());
+}
