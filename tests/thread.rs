@@ -6,7 +6,6 @@
 
 #![cfg(any(target_os = "linux", target_os = "android"))]
 #![expect(
-    clippy::allow_attributes,
     clippy::cast_sign_loss,
     clippy::disallowed_types,
     clippy::std_instead_of_alloc,

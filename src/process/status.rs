@@ -64,7 +64,11 @@ impl StatusReader {
         if let Some(name) = line.strip_prefix(b"Name:\t") {
             self.status.set_name(name);
         } else if let Some(state) = line.strip_prefix(b"State:\t") {
-            self.status.ended = matches!(state, [b'Z' | b'X', ..]);
+            self.status.ended |= matches!(state, [b'Z' | b'X', ..]);
+        } else if line == b"Threads:\t0" {
+            // What the kernel counts, and with it the masks, is already gone:
+            // it prints zeros (`task_sig()` in `fs/proc/array.c`).
+            self.status.ended = true;
         } else if let Some(mask) = line.strip_prefix(b"SigBlk:\t") {
             self.status.blocked = hexadecimal(mask);
         }
@@ -134,6 +138,8 @@ mod tests {
         assert!(read(b"State:\tZ (zombie)\n", 3).ended);
         assert!(read(b"State:\tX (dead)\n", 3).ended);
         assert!(!read(b"State:\tt (tracing stop)\n", 3).ended);
+        assert!(read(b"State:\tR (running)\nThreads:\t0\n", 3).ended);
+        assert!(!read(b"State:\tR (running)\nThreads:\t10\n", 3).ended);
     }
 
     #[test]

@@ -1,1 +1,49 @@
-fn main() {}
+//! What concerns a whole process: each case in a process of its own, on its main
+//! and only thread.
+//!
+//! libtest cannot do this: it runs tests on threads next to a main thread that
+//! blocks nothing. Here the parent lists, filters, spawns and judges, and the
+//! case is a fresh process that has emptied its mask and reset all dispositions.
+//!
+//! It takes the arguments of libtest that cargo and nextest use. A case may skip
+//! itself with a reason; `REQUIRE_ALL=1` makes that a failure.
+
+#![cfg(any(target_os = "linux", target_os = "android"))]
+#![expect(
+    clippy::cast_sign_loss,
+    clippy::disallowed_types,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::std_instead_of_alloc,
+    clippy::std_instead_of_core,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests are ordinary programs"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod causes;
+mod delivery;
+mod failures;
+mod forks;
+mod harness;
+mod live;
+mod put_back;
+mod scopes;
+mod threads;
+
+fn main() -> std::process::ExitCode {
+    harness::main(&[
+        causes::CASES,
+        delivery::CASES,
+        failures::CASES,
+        forks::CASES,
+        live::CASES,
+        put_back::CASES,
+        scopes::CASES,
+        threads::CASES,
+    ])
+}

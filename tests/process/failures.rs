@@ -1,0 +1,255 @@
+//! What is missing: descriptors, `/proc`, system calls. An error says so, and
+//! everything is as it was.
+
+use std::fs::File;
+use std::future::{pending, poll_fn};
+use std::os::fd::AsRawFd;
+use std::task::Poll;
+
+use signalfd::{
+    Epoll, Error, Op, Options, Receiver, Signal, SignalFd, block, block_on,
+    mask, open,
+};
+
+use crate::common::{
+    check, forbid, kill, open_descriptors, pid, set_limit, uid,
+};
+use crate::harness::{cases, skip};
+
+cases! {
+    no_descriptor_left,
+    proc_is_not_there,
+    proc_cannot_be_read,
+    system_calls_forbidden,
+    a_wait_falls_back_to_polling,
+    waiting_is_forbidden,
+    more_threads_in_block_on_than_there_is_room_for,
+    nothing_is_left_open,
+    a_late_wake_touches_no_descriptor,
+}
+
+/// Lets no more descriptors be opened, and returns the limit of before.
+fn no_more_descriptors() -> libc::rlim_t {
+    let next = File::open("/dev/null").unwrap().as_raw_fd();
+    set_limit(libc::RLIMIT_NOFILE, next as libc::rlim_t)
+}
+
+fn no_descriptor_left() {
+    let guard = block(Signal::TERM).unwrap();
+    let before = mask::current().unwrap();
+    let full = |op| Error::Os { op, errno: libc::EMFILE };
+    let receiver = Receiver::new(Signal::TERM).unwrap();
+    let limit = no_more_descriptors();
+    let unchecked = Options::new().check_threads(false);
+
+    assert_eq!(open(Signal::HUP).unwrap_err(), full(Op::ThreadCheck));
+    assert_eq!(unchecked.open(Signal::HUP).unwrap_err(), full(Op::Signalfd));
+    let error = unchecked.receiver(Signal::TERM).unwrap_err();
+    assert_eq!(error, full(Op::Signalfd));
+    assert_eq!(SignalFd::new(Signal::TERM).unwrap_err(), full(Op::Signalfd));
+    assert_eq!(Epoll::new([&receiver]).unwrap_err(), full(Op::EpollCreate));
+    assert_eq!(block_on(pending::<()>()), Err(full(Op::Eventfd)));
+    assert_eq!(block_on(async { 1 }), Ok(1), "it never has to sleep");
+    let text = full(Op::Signalfd).to_string();
+    assert!(text.contains("RLIMIT_NOFILE"), "{text}");
+    assert_eq!(mask::current().unwrap(), before);
+
+    // What is open goes on working.
+    kill(pid(), Signal::TERM);
+    assert_eq!(receiver.wait().unwrap().signal(), Signal::TERM);
+    set_limit(libc::RLIMIT_NOFILE, limit);
+    assert!(open(Signal::HUP).is_ok());
+    drop(guard);
+}
+
+/// Becomes a process without `/proc`, or without any file at all.
+#[expect(unsafe_code, reason = "changes the root directory")]
+fn leave_proc() {
+    if uid() != 0 {
+        // SAFETY: takes a number.
+        if check(unsafe { libc::unshare(libc::CLONE_NEWUSER) }).is_err() {
+            skip("neither root nor allowed to be root of a user namespace");
+        }
+    }
+    let empty = std::env::temp_dir().join(format!("signalfd-{}", pid()));
+    std::fs::create_dir(&empty).unwrap();
+    let path = std::ffi::CString::new(empty.to_str().unwrap()).unwrap();
+    // Its working directory keeps it, nobody else can find it.
+    std::env::set_current_dir(&empty).unwrap();
+    // SAFETY: reads the path.
+    check(unsafe { libc::chroot(path.as_ptr()) }).unwrap();
+}
+
+fn proc_is_not_there() {
+    leave_proc();
+    let error = open(Signal::TERM).unwrap_err();
+    assert_eq!(error, Error::Os { op: Op::ThreadCheck, errno: libc::ENOENT });
+    let text = error.to_string();
+    assert!(text.contains("/proc is not mounted"), "{text}");
+    assert!(text.contains("check_threads(false)"), "{text}");
+    assert!(mask::current().unwrap().is_empty());
+
+    let signals =
+        Options::new().check_threads(false).open(Signal::TERM).unwrap();
+    kill(pid(), Signal::TERM);
+    assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
+}
+
+fn proc_cannot_be_read() {
+    forbid(libc::SYS_getdents64, libc::EACCES);
+    let error = open(Signal::TERM).unwrap_err();
+    assert_eq!(error, Error::Os { op: Op::ThreadCheck, errno: libc::EACCES });
+    assert!(error.to_string().contains("check_threads(false)"), "{error}");
+    assert!(mask::current().unwrap().is_empty());
+}
+
+fn system_calls_forbidden() {
+    let forbidden = |op| Error::Os { op, errno: libc::EPERM };
+    let unchecked = Options::new().check_threads(false);
+    let guard = block(Signal::USR1).unwrap();
+    let signals = unchecked.open(Signal::TERM).unwrap();
+    forbid(libc::SYS_signalfd4, libc::EPERM);
+    let error = unchecked.open(Signal::HUP).unwrap_err();
+    assert_eq!(error, forbidden(Op::Signalfd));
+    assert!(error.to_string().contains("seccomp"), "{error}");
+    let both = Signal::USR1 | Signal::TERM;
+    assert_eq!(mask::current().unwrap(), both);
+    let error = signals.insert(Signal::HUP).unwrap_err();
+    assert_eq!(error, forbidden(Op::Signalfd));
+    assert_eq!(mask::current().unwrap(), both);
+    assert_eq!(signals.signals(), Signal::TERM.into());
+    forbid(libc::SYS_rt_sigqueueinfo, libc::EPERM);
+    kill(pid(), Signal::TERM);
+    let info = signals.wait().unwrap();
+    let error = signals.put_back(&info).unwrap_err();
+    assert_eq!(error, forbidden(Op::Sigqueueinfo));
+    forbid(libc::SYS_read, libc::EPERM);
+    assert_eq!(signals.try_recv().unwrap_err(), forbidden(Op::Read));
+    drop(signals);
+    assert_eq!(mask::current().unwrap(), Signal::USR1.into());
+    drop(guard);
+    forbid(libc::SYS_rt_sigprocmask, libc::EPERM);
+    assert_eq!(block(Signal::HUP).unwrap_err(), forbidden(Op::Sigprocmask));
+    let error = unchecked.open(Signal::HUP).unwrap_err();
+    assert_eq!(error, forbidden(Op::Sigprocmask));
+}
+
+/// Where a second descriptor cannot be made, a wait polls.
+fn a_wait_falls_back_to_polling() {
+    let signals = open(Signal::TERM).unwrap();
+    forbid(libc::SYS_signalfd4, libc::EPERM);
+    let to = pid();
+    let sender = std::thread::spawn(move || {
+        crate::common::wait_until_asleep(to);
+        kill(to, Signal::TERM);
+    });
+    assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
+    sender.join().unwrap();
+}
+
+fn waiting_is_forbidden() {
+    let signals = open(Signal::TERM).unwrap();
+    let epoll = Epoll::new([&signals]).unwrap();
+    let second = std::time::Duration::from_secs(1);
+    for syscall in [
+        libc::SYS_ppoll,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_poll,
+        libc::SYS_epoll_pwait,
+        libc::SYS_epoll_pwait2,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_epoll_wait,
+    ] {
+        forbid(syscall, libc::EACCES);
+    }
+    let forbidden = |op| Error::Os { op, errno: libc::EACCES };
+    let error = signals.wait_timeout(second).unwrap_err();
+    assert_eq!(error, forbidden(Op::Poll));
+    let error = block_on(signals.recv()).unwrap_err();
+    assert_eq!(error, forbidden(Op::Poll));
+    assert_eq!(epoll.turn(None).unwrap_err(), forbidden(Op::EpollWait));
+    kill(pid(), Signal::TERM);
+    assert_eq!(signals.try_recv().unwrap().unwrap().signal(), Signal::TERM);
+}
+
+fn more_threads_in_block_on_than_there_is_room_for() {
+    let barrier = std::sync::Barrier::new(65);
+    let full = std::thread::scope(|scope| {
+        for _ in 0..64 {
+            scope.spawn(|| {
+                block_on(async {
+                    barrier.wait();
+                    barrier.wait();
+                })
+                .unwrap();
+            });
+        }
+        barrier.wait();
+        let full = block_on(async {});
+        barrier.wait();
+        full
+    });
+    assert_eq!(full, Err(Error::TooManyBlockOn));
+    assert_eq!(block_on(async {}), Ok(()));
+}
+
+fn nothing_is_left_open() {
+    let before = open_descriptors();
+    for _ in 0..3 {
+        let signals = open(Signal::USR1 | Signal::TERM).unwrap();
+        let epoll = Epoll::new([&signals]).unwrap();
+        kill(pid(), Signal::USR1);
+        signals.wait().unwrap();
+        let to = pid();
+        let sender = std::thread::spawn(move || {
+            crate::common::wait_until_asleep(to);
+            kill(to, Signal::USR1);
+        });
+        block_on(signals.recv()).unwrap().unwrap();
+        sender.join().unwrap();
+        drop(epoll);
+        drop(signals);
+        assert_eq!(open_descriptors(), before);
+    }
+}
+
+/// A waker that is used after `block_on` has returned must not write to what
+/// has become of the number of its descriptor.
+fn a_late_wake_touches_no_descriptor() {
+    let mut wakers = Vec::new();
+    for _ in 0..10 {
+        let mut polls = 0;
+        block_on(poll_fn(|cx| {
+            wakers.push(cx.waker().clone());
+            polls += 1;
+            let waker = cx.waker().clone();
+            let sleeper = crate::common::tid();
+            if polls == 1 {
+                std::thread::spawn(move || {
+                    crate::common::wait_until_asleep(sleeper);
+                    waker.wake();
+                });
+                return Poll::Pending;
+            }
+            Poll::Ready(())
+        }))
+        .unwrap();
+    }
+    // Eventfds would take what is written to them, and show it.
+    let flags = rustix::event::EventfdFlags::NONBLOCK;
+    let others: Vec<_> =
+        (0..20).map(|_| rustix::event::eventfd(0, flags).unwrap()).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for waker in wakers.iter().cycle().take(10_000) {
+                    waker.wake_by_ref();
+                }
+            });
+        }
+    });
+    for other in &others {
+        let error = rustix::io::read(other, &mut [0; 8]).unwrap_err();
+        assert_eq!(error, rustix::io::Errno::AGAIN);
+    }
+}

@@ -1,0 +1,238 @@
+//! Runs each case in a process of its own.
+
+#![allow(unsafe_code, reason = "resets what a process inherits")]
+
+use std::env;
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::ptr;
+use std::thread;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+use crate::common::check;
+
+/// A test in a process of its own.
+pub(crate) struct Case {
+    name: &'static str,
+    run: fn(),
+    /// The signal that the process is expected to die by; 0 for none.
+    dies_by: i32,
+}
+
+impl Case {
+    pub(crate) const fn new(name: &'static str, run: fn()) -> Self {
+        Self { name, run, dies_by: 0 }
+    }
+
+    pub(crate) const fn dies_by(mut self, signal: i32) -> Self {
+        self.dies_by = signal;
+        self
+    }
+}
+
+/// Makes the list of a module's cases out of the names of its functions.
+macro_rules! cases {
+    ($($name:ident $(=> $signal:expr)?),* $(,)?) => {
+        pub(crate) const CASES: &[$crate::harness::Case] = &[
+            $($crate::harness::Case::new(
+                concat!(module_path!(), "::", stringify!($name)),
+                $name,
+            )$(.dies_by($signal))?,)*
+        ];
+    };
+}
+pub(crate) use cases;
+
+/// The exit status of a case that cannot run here.
+const SKIPPED: i32 = 77;
+/// Says to the process which case it is to run.
+const VARIABLE: &str = "SIGNALFD_TEST_CASE";
+/// How long a case may take, before it is killed for hanging.
+const LIMIT: Timespec = Timespec { tv_sec: 120, tv_nsec: 0 };
+
+/// Ends the case, saying why it cannot run here.
+pub(crate) fn skip(reason: &str) -> ! {
+    println!("skipped: {reason}");
+    std::process::exit(SKIPPED);
+}
+
+pub(crate) fn main(modules: &[&'static [Case]]) -> ExitCode {
+    let cases = || modules.iter().copied().flatten();
+    if let Ok(name) = env::var(VARIABLE) {
+        let case = cases().find(|case| short(case.name) == name);
+        start_afresh();
+        (case.expect("the parent names a case").run)();
+        return ExitCode::SUCCESS;
+    }
+
+    let arguments = Arguments::parse();
+    let chosen: Vec<_> =
+        cases().filter(|case| arguments.choose(short(case.name))).collect();
+    if arguments.list {
+        for case in chosen {
+            println!("{}: test", short(case.name));
+        }
+        return ExitCode::SUCCESS;
+    }
+
+    println!("\nrunning {} tests", chosen.len());
+    let (mut failed, mut skipped) = (Vec::new(), 0);
+    let require_all = env::var_os("REQUIRE_ALL").is_some();
+    for case in &chosen {
+        let name = short(case.name);
+        match judge(case, &arguments) {
+            Ok(None) => println!("test {name} ... ok"),
+            Ok(Some(reason)) if !require_all => {
+                skipped += 1;
+                println!("test {name} ... ignored, {reason}");
+            }
+            Ok(Some(reason)) | Err(reason) => {
+                println!("test {name} ... FAILED\n{reason}");
+                failed.push(name);
+            }
+        }
+    }
+    let passed = chosen.len() - failed.len() - skipped;
+    let word = if failed.is_empty() { "ok" } else { "FAILED" };
+    println!(
+        "\ntest result: {word}. {passed} passed; {} failed; {skipped} ignored",
+        failed.len()
+    );
+    for name in &failed {
+        println!("    {name}");
+    }
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The name without that of the test's crate.
+fn short(name: &str) -> &str {
+    name.split_once("::").map_or(name, |(_, name)| name)
+}
+
+/// What libtest takes, as far as cargo and nextest use it.
+#[expect(clippy::struct_excessive_bools, reason = "they are flags")]
+#[derive(Default)]
+struct Arguments {
+    filters: Vec<String>,
+    skips: Vec<String>,
+    exact: bool,
+    list: bool,
+    ignored: bool,
+    show_output: bool,
+}
+
+impl Arguments {
+    fn parse() -> Self {
+        let mut all = Self::default();
+        let mut rest = env::args().skip(1);
+        while let Some(argument) = rest.next() {
+            match argument.as_str() {
+                "--exact" => all.exact = true,
+                "--list" => all.list = true,
+                "--ignored" => all.ignored = true,
+                "--nocapture" | "--no-capture" | "--show-output" => {
+                    all.show_output = true;
+                }
+                "--skip" => all.skips.extend(rest.next()),
+                "--format" | "--test-threads" | "--color" | "-Z" => {
+                    rest.next();
+                }
+                other if other.starts_with('-') => {}
+                _ => all.filters.push(argument),
+            }
+        }
+        all
+    }
+
+    fn choose(&self, name: &str) -> bool {
+        let fits = |filter: &String| {
+            name == filter || !self.exact && name.contains(filter.as_str())
+        };
+        // No case is marked as ignored.
+        !self.ignored
+            && (self.filters.is_empty() || self.filters.iter().any(fits))
+            && !self.skips.iter().any(fits)
+    }
+}
+
+/// Runs a case. Gives the reason if it was skipped, and an account if it failed.
+fn judge(case: &Case, arguments: &Arguments) -> Result<Option<String>, String> {
+    let mut child = Command::new(env::current_exe().unwrap())
+        .env(VARIABLE, short(case.name))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut stdout, mut stderr) =
+        (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let (mut said, mut complained) = (String::new(), String::new());
+    let status = thread::scope(|scope| {
+        scope.spawn(|| stdout.read_to_string(&mut said));
+        scope.spawn(|| stderr.read_to_string(&mut complained));
+        wait(&mut child)
+    });
+    if arguments.show_output {
+        println!("{said}{complained}");
+    }
+    let account = |what: String| format!("{what}\n{said}{complained}");
+    let status =
+        status.ok_or_else(|| account("it hung and was killed".into()))?;
+    match (status.code(), status.signal()) {
+        (Some(SKIPPED), _) => {
+            let reason = said.lines().last().unwrap_or_default();
+            Ok(Some(reason.trim_start_matches("skipped: ").into()))
+        }
+        (Some(0), _) if case.dies_by == 0 => Ok(None),
+        (_, Some(signal)) if signal == case.dies_by => Ok(None),
+        _ if case.dies_by != 0 => Err(account(format!(
+            "{status}, where signal {} should have ended it",
+            case.dies_by
+        ))),
+        _ => Err(account(status.to_string())),
+    }
+}
+
+/// Waits for a child; kills one that hangs, and returns `None`.
+fn wait(child: &mut Child) -> Option<ExitStatus> {
+    let pid = Pid::from_child(child);
+    let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).unwrap();
+    let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
+    let ended = rustix::event::poll(&mut fds, Some(&LIMIT)).unwrap() > 0;
+    if !ended {
+        rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    }
+    let status = child.wait().unwrap();
+    ended.then_some(status)
+}
+
+/// Makes the process one that has just been started by an ordinary parent: what
+/// the harness, cargo or the terminal blocks or ignores is nobody's business.
+fn start_afresh() {
+    for signal in 1..=64 {
+        // It fails for KILL, STOP and the C library's own numbers.
+        // SAFETY: sets a default action.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    let none = 0_u64;
+    // SAFETY: reads a mask of 8 bytes, which lives past the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::c_long::from(libc::SIG_SETMASK),
+            &raw const none,
+            ptr::null_mut::<u64>(),
+            8_usize,
+        )
+    };
+    check(result).unwrap();
+    // A case that is left behind by its parent must not stay.
+    // SAFETY: takes numbers.
+    let result = unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)
+    };
+    check(result).unwrap();
+}

@@ -1,0 +1,145 @@
+//! Changing the signals of a receiver while they come.
+
+use std::thread;
+
+use signalfd::{Batch, Receiver, Signal, mask, open};
+
+use crate::common::{Child, kill, pid, sigqueue, tid, wait_until_asleep};
+use crate::harness::cases;
+
+cases! {
+    a_sleeping_thread_notices_what_is_inserted,
+    a_sleeping_thread_notices_what_is_inserted_and_pending,
+    a_task_notices_what_is_inserted,
+    changes_under_fire_lose_nothing,
+    changes_under_fire_never_unblock_what_stays,
+}
+
+fn a_sleeping_thread_notices_what_is_inserted() {
+    let signals = open(Signal::USR1 | Signal::USR2).unwrap();
+    let receiver: &Receiver = &signals;
+    receiver.remove(Signal::USR2).unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    thread::scope(|scope| {
+        let waiter = scope.spawn(move || {
+            tell.send(tid()).unwrap();
+            receiver.wait().unwrap().signal()
+        });
+        wait_until_asleep(told.recv().unwrap());
+        receiver.insert(Signal::USR2).unwrap();
+        kill(pid(), Signal::USR2);
+        assert_eq!(waiter.join().unwrap(), Signal::USR2);
+    });
+}
+
+fn a_sleeping_thread_notices_what_is_inserted_and_pending() {
+    let signals = open(Signal::USR1 | Signal::USR2).unwrap();
+    let receiver: &Receiver = &signals;
+    receiver.remove(Signal::USR2).unwrap();
+    kill(pid(), Signal::USR2);
+    let minute = std::time::Duration::from_secs(60);
+    let waits: [fn(&Receiver) -> Signal; 3] = [
+        |receiver| receiver.wait().unwrap().signal(),
+        |receiver| {
+            let minute = std::time::Duration::from_secs(60);
+            receiver.wait_timeout(minute).unwrap().unwrap().signal()
+        },
+        |receiver| {
+            signalfd::block_on(receiver.recv()).unwrap().unwrap().signal()
+        },
+    ];
+    assert!(minute.as_secs() > 0);
+    for wait in waits {
+        let (tell, told) = std::sync::mpsc::channel();
+        thread::scope(|scope| {
+            let waiter = scope.spawn(move || {
+                tell.send(tid()).unwrap();
+                wait(receiver)
+            });
+            wait_until_asleep(told.recv().unwrap());
+            receiver.insert(Signal::USR2).unwrap();
+            assert_eq!(waiter.join().unwrap(), Signal::USR2);
+        });
+        receiver.remove(Signal::USR2).unwrap();
+        kill(pid(), Signal::USR2);
+    }
+    receiver.insert(Signal::USR2).unwrap();
+    receiver.wait().unwrap();
+}
+
+fn a_task_notices_what_is_inserted() {
+    let signals = open(Signal::USR1).unwrap();
+    signalfd::block_on(async {
+        let recv = signals.recv();
+        signals.insert(Signal::USR2).unwrap();
+        kill(pid(), Signal::USR2);
+        assert_eq!(recv.await.unwrap().signal(), Signal::USR2);
+    })
+    .unwrap();
+}
+
+const COUNT: i32 = 10_000;
+
+/// Two numbers are fired; the receiver takes now the one, now the other, now
+/// both. The mask holds both all the time, and nothing is lost.
+fn changes_under_fire_lose_nothing() {
+    let (a, b) = (Signal::rt(1).unwrap(), Signal::rt(2).unwrap());
+    let signals = open(a | b).unwrap();
+    let receiver: &Receiver = &signals;
+    let parent = pid();
+    let children = [a, b].map(|signal| {
+        Child::fork(move || {
+            for value in 0..COUNT {
+                while sigqueue(parent, signal, value).is_err() {}
+            }
+            0
+        })
+    });
+    let mut batch = Batch::<8>::new();
+    let (mut next_a, mut next_b) = (0, 0);
+    let sets = [a.into(), a | b, b.into(), a | b];
+    for set in sets.into_iter().cycle() {
+        if next_a == COUNT && next_b == COUNT {
+            break;
+        }
+        receiver.replace(set).unwrap();
+        for info in receiver.try_recv_batch(&mut batch).unwrap() {
+            assert!(set.contains(info.signal().into()), "{info} in {set}");
+            let next =
+                if info.signal() == a { &mut next_a } else { &mut next_b };
+            assert_eq!(info.value(), Some(*next));
+            *next += 1;
+        }
+    }
+    children.into_iter().for_each(Child::wait_for_success);
+}
+
+/// A signal of both the old and the new set would end the process if it were
+/// unblocked for a moment.
+fn changes_under_fire_never_unblock_what_stays() {
+    let signals = open(Signal::USR1 | Signal::USR2).unwrap();
+    let parent = pid();
+    let child = Child::fork(move || {
+        for _ in 0..100_000 {
+            kill(parent, Signal::USR1);
+        }
+        kill(parent, Signal::TERM);
+        0
+    });
+    let mut rounds = 0;
+    let guard = signalfd::block(Signal::TERM).unwrap();
+    let done = signalfd::Receiver::new(Signal::TERM).unwrap();
+    while done.try_recv().unwrap().is_none() {
+        signals.replace(Signal::USR1 | Signal::HUP).unwrap();
+        signals.replace(Signal::USR1 | Signal::USR2).unwrap();
+        signals.remove(Signal::USR2).unwrap();
+        signals.insert(Signal::USR2).unwrap();
+        assert!(mask::current().unwrap().contains(Signal::USR1.into()));
+        signals.try_recv().unwrap();
+        rounds += 1;
+    }
+    assert!(rounds > 0);
+    child.wait_for_success();
+    while signals.try_recv().unwrap().is_some() {}
+    drop(guard);
+}
