@@ -29,6 +29,9 @@ compile_error!(
      does not know"
 );
 
+#[cfg(not(target_has_atomic = "64"))]
+compile_error!("a set of signals is 64 bits, which this target cannot share");
+
 #[cfg(feature = "std")]
 extern crate std;
 

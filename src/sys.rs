@@ -24,7 +24,7 @@ use rustix::event::{self, EventfdFlags, PollFd, PollFlags, Timespec, epoll};
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use rustix::fs::OFlags;
 use rustix::io::{Errno, FdFlags};
-use rustix::mm::{Advice, MapFlags, ProtFlags};
+use rustix::mm::{MapFlags, ProtFlags};
 
 use crate::error::{Error, Op};
 use crate::signal::{Layout, SigInfo, SignalSet};
@@ -241,12 +241,12 @@ impl KernelSigInfo {
             Layout::Kill | Layout::Queue => {
                 record.put(0, info.pid.to_ne_bytes());
                 record.put(4, info.uid.to_ne_bytes());
-                record.put(8, word(info.ptr));
+                record.put(8, word(info.sigval()));
             }
             Layout::Timer => {
                 record.put(0, info.tid.to_ne_bytes());
                 record.put(4, info.overrun.to_ne_bytes());
-                record.put(8, word(info.ptr));
+                record.put(8, word(info.sigval()));
             }
             Layout::Child => {
                 // `clock_t` is aligned to its own size, after three numbers.
@@ -358,17 +358,27 @@ pub(crate) const fn readable(raw: RawFd) -> pollfd {
     pollfd { fd: raw, events: libc::POLLIN, revents: 0 }
 }
 
-/// Waits until one of these descriptors is readable, given by number. One that
-/// has been closed since, or is another by now, does no harm: the kernel reports
-/// it as an event. Negative ones are passed over.
-pub(crate) fn poll_numbers(fds: &mut [pollfd]) -> Result<(), Error> {
-    const FOREVER: c_int = -1;
+/// Whether [`poll_numbers`] waits.
+#[derive(Clone, Copy)]
+pub(crate) enum Wait {
+    UntilReady = -1,
+    No = 0,
+}
+
+/// Looks which of these descriptors are readable, given by number. One that has
+/// been closed since, or is another by now, does no harm: the kernel reports it
+/// as an event. Negative ones are passed over.
+pub(crate) fn poll_numbers(
+    fds: &mut [pollfd],
+    wait: Wait,
+) -> Result<(), Error> {
     let count = fds.len().try_into().unwrap_or(libc::nfds_t::MAX);
     loop {
         // SAFETY: poll(2) reads and writes `count` elements at the pointer, which
         // are the slice's; a slice longer than `nfds_t` can count would be refused
         // with EINVAL. It only looks at the descriptors, whosever they are.
-        let result = unsafe { libc::poll(fds.as_mut_ptr(), count, FOREVER) };
+        let result =
+            unsafe { libc::poll(fds.as_mut_ptr(), count, wait as c_int) };
         match check(result.into()) {
             Ok(_) => return Ok(()),
             Err(Errno::INTR) => {}
@@ -428,8 +438,8 @@ impl LateFd {
     }
 
     pub(crate) fn get(&self) -> Option<BorrowedFd<'_>> {
-        // Acquire: pairs with the release in `set`.
-        let raw = self.0.load(Ordering::Acquire);
+        // SeqCst: see `SignalFd::update`. Acquire: sees the descriptor made.
+        let raw = self.0.load(Ordering::SeqCst);
         if raw == Self::NONE {
             return None;
         }
@@ -441,8 +451,8 @@ impl LateFd {
     /// Takes a descriptor over; gives it back if there is one already.
     pub(crate) fn set(&self, fd: OwnedFd) -> Result<(), OwnedFd> {
         let raw = fd.as_raw_fd();
-        // Release: whoever gets the descriptor sees it made.
-        let (set, seen) = (Ordering::Release, Ordering::Relaxed);
+        // SeqCst: see `SignalFd::update`. Release: shows the descriptor.
+        let (set, seen) = (Ordering::SeqCst, Ordering::Relaxed);
         match self.0.compare_exchange(Self::NONE, raw, set, seen) {
             Ok(_) => {
                 // INVARIANT: `self` owns `raw` now, so `fd` must not close it.
@@ -534,18 +544,21 @@ fn map_page() -> Option<*mut AtomicU32> {
             MapFlags::PRIVATE,
         )
     };
-    let page = page.ok()?;
-    // SAFETY: the range is the mapping just made. MADV_WIPEONFORK changes
-    // nothing in this process (madvise(2)).
-    let advised = unsafe {
-        rustix::mm::madvise(page, PAGE_SIZE, Advice::LinuxWipeOnFork)
-    };
-    let page = page.cast();
-    if advised.is_err() {
-        unmap_page(page);
-        return None;
+    let page = page.ok()?.cast();
+    // An emulator may answer that all is well to whatever it does not know; it
+    // then does so to advice that does not exist, too.
+    let no_advice = -1;
+    if madvise(page, libc::MADV_WIPEONFORK) && !madvise(page, no_advice) {
+        return Some(page);
     }
-    Some(page)
+    unmap_page(page);
+    None
+}
+
+fn madvise(page: *mut AtomicU32, advice: c_int) -> bool {
+    // SAFETY: the range is a mapping that `map_page` has just made. The advice it
+    // gives changes nothing in this process (madvise(2)).
+    unsafe { libc::madvise(page.cast(), PAGE_SIZE, advice) == 0 }
 }
 
 fn unmap_page(page: *mut AtomicU32) {

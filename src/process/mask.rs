@@ -5,6 +5,7 @@
 
 use core::marker::PhantomData;
 
+use super::nesting::Depth;
 pub use super::threads::check as check_threads;
 use crate::error::Error;
 use crate::signal::SignalSet;
@@ -52,7 +53,7 @@ use crate::sys::{self, How};
 pub fn block(set: impl Into<SignalSet>) -> Result<MaskGuard, Error> {
     let set = set.into().check_receivable()?;
     let saved = sys::sigprocmask(Some((How::Block, set)))?;
-    Ok(MaskGuard { saved, not_send: PhantomData })
+    Ok(MaskGuard { saved, depth: Depth::enter(), not_send: PhantomData })
 }
 
 /// Returns the set of signals that the calling thread blocks.
@@ -87,6 +88,7 @@ pub fn current() -> Result<SignalSet, Error> {
 #[derive(Debug)]
 pub struct MaskGuard {
     saved: SignalSet,
+    depth: Depth,
     not_send: PhantomData<*const ()>,
 }
 
@@ -99,15 +101,25 @@ impl MaskGuard {
 
     /// Blocks more signals in the scope of this guard, and returns those that
     /// were not blocked yet.
-    #[expect(clippy::unused_self, reason = "it proves the thread")]
     pub(crate) fn block(&self, set: SignalSet) -> Result<SignalSet, Error> {
+        self.check_innermost()?;
         let before = sys::sigprocmask(Some((How::Block, set)))?;
         Ok(set - before)
     }
 
-    /// Unblocks signals, other than those that were blocked before this guard.
+    /// Unblocks signals again.
+    #[expect(clippy::unused_self, reason = "it proves the thread")]
     pub(crate) fn unblock(&self, set: SignalSet) -> Result<(), Error> {
-        sys::sigprocmask(Some((How::Unblock, set - self.saved))).map(drop)
+        sys::sigprocmask(Some((How::Unblock, set))).map(drop)
+    }
+
+    /// Fails if another guard was made after this one and is still there.
+    pub(crate) fn check_innermost(&self) -> Result<(), Error> {
+        if self.depth.is_innermost() {
+            Ok(())
+        } else {
+            Err(Error::NotInnermost)
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod fork;
 pub mod mask;
+mod nesting;
 mod status;
 mod threads;
 

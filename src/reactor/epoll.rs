@@ -50,6 +50,19 @@ pub struct Epoll<'r, const N: usize> {
     birth: Birth,
 }
 
+/// Wakes the tasks of these receivers when it is dropped: all of them, even if
+/// a waker panics, because an edge is told only once.
+struct WakeAll<'i, 'r>(&'i mut dyn Iterator<Item = &'r Receiver>);
+
+impl Drop for WakeAll<'_, '_> {
+    fn drop(&mut self) {
+        if let Some(receiver) = self.0.next() {
+            let _rest = WakeAll(self.0);
+            receiver.on_readable();
+        }
+    }
+}
+
 /// How many events one system call brings; more wait for the next turn.
 const EVENTS: usize = 16;
 
@@ -97,12 +110,11 @@ impl<'r, const N: usize> Epoll<'r, N> {
         let mut events = [none; EVENTS];
         let deadline = Deadline::after(timeout);
         let ready = sys::epoll_wait(self.fd.as_fd(), &mut events, deadline)?;
-        for event in events.iter().take(ready) {
-            let index = usize::try_from(event.data.u64()).ok();
-            if let Some(receiver) = index.and_then(|i| self.receivers.get(i)) {
-                receiver.on_readable();
-            }
-        }
+        let mut receivers = events.iter().take(ready).filter_map(|event| {
+            let index = usize::try_from(event.data.u64()).ok()?;
+            self.receivers.get(index).copied()
+        });
+        drop(WakeAll(&mut receivers));
         Ok(ready)
     }
 }

@@ -8,7 +8,7 @@ use crate::signal::SigInfo;
 
 /// Waits for one signal after the other; it never ends by itself.
 ///
-/// An error is an item, not the end. The iterator holds no record: leaving the
+/// An error is an item, not the end; [`Error::Forked`] is there to stay. The iterator holds no record: leaving the
 /// loop loses nothing.
 #[derive(Clone, Debug)]
 #[must_use = "iterators do nothing unless they are used"]

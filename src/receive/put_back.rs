@@ -19,10 +19,13 @@ impl Receiver {
     /// The order and the direction are not kept. The record goes behind those
     /// of the same number that came meanwhile; a standard signal that is pending
     /// again absorbs it; one that was sent to a thread is now the process's.
+    /// `SIGCONT` removes pending stop signals, and they remove it, as when they
+    /// are sent.
     ///
     /// From the main thread the record comes back byte for byte. From any other
     /// the kernel does not accept what only it may say, so the record travels
-    /// under a private code. The crate undoes this when it receives it, but since
+    /// under a private code, and so does a real-time signal that `kill(2)` sent
+    /// from any thread. The crate undoes this when it receives it, but since
     /// anyone could send that code, its sender is then never
     /// [`Verified`](crate::Sender::Verified). Other code that reads the signal
     /// sees the private code.
@@ -31,8 +34,11 @@ impl Receiver {
     ///
     /// - [`Error::Forked`] in a forked child.
     /// - [`Error::Os`] with `EAGAIN`: the user has no room for another queued
-    ///   signal (`RLIMIT_SIGPENDING`); with `EPERM`: the record is none that the
-    ///   kernel makes, and this is not the main thread.
+    ///   signal (`RLIMIT_SIGPENDING`). A real-time signal is then not put back.
+    ///   A standard signal always is, but from another thread than the main one
+    ///   it may come back with nothing but its number.
+    /// - [`Error::Os`] with `EPERM`: the record is none that the kernel makes,
+    ///   and this is not the main thread.
     ///
     /// # Examples
     ///
@@ -61,8 +67,11 @@ impl Receiver {
 /// Queues the record as it is if the kernel lets us, and sealed if not.
 fn put_back(info: &SigInfo) -> Result<(), Errno> {
     // What came sealed goes back sealed: queued as it is by the main thread, it
-    // would come back as if the kernel vouched for it.
-    if !info.is_restored() {
+    // would come back as if the kernel vouched for it. And of a real-time signal
+    // with SI_USER the kernel does not say when it has no room for the record
+    // (`__send_signal_locked()`), but of a sealed one it does.
+    let is_silent = info.code() == libc::SI_USER && info.signal().is_realtime();
+    if !info.is_restored() && !is_silent {
         match sys::sigqueueinfo(info) {
             Err(Errno::PERM) => {}
             done => return done,

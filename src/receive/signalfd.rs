@@ -29,8 +29,9 @@ pub struct SignalFd {
     /// A second signalfd with the same set, which blocks. A blocking read is
     /// one system call where a poll and a read are two, but whether a read
     /// blocks is a property of the descriptor, and everyone else needs one that
-    /// does not. It is made when a thread first waits.
-    blocking: LateFd,
+    /// does not. It is made when a thread first waits; `None` for a signalfd from
+    /// elsewhere, whose set others may change.
+    blocking: Option<LateFd>,
     set: AtomicU64,
     birth: Birth,
 }
@@ -49,14 +50,16 @@ impl SignalFd {
     ///   `ENODEV`, or what a sandbox answers.
     pub fn new(set: impl Into<SignalSet>) -> Result<Self, Error> {
         let set = set.into().check_receivable()?;
-        Ok(Self::with(sys::signalfd(set, true)?, set))
+        let fd = sys::signalfd(set, true)?;
+        Ok(Self::with(fd, Some(LateFd::new()), set))
     }
 
     /// Takes over a signalfd that was made elsewhere, gives it this set, and
     /// makes it non-blocking and closed on exec.
     ///
     /// What shares the open file description (`dup(2)`, the other side of a
-    /// `SCM_RIGHTS`) shares the set and the flags.
+    /// `SCM_RIGHTS`) shares the set and the flags. Should it change the set,
+    /// that is what is received, though [`signals`](Self::signals) does not tell.
     ///
     /// # Errors
     ///
@@ -69,13 +72,13 @@ impl SignalFd {
         let set = set.into().check_receivable()?;
         sys::signalfd_set(fd.as_fd(), set)?;
         sys::set_flags(fd.as_fd())?;
-        Ok(Self::with(fd, set))
+        Ok(Self::with(fd, None, set))
     }
 
-    fn with(fd: OwnedFd, set: SignalSet) -> Self {
+    fn with(fd: OwnedFd, blocking: Option<LateFd>, set: SignalSet) -> Self {
         Self {
             fd,
-            blocking: LateFd::new(),
+            blocking,
             set: AtomicU64::new(set.bits()),
             birth: Birth::here(),
         }
@@ -84,7 +87,7 @@ impl SignalFd {
     /// Returns the signals it receives.
     #[must_use]
     pub fn signals(&self) -> SignalSet {
-        SignalSet::from_bits_retain(self.set.load(Ordering::Acquire))
+        SignalSet::from_bits_retain(self.set.load(Ordering::SeqCst))
     }
 
     /// Receives this set from now on. What is pending stays pending.
@@ -134,26 +137,35 @@ impl SignalFd {
         room: &mut [SigInfo],
     ) -> Result<usize, Error> {
         self.birth.check()?;
-        let fd = self.blocking.get().or_else(|| self.make_blocking().ok());
+        let Some(blocking) = &self.blocking else { return Ok(0) };
+        let fd = blocking.get().or_else(|| self.make_blocking(blocking).ok());
         fd.map_or(Ok(0), |fd| read_from(fd, room))
     }
 
     #[cold]
-    fn make_blocking(&self) -> Result<BorrowedFd<'_>, Error> {
+    fn make_blocking<'b>(
+        &self,
+        blocking: &'b LateFd,
+    ) -> Result<BorrowedFd<'b>, Error> {
         let fd = sys::signalfd(self.signals(), false)?;
         // Another thread may have been faster; then that one's is used and this
         // one is closed.
-        drop(self.blocking.set(fd));
+        drop(blocking.set(fd));
         // The set may have changed since it was looked at.
         self.apply()?;
-        self.blocking.get().ok_or(Error::Forked)
+        blocking.get().ok_or(Error::Forked)
     }
 
     /// Changes the set, for this descriptor and its blocking twin.
     ///
-    /// Several threads may do this at once. Each changes the word, then hands
-    /// the word to the kernel until what it handed over is still the word. The
-    /// last hand-over of all is so followed by a look that found no newer word.
+    /// Several threads may do this at once. Each changes the word, then hands it
+    /// to the kernel until what it handed over is still the word. The last
+    /// hand-over of all is so followed by a look that found no newer word; until
+    /// then the kernel may for a moment have an older one.
+    ///
+    /// A thread that makes the blocking descriptor shows it, then looks at the
+    /// word; one that changes the word does so, then looks for the descriptor.
+    /// All four are `SeqCst`, so one of the two sees what the other did.
     pub(super) fn update(
         &self,
         change: impl Fn(SignalSet) -> SignalSet,
@@ -179,7 +191,7 @@ impl SignalFd {
         old: SignalSet,
         new: SignalSet,
     ) -> Result<(), SignalSet> {
-        let (set, seen) = (Ordering::AcqRel, Ordering::Acquire);
+        let (set, seen) = (Ordering::SeqCst, Ordering::SeqCst);
         self.set
             .compare_exchange(old.bits(), new.bits(), set, seen)
             .map(drop)
@@ -190,7 +202,8 @@ impl SignalFd {
         loop {
             let set = self.signals();
             sys::signalfd_set(self.fd.as_fd(), set)?;
-            if let Some(blocking) = self.blocking.get() {
+            if let Some(blocking) = self.blocking.as_ref().and_then(LateFd::get)
+            {
                 sys::signalfd_set(blocking, set)?;
             }
             if self.signals() == set {

@@ -85,7 +85,9 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// Those of [`open`] for these signals, and [`Error::Forked`]. Mask and
+    /// Those of [`open`] for these signals, [`Error::Forked`], and
+    /// [`Error::NotInnermost`] while another scope is open inside this one (with
+    /// the feature `std`; without it, it is for the caller to see to). Mask and
     /// receiver are then as they were.
     pub fn insert(&self, set: impl Into<SignalSet>) -> Result<(), Error> {
         let set = set.into().check_receivable()?;
@@ -99,12 +101,14 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// [`Error::EmptySet`] if no signal would be left, [`Error::Forked`]. Mask
-    /// and receiver are then as they were.
+    /// [`Error::EmptySet`] if no signal would be left, [`Error::Forked`],
+    /// [`Error::NotInnermost`] as for [`insert`](Self::insert). Mask and receiver
+    /// are then as they were.
     pub fn remove(&self, set: impl Into<SignalSet>) -> Result<(), Error> {
         let removed = self.signals() & set.into();
+        self.guard.check_innermost()?;
         self.receiver.remove(removed)?;
-        self.guard.unblock(removed)
+        self.guard.unblock(removed - self.guard.saved())
     }
 
     /// Receives these signals instead, and sets the mask to match.
@@ -118,7 +122,7 @@ impl Signals {
         let set = set.into().check_receivable()?;
         let removed = self.signals() - set;
         self.blocking(set, |receiver| receiver.replace(set))?;
-        self.guard.unblock(removed)
+        self.guard.unblock(removed - self.guard.saved())
     }
 
     /// Blocks signals for a change that needs them blocked, and undoes it if the

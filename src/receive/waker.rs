@@ -25,17 +25,17 @@
 //! woken anyone, so it serves for this one too.
 //!
 //! So a wake that follows a registration wakes that task, or the registration
-//! that replaced it; nobody waits for anybody; and wakers, which are foreign
-//! code, are called and dropped only after the cell is given up. Cloning one is
-//! the exception: should a clone panic, the cell stays `REGISTERING`, and every
-//! later task that registers is woken at once, which is slow and loses nothing.
+//! that replaced it, and nobody waits for anybody. Wakers are foreign code: they
+//! are cloned, called and dropped only while the cell is not held, so they may
+//! call back or panic.
 //!
 //! # Memory ordering
 //!
 //! Entering acquires and leaving releases, so each owner of the cell sees what
-//! the one before did to it. What happened before `wake` happens before the
-//! woken task runs: either the waker carries it, or, where the registering thread
-//! does the waking, its compare-exchange acquires what `fetch_or` released.
+//! the one before did to it. What happened before a `wake` happens before the
+//! woken task runs. If that wake took the waker, the waker carries it. If it was
+//! served by another wake or by a registration, these acquire what its
+//! `fetch_or` released when they leave, before they wake the task.
 
 #![expect(unsafe_code, reason = "the cell is shared between threads")]
 
@@ -60,9 +60,6 @@ pub(crate) struct WakerCell {
     waker: UnsafeCell<Option<Waker>>,
 }
 
-// SAFETY: what the cell holds, an `Option<Waker>`, may be sent.
-unsafe impl Send for WakerCell {}
-
 // SAFETY: the state lets one thread at a time at the waker (see above), and a
 // waker may be used by any thread in turn, since it is `Send`.
 unsafe impl Sync for WakerCell {}
@@ -80,25 +77,26 @@ impl WakerCell {
 
     /// Makes this the waker to wake, in place of any before.
     pub(crate) fn register(&self, waker: &Waker) {
+        let mut replaced = Some(waker.clone());
         // Acquire: sees what the last owner left in the cell.
-        let (enter, busy) = (Ordering::Acquire, Ordering::Relaxed);
+        let (enter, busy) = (Ordering::Acquire, Ordering::Acquire);
         if self.state.compare_exchange(0, REGISTERING, enter, busy).is_err() {
             waker.wake_by_ref();
             return;
         }
-        let replaced = self.replace(waker);
+        self.swap(&mut replaced);
         // AcqRel: shows the waker to the next owner; and if a wake came
         // meanwhile, sees what came before it.
         let (leave, woken) = (Ordering::AcqRel, Ordering::Acquire);
         let mut to_wake = None;
         if self.state.compare_exchange(REGISTERING, 0, leave, woken).is_err() {
-            to_wake = self.swap(None);
+            self.swap(&mut to_wake);
             self.state.swap(0, Ordering::AcqRel);
         }
-        drop(replaced);
         if let Some(waker) = to_wake {
             waker.wake();
         }
+        drop(replaced);
     }
 
     /// Wakes the registered task, if there is one.
@@ -115,32 +113,20 @@ impl WakerCell {
         if self.state.fetch_or(WAKING, Ordering::AcqRel) != 0 {
             return None;
         }
-        let waker = self.swap(None);
-        // Release: shows the empty cell to the next owner.
-        self.state.fetch_and(!WAKING, Ordering::Release);
+        let mut waker = None;
+        self.swap(&mut waker);
+        // Release: shows the empty cell to the next owner. Acquire: sees what
+        // came before the wakes that this one serves.
+        self.state.fetch_and(!WAKING, Ordering::AcqRel);
         waker
     }
 
-    /// Puts a waker in unless it is there already, and returns the one before.
-    fn replace(&self, waker: &Waker) -> Option<Waker> {
+    fn swap(&self, waker: &mut Option<Waker>) {
         self.waker.with_mut(|cell| {
             // SAFETY: only the owner of the cell gets here (see the states
-            // above), and no reference to the cell outlives this closure. A
-            // clone that calls back into `register` or `wake` finds the state
-            // taken and does not come here.
-            let cell = unsafe { &mut *cell };
-            match cell {
-                Some(old) if old.will_wake(waker) => None,
-                _ => cell.replace(waker.clone()),
-            }
-        })
-    }
-
-    fn swap(&self, waker: Option<Waker>) -> Option<Waker> {
-        self.waker.with_mut(|cell| {
-            // SAFETY: as in `replace`; nothing foreign is called here.
-            core::mem::replace(unsafe { &mut *cell }, waker)
-        })
+            // above), and nothing foreign is called that could come back here.
+            core::mem::swap(unsafe { &mut *cell }, waker);
+        });
     }
 }
 
@@ -260,7 +246,7 @@ mod loom_tests {
 
     impl std::task::Wake for Count {
         fn wake(self: std::sync::Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
+            self.0.fetch_add(1, Ordering::Release);
         }
     }
 
@@ -332,6 +318,34 @@ mod loom_tests {
             shared.0.register(&waker);
             shared.0.wake();
             assert_eq!(last.0.load(Ordering::Relaxed), 1);
+        });
+    }
+
+    /// Proves: a task woken by one wake that served another sees what came before
+    /// the other. Unbounded.
+    #[test]
+    fn a_wake_that_serves_another_passes_on_what_came_before() {
+        loom::model(|| {
+            let shared = Arc::new((WakerCell::new(), AtomicUsize::new(0)));
+            let (count, waker) = counting();
+            shared.0.register(&waker);
+            let one = Arc::clone(&shared);
+            let one = thread::spawn(move || one.0.wake());
+            let two = Arc::clone(&shared);
+            let two = thread::spawn(move || {
+                two.1.store(1, Ordering::Relaxed);
+                // The first step of `take`, to know whether it was served.
+                let before = two.0.state.fetch_or(WAKING, Ordering::AcqRel);
+                if before == 0 {
+                    two.0.state.fetch_and(!WAKING, Ordering::AcqRel);
+                }
+                before == WAKING
+            });
+            let woken = count.0.load(Ordering::Acquire) == 1;
+            let seen = shared.1.load(Ordering::Relaxed) == 1;
+            one.join().unwrap();
+            let served = two.join().unwrap();
+            assert!(seen || !woken || !served);
         });
     }
 

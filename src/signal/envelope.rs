@@ -4,12 +4,12 @@
 //! to itself (`si_code >= 0`, and `SI_TKILL`). From any other thread such a
 //! record is *sealed*: sent under a private negative code that carries the real
 //! one, and *opened* again when it is read. For a negative code the kernel
-//! returns four fields, `pid`, `uid`, `ptr` and `errno`, so what the record
+//! returns four fields, `pid`, `uid`, the value and `errno`, so what the record
 //! holds is moved into these:
 //!
-//! | layout | `pid` | `uid` | `ptr` | `errno` | in the code |
+//! | layout | `pid` | `uid` | value | `errno` | in the code |
 //! |---|---|---|---|---|---|
-//! | kill, tgkill | pid | uid | ptr | errno | code |
+//! | kill, tgkill | pid | uid | value | errno | code |
 //! | child | pid | uid | times | times | code, status |
 //! | poll | band | fd | | errno | code |
 //! | fault | `addr_lsb` | trapno | addr | errno | code |
@@ -39,7 +39,7 @@ pub(crate) fn seal(info: &SigInfo) -> Option<SigInfo> {
         Layout::Kill | Layout::Queue => {
             sealed.pid = info.pid;
             sealed.uid = info.uid;
-            sealed.ptr = info.ptr;
+            sealed.set_sigval(info.sigval());
         }
         Layout::Child => {
             status = u8::try_from(info.status).ok()?;
@@ -49,7 +49,7 @@ pub(crate) fn seal(info: &SigInfo) -> Option<SigInfo> {
             sealed.pid = info.pid;
             sealed.uid = info.uid;
             let (ptr, errno) = pack(info.utime, info.stime)?;
-            sealed.ptr = ptr;
+            sealed.set_sigval(ptr);
             sealed.errno = signed(errno);
         }
         Layout::Poll => {
@@ -59,12 +59,12 @@ pub(crate) fn seal(info: &SigInfo) -> Option<SigInfo> {
         Layout::Fault | Layout::MemoryError => {
             sealed.pid = u32::from(info.addr_lsb);
             sealed.uid = info.trapno;
-            sealed.ptr = info.addr;
+            sealed.set_sigval(info.addr);
         }
         Layout::Syscall => {
             sealed.pid = unsigned(info.syscall);
             sealed.uid = info.arch;
-            sealed.ptr = info.call_addr;
+            sealed.set_sigval(info.call_addr);
         }
         Layout::Timer => return None,
     }
@@ -109,7 +109,7 @@ pub(crate) fn open(info: &mut SigInfo) {
             info.uid = sealed.uid;
             info.status = i32::from(status);
             let errno = unsigned(sealed.errno);
-            (info.utime, info.stime) = unpack(sealed.ptr, errno);
+            (info.utime, info.stime) = unpack(sealed.sigval(), errno);
         }
         Layout::Poll => {
             info.band = sealed.pid;
@@ -119,12 +119,12 @@ pub(crate) fn open(info: &mut SigInfo) {
             let [low, high, ..] = sealed.pid.to_le_bytes();
             info.addr_lsb = u16::from_le_bytes([low, high]);
             info.trapno = sealed.uid;
-            info.addr = sealed.ptr;
+            info.addr = sealed.sigval();
         }
         Layout::Syscall => {
             info.syscall = signed(sealed.pid);
             info.arch = sealed.uid;
-            info.call_addr = sealed.ptr;
+            info.call_addr = sealed.sigval();
         }
     }
 }
@@ -173,7 +173,7 @@ mod tests {
     /// negative code, only these fields are reported.
     fn through_the_kernel(sealed: &SigInfo) -> SigInfo {
         assert_eq!(sealed.layout(), Layout::Queue);
-        let ptr = usize::try_from(sealed.ptr).unwrap();
+        let ptr = usize::try_from(sealed.sigval()).unwrap();
         let [a, b, c, d, ..] = ptr.to_ne_bytes();
         SigInfo {
             signo: sealed.signo,

@@ -381,6 +381,25 @@ impl SigInfo {
         }
     }
 
+    /// The value that came along, as the word that it is: a 32-bit process of a
+    /// 64-bit big-endian kernel sees it whole only in `int`.
+    pub(crate) const fn sigval(&self) -> u64 {
+        if usize::BITS == 32 {
+            u32::from_ne_bytes(self.int.to_ne_bytes()) as u64
+        } else {
+            self.ptr
+        }
+    }
+
+    pub(crate) const fn set_sigval(&mut self, word: u64) {
+        if usize::BITS == 32 {
+            let [a, b, c, d, ..] = word.to_le_bytes();
+            self.int = i32::from_le_bytes([a, b, c, d]);
+        } else {
+            self.ptr = word;
+        }
+    }
+
     /// Tells whether the record was put back under the private code.
     pub(crate) const fn is_restored(&self) -> bool {
         self.mark == RESTORED

@@ -13,6 +13,7 @@ cases! {
     a_record_goes_to_the_back_of_the_queue,
     a_standard_signal_that_is_pending_again_absorbs_it,
     a_full_queue_is_an_error,
+    a_full_queue_loses_no_real_time_signal_of_kill,
     a_record_of_no_kernel_cannot_be_put_back_from_another_thread,
 }
 
@@ -173,6 +174,22 @@ fn a_full_queue_is_an_error() {
     set_limit(libc::RLIMIT_SIGPENDING, before);
     signals.put_back(&info).unwrap();
     assert_eq!(signals.wait().unwrap(), info);
+}
+
+/// Of such a record the kernel would not say that it has no room for it.
+fn a_full_queue_loses_no_real_time_signal_of_kill() {
+    let rt = Signal::rt(1).unwrap();
+    let signals = open(rt).unwrap();
+    kill(pid(), rt);
+    let info = signals.wait().unwrap();
+    let before = set_limit(libc::RLIMIT_SIGPENDING, 0);
+    let error = signals.put_back(&info).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EAGAIN));
+    set_limit(libc::RLIMIT_SIGPENDING, before);
+    signals.put_back(&info).unwrap();
+    let back = signals.wait().unwrap();
+    assert_eq!((back.cause(), back.pid()), (info.cause(), info.pid()));
+    assert_eq!(signals.try_recv().unwrap(), None);
 }
 
 fn a_record_of_no_kernel_cannot_be_put_back_from_another_thread() {

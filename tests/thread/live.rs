@@ -20,15 +20,13 @@ fn insert_blocks_and_receives() {
 
 #[test]
 fn remove_unblocks_only_what_the_scope_blocked() {
-    let _outer = block(Signal::WINCH).unwrap();
+    let _outer = block(Signal::WINCH | Signal::HUP).unwrap();
     let before = mask::current().unwrap();
     let signals = open_in_thread(Signal::USR1 | Signal::USR2 | Signal::WINCH);
-    // HUP is not one of them: it is neither removed nor unblocked.
-    let inner = block(Signal::HUP).unwrap();
+    // HUP is none of its signals, and WINCH was blocked before.
     signals.remove(Signal::USR2 | Signal::WINCH | Signal::HUP).unwrap();
-    drop(inner);
     assert_eq!(signals.signals(), Signal::USR1.into());
-    // The inner guard brought USR2 back with its mask; the scope's end does not.
+    assert_eq!(mask::current().unwrap(), before | Signal::USR1);
     drop(signals);
     assert_eq!(mask::current().unwrap(), before);
 }
@@ -80,6 +78,37 @@ fn a_receiver_without_a_guard_needs_the_signals_blocked() {
     assert_eq!(receiver.signals(), Signal::USR2.into());
     let mask = mask::current().unwrap();
     assert!(mask.contains(Signal::USR1 | Signal::USR2), "it changes no mask");
+}
+
+/// An inner scope puts back the mask that it found, and would so undo what the
+/// outer one changes meanwhile.
+#[test]
+fn only_the_innermost_scope_can_be_changed() {
+    let before = mask::current().unwrap();
+    let outer = open_in_thread(Signal::USR1 | Signal::TERM);
+    let inner = open_in_thread(Signal::USR1);
+    let during = mask::current().unwrap();
+    assert_eq!(outer.insert(Signal::USR2), Err(Error::NotInnermost));
+    assert_eq!(outer.remove(Signal::USR1), Err(Error::NotInnermost));
+    assert_eq!(outer.replace(Signal::TERM), Err(Error::NotInnermost));
+    assert_eq!(outer.signals(), Signal::USR1 | Signal::TERM);
+    assert_eq!(mask::current().unwrap(), during);
+    inner.insert(Signal::USR2).unwrap();
+    drop(inner);
+    assert_eq!(mask::current().unwrap(), during);
+    outer.insert(Signal::USR2).unwrap();
+    outer.remove(Signal::USR1).unwrap();
+    drop(outer);
+    assert_eq!(mask::current().unwrap(), before);
+}
+
+#[test]
+fn a_failed_insert_leaves_blocked_what_was_blocked() {
+    let signals = open_in_thread(Signal::USR1);
+    let before = mask::current().unwrap();
+    let bad = Signal::USR2 | Signal::KILL;
+    assert!(signals.insert(bad).is_err());
+    assert_eq!(mask::current().unwrap(), before);
 }
 
 /// Threads change the set at once; when all are done, what the kernel has is

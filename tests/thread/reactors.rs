@@ -431,6 +431,155 @@ fn more_receivers_than_there_is_room_for_are_an_error_and_lose_nothing() {
     Vec::from(receivers).into_iter().rev().for_each(drop);
 }
 
+/// One at a time is awaited, and given up; more are alive than can be awaited.
+#[test]
+fn receivers_that_are_awaited_no_more_take_no_room() {
+    let rt = |n: usize| Signal::rt(n.try_into().unwrap()).unwrap();
+    let receivers: [Signals; 25] =
+        std::array::from_fn(|n| open_in_thread(rt(n)));
+    block_on(async {
+        for _ in 0..3 {
+            for signals in &receivers {
+                assert!(futures::poll!(signals.recv()).is_pending());
+                let mut yielded = false;
+                poll_fn(|cx| {
+                    cx.waker().wake_by_ref();
+                    let ready = std::mem::replace(&mut yielded, true);
+                    if ready { Poll::Ready(()) } else { Poll::Pending }
+                })
+                .await;
+            }
+        }
+    })
+    .unwrap();
+    Vec::from(receivers).into_iter().rev().for_each(drop);
+}
+
+/// The tasks of an executor that survives a `block_on` are polled only if they
+/// are woken, so it has to wake them when it goes.
+#[test]
+fn a_task_that_outlives_one_block_on_is_served_by_the_next() {
+    for nested in [false, true] {
+        let (tell, told) = mpsc::channel();
+        thread::scope(|scope| {
+            let waiter = scope.spawn(move || {
+                let signals = open_in_thread(Signal::USR1);
+                let mut tasks = FuturesUnordered::new();
+                tasks.push(signals.recv());
+                tell.send(tid()).unwrap();
+                let mut wait = pin!(async {
+                    let first =
+                        async { futures::poll!(tasks.next()).is_pending() };
+                    assert!(block_on(first).unwrap());
+                    if nested {
+                        tasks.next().await.unwrap().unwrap()
+                    } else {
+                        block_on(tasks.next()).unwrap().unwrap().unwrap()
+                    }
+                });
+                block_on(&mut wait).unwrap().signal()
+            });
+            let tid = told.recv().unwrap();
+            wait_until_asleep(tid);
+            tgkill(tid, Signal::USR1);
+            assert_eq!(waiter.join().unwrap(), Signal::USR1);
+        });
+    }
+}
+
+/// A task that is never done keeps the thread awake, but not from noticing.
+#[test]
+fn a_busy_task_does_not_starve_the_receivers_beside_it() {
+    let signals = open_in_thread(Signal::USR1);
+    let done = Cell::new(false);
+    let mut tasks =
+        FuturesUnordered::<futures::future::LocalBoxFuture<'_, ()>>::new();
+    tasks.push(Box::pin(async {
+        signals.recv().await.unwrap();
+        done.set(true);
+    }));
+    tasks.push(Box::pin(poll_fn(|cx| {
+        cx.waker().wake_by_ref();
+        if done.get() { Poll::Ready(()) } else { Poll::Pending }
+    })));
+    block_on(async {
+        assert!(futures::poll!(tasks.next()).is_pending());
+        raise(Signal::USR1);
+        while tasks.next().await.is_some() {}
+    })
+    .unwrap();
+}
+
+/// A waker whose parts panic, in safe code.
+struct Panics {
+    on_wake: bool,
+    on_drop: bool,
+}
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        if self.on_wake && !thread::panicking() {
+            std::panic::resume_unwind(Box::new("wake"));
+        }
+    }
+}
+
+impl Drop for Panics {
+    fn drop(&mut self) {
+        if self.on_drop && !thread::panicking() {
+            std::panic::resume_unwind(Box::new("drop"));
+        }
+    }
+}
+
+#[test]
+fn wakers_that_panic_leave_the_tables_as_they_were() {
+    let signals = open_in_thread(Signal::USR1);
+    for (on_wake, on_drop) in [(true, false), (false, true)] {
+        for _ in 0..100 {
+            let run = || {
+                block_on(async {
+                    let first =
+                        Waker::from(Arc::new(Panics { on_wake, on_drop }));
+                    let mut recv = signals.recv();
+                    let mut cx = std::task::Context::from_waker(&first);
+                    assert!(pin!(&mut recv).poll(&mut cx).is_pending());
+                    signals.on_readable();
+                    drop(first);
+                    assert!(futures::poll!(&mut recv).is_pending());
+                })
+            };
+            let _panicked =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+        }
+    }
+    raise(Signal::USR1);
+    let info = block_on(signals.recv()).unwrap().unwrap();
+    assert_eq!(info.signal(), Signal::USR1);
+}
+
+#[test]
+fn a_waker_that_panics_does_not_keep_a_turn_from_waking_the_others() {
+    let panics = Arc::new(Panics { on_wake: true, on_drop: false });
+    let signals = [Signal::USR1, Signal::USR2, Signal::HUP].map(open_in_thread);
+    let epoll =
+        Epoll::new(signals.each_ref().map(|signals| &**signals)).unwrap();
+    let (count, counts) = WakeCount::new();
+    for (signals, waker) in
+        signals.iter().zip([counts.clone(), panics.into(), counts])
+    {
+        let mut cx = std::task::Context::from_waker(&waker);
+        assert!(pin!(signals.recv()).poll(&mut cx).is_pending());
+    }
+    [Signal::USR1, Signal::USR2, Signal::HUP].into_iter().for_each(raise);
+    let turn = std::panic::AssertUnwindSafe(|| epoll.turn(None));
+    assert!(std::panic::catch_unwind(turn).is_err());
+    assert_eq!(count.get(), 2);
+    for signals in signals.into_iter().rev() {
+        signals.try_recv().unwrap().unwrap();
+    }
+}
+
 #[test]
 fn futures_dropped_while_they_wait_make_room_for_others() {
     let signals = open_in_thread(Signal::USR1);

@@ -1,7 +1,7 @@
 //! What bad input gets: an error that says what was wrong, and nothing changed.
 
 use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use signalfd::{
     Batch, Error, Options, Signal, SignalFd, SignalSet, block, mask, open,
@@ -110,6 +110,7 @@ fn every_error_says_what_to_do() {
         (Error::InvalidNumber(65), "1 to 64"),
         (Error::UnknownName, "RTMIN+3"),
         (Error::NotBlocked(set), "signalfd::block at the top of main"),
+        (Error::NotInnermost, "close it first"),
         (Error::NotSignalFd, "signalfd(2)"),
         (Error::Forked, "open a new one"),
         (Error::EmptyBatch, "at least one"),
@@ -158,6 +159,13 @@ fn a_signalfd_from_elsewhere_is_made_fit() {
     assert_eq!(receiver.try_recv().unwrap(), None);
     receiver.replace(Signal::USR1).unwrap();
     assert_eq!(receiver.wait().unwrap().signal(), Signal::USR1);
+
+    // Whoever shares the description may change what is received.
+    let shared = receiver.as_fd().try_clone_to_owned().unwrap();
+    let other = SignalFd::from_fd(shared, Signal::USR2).unwrap();
+    raise(Signal::USR2);
+    assert_eq!(receiver.wait().unwrap().signal(), Signal::USR2);
+    drop(other);
 }
 
 #[test]

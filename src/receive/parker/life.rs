@@ -6,23 +6,28 @@
 //! - *in use*: at least one holder. Whoever has the generation becomes a holder
 //!   with [`Life::hold`], for a moment. The owner leaves when it is done, the
 //!   others whenever they are.
-//! - *closing*: the last holder to leave counts the generation up. No one has
-//!   the new one, so it is alone: it clears up, and sets the place free.
+//! - *closing*: [`CLOSING`] stands in for the holders. The last one to leave sets
+//!   it and counts the generation up. Nobody can hold or acquire the place, so
+//!   that thread is alone: it clears up, and sets the place free.
 //!
 //! It is a reference count whose weak references are numbers. Nobody waits for
 //! anybody, however long a holder is held up.
 //!
-//! On a 32-bit machine the generation comes round after 65,536 uses, so a number
-//! that old may fit again. Its holder then takes a place that is in use, as it
-//! would with a fitting one: that is safe, and wakes a thread for no reason.
+//! The generation comes round in the end: after 2^40 uses, or 2^16 on a 32-bit
+//! machine. A number that old may fit again. Its holder then holds a place that
+//! is in use, as with any fitting number: that is safe, and wakes a thread for no
+//! reason.
 
 use core::sync::atomic::Ordering;
 
 use crate::primitive::AtomicUsize;
 
-/// Bits for the holders: more than there can be threads.
-const HOLDERS: u32 = usize::BITS / 2;
+/// Bits for the holders: for more than there can be threads, which is 2^22 on a
+/// 64-bit machine and 2^15 on a 32-bit one (`PID_MAX_LIMIT`).
+const HOLDERS: u32 = if usize::BITS == 64 { 24 } else { 16 };
 const ONE_GENERATION: usize = 1 << HOLDERS;
+/// What stands in for the number of holders while the last one clears up.
+const CLOSING: usize = ONE_GENERATION - 1;
 
 pub(super) struct Life(AtomicUsize);
 
@@ -32,6 +37,11 @@ const fn holders(word: usize) -> usize {
 
 const fn generation(word: usize) -> usize {
     word / ONE_GENERATION
+}
+
+/// Tells whether the place is in use, in this generation.
+fn is_in_use(word: usize, wanted: usize) -> bool {
+    generation(word) == wanted && (1..CLOSING).contains(&holders(word))
 }
 
 impl Life {
@@ -62,9 +72,8 @@ impl Life {
     /// Becomes a holder, if the place is in use in this generation.
     pub(super) fn hold(&self, wanted: usize) -> bool {
         let mut word = self.0.load(Ordering::Relaxed);
-        while generation(word) == wanted && holders(word) > 0 {
-            // Acquire: pairs with the owner's acquisition, so that nothing of an
-            // earlier use is seen.
+        while is_in_use(word, wanted) {
+            // Acquire: sees the place as the last clearing up left it.
             let (held, seen) = (Ordering::Acquire, Ordering::Relaxed);
             match self.0.compare_exchange_weak(word, word + 1, held, seen) {
                 Ok(_) => return true,
@@ -75,26 +84,24 @@ impl Life {
     }
 
     pub(super) fn is_used_by(&self, wanted: usize) -> bool {
-        let word = self.0.load(Ordering::Relaxed);
-        generation(word) == wanted && holders(word) > 0
+        is_in_use(self.0.load(Ordering::Relaxed), wanted)
     }
 
     /// Stops being a holder. The last one clears up before the place is free.
     pub(super) fn leave(&self, clear_up: impl FnOnce()) {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
-            let next = match holders(word) {
-                1 => word.wrapping_add(ONE_GENERATION),
-                _ => word - 1,
-            };
+            let is_last = holders(word) == 1;
+            let free = (generation(word) + 1).wrapping_mul(ONE_GENERATION);
+            let next = if is_last { free | CLOSING } else { word - 1 };
             // Release: what this holder did comes before the clearing up.
             // Acquire: what the others did, too, if it is this one's turn.
             let (left, seen) = (Ordering::AcqRel, Ordering::Relaxed);
             match self.0.compare_exchange_weak(word, next, left, seen) {
-                Ok(_) if holders(word) == 1 => {
+                Ok(_) if is_last => {
                     clear_up();
                     // Release: shows the place to the next owner.
-                    self.0.store(next - 1, Ordering::Release);
+                    self.0.store(free, Ordering::Release);
                     return;
                 }
                 Ok(_) => return,
@@ -150,6 +157,18 @@ mod tests {
         life.leave(|| ());
         assert!(!life.hold(last));
         assert_eq!(life.acquire(), Some(0));
+    }
+
+    #[test]
+    fn nobody_holds_a_place_that_is_closing_not_even_with_a_fitting_number() {
+        let life = Life::new();
+        let number = life.acquire().unwrap();
+        life.leave(|| {
+            assert!(!life.hold(number));
+            assert!(!life.hold(number + 1) && !life.is_used_by(number + 1));
+            assert!(life.acquire().is_none());
+        });
+        assert_eq!(life.acquire(), Some(number + 1));
     }
 }
 

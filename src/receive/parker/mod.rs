@@ -20,6 +20,15 @@
 //! The eventfd is made before the first sleep and closed by the last holder of
 //! the place, so a late wake never writes to a descriptor that is something else
 //! by now.
+//!
+//! # Watching
+//!
+//! A task that runs under a waker of its own (`FuturesUnordered` has such) is
+//! polled again only if that waker is used, so its descriptor has to be watched
+//! whatever else happens. A thread that is woken again and again, by other tasks
+//! that are never done, does not sleep; so it looks at the descriptors every
+//! [`LOOK_EVERY`] times that it does not. And when `block_on` returns, everyone
+//! it watched for is woken, to be found by the next one.
 
 #![expect(unsafe_code, reason = "a waker that is a token, and its eventfd")]
 
@@ -27,6 +36,7 @@ mod life;
 mod watch;
 
 use core::array;
+use core::cell::Cell;
 use core::marker::PhantomData;
 use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicU8, AtomicUsize, Ordering};
@@ -39,7 +49,7 @@ use self::watch::Watches;
 use super::receiver::Registered;
 use crate::error::Error;
 use crate::process::{AtomicBirth, Birth};
-use crate::sys::{self, LateFd};
+use crate::sys::{self, LateFd, Wait};
 
 pub(crate) use self::watch::WATCHES;
 
@@ -47,6 +57,9 @@ pub(crate) use self::watch::WATCHES;
 pub(crate) const PARKERS: usize = 64;
 
 static TABLE: [Place; PARKERS] = [const { Place::new() }; PARKERS];
+
+/// A thread that never sleeps looks at the descriptors this often.
+const LOOK_EVERY: u32 = 32;
 
 /// How many places are in use, so that nobody looks for one if none is.
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
@@ -63,6 +76,10 @@ struct Place {
     thread: AtomicI32,
     order: AtomicUsize,
     birth: AtomicBirth,
+    /// How often the future has been polled, and at which poll the table of
+    /// watches was last full.
+    polls: AtomicUsize,
+    overflow: AtomicUsize,
 }
 
 const AWAKE: u8 = 0;
@@ -79,7 +96,24 @@ impl Place {
             thread: AtomicI32::new(0),
             order: AtomicUsize::new(0),
             birth: AtomicBirth::new(),
+            polls: AtomicUsize::new(0),
+            overflow: AtomicUsize::new(0),
         }
+    }
+
+    /// Watches a descriptor. If the table is full, that may be of futures that
+    /// are gone, so all are woken, once; if it is full again in the next poll of
+    /// the future, there are too many.
+    fn watch(&self, fd: RawFd, waker: &Waker) -> Result<(), Error> {
+        self.watches.add(fd, waker).or_else(|full| {
+            let polls = self.polls.load(Ordering::Relaxed);
+            let last = self.overflow.swap(polls, Ordering::Relaxed);
+            if last != 0 && polls.wrapping_sub(last) <= 1 {
+                return Err(full);
+            }
+            self.watches.wake_all();
+            self.watches.add(fd, waker)
+        })
     }
 
     /// The innermost place of the calling thread.
@@ -177,6 +211,8 @@ static VTABLE: RawWakerVTable = RawWakerVTable::new(
 pub(crate) struct Parker {
     place: &'static Place,
     token: Token,
+    /// How often in a row it did not sleep.
+    awake: Cell<u32>,
     not_send: PhantomData<*const ()>,
 }
 
@@ -199,9 +235,12 @@ impl Parker {
         place.birth.store(Birth::here());
         place.thread.store(thread_id(), Ordering::Relaxed);
         IN_USE.fetch_add(1, Ordering::Relaxed);
+        place.polls.store(0, Ordering::Relaxed);
+        place.overflow.store(0, Ordering::Relaxed);
         Ok(Self {
             place,
             token: Token::new(index, generation),
+            awake: Cell::new(0),
             not_send: PhantomData,
         })
     }
@@ -218,6 +257,7 @@ impl Parker {
 
     /// Says that the future is about to be polled: wakes count from here.
     pub(crate) fn awake(&self) {
+        self.place.polls.fetch_add(1, Ordering::Relaxed);
         // Acquire: sees what came before the wakes that this poll answers.
         self.place.state.swap(AWAKE, Ordering::AcqRel);
     }
@@ -230,32 +270,41 @@ impl Parker {
     /// be made or the thread cannot sleep.
     pub(crate) fn sleep(&self) -> Result<(), Error> {
         let place = self.place;
-        if place.eventfd.get().is_none() {
-            // Nobody else sets it, so it is not set yet.
-            drop(place.eventfd.set(sys::eventfd()?));
-        }
         loop {
             place.birth.load().check()?;
+            if place.eventfd.get().is_none() {
+                // Nobody else sets it, so it is not set yet.
+                drop(place.eventfd.set(sys::eventfd()?));
+            }
             // SeqCst: after this every new watch is followed by a wake, and the
             // watches of before are seen below (`Watches::add`). Release: shows
             // the eventfd to whoever finds us asleep.
             let (set, woken) = (Ordering::SeqCst, Ordering::Acquire);
-            let asleep = &place.state;
-            if asleep.compare_exchange(AWAKE, ASLEEP, set, woken).is_err() {
-                return Ok(());
+            let state = &place.state;
+            if state.compare_exchange(AWAKE, ASLEEP, set, woken).is_err() {
+                return self.look_now_and_then();
             }
-            let result = self.poll();
+            let result = self.poll(Wait::UntilReady);
             // A wake in the meantime stays; the next round sees it.
             let (up, woken) = (Ordering::AcqRel, Ordering::Acquire);
-            let _woken = asleep.compare_exchange(ASLEEP, AWAKE, up, woken);
-            let ready = result?;
-            place.watches.wake(&ready);
+            let _woken = state.compare_exchange(ASLEEP, AWAKE, up, woken);
+            self.awake.set(0);
+            place.watches.wake(&result?);
         }
     }
 
-    /// Waits for the eventfd and for what is watched, and returns the watched
+    /// Looks at the descriptors if that has not been done for long.
+    fn look_now_and_then(&self) -> Result<(), Error> {
+        self.awake.set((self.awake.get() + 1) % LOOK_EVERY);
+        if self.awake.get() == 0 && self.place.watches.used() > 0 {
+            self.place.watches.wake(&self.poll(Wait::No)?);
+        }
+        Ok(())
+    }
+
+    /// Looks at the eventfd and at what is watched, and returns the watched
     /// descriptors that are ready, each at its place in the table.
-    fn poll(&self) -> Result<[Option<RawFd>; WATCHES], Error> {
+    fn poll(&self, wait: Wait) -> Result<[Option<RawFd>; WATCHES], Error> {
         let place = self.place;
         let eventfd = place.eventfd.get().map_or(-1, |fd| fd.as_raw_fd());
         let watched = place.watches.all();
@@ -268,7 +317,7 @@ impl Parker {
             sys::readable(fd.unwrap_or(-1))
         });
         let used = place.watches.used() + 1;
-        sys::poll_numbers(fds.get_mut(..used).unwrap_or_default())?;
+        sys::poll_numbers(fds.get_mut(..used).unwrap_or_default(), wait)?;
         let [first, rest @ ..] = fds;
         if first.revents != 0 {
             if let Some(eventfd) = place.eventfd.get() {
@@ -287,7 +336,7 @@ impl Parker {
     /// [`Error::TooManyReceivers`] if it has no room for another descriptor.
     pub(super) fn watch(fd: RawFd, waker: &Waker) -> Result<Registered, Error> {
         if let Some(place) = Token::place_of(waker) {
-            place.watches.add(fd, waker)?;
+            place.watch(fd, waker)?;
             // SeqCst: the watch was added before. If its thread is not seen
             // asleep here, it goes to sleep later and sees the watch.
             if place.state.load(Ordering::SeqCst) == ASLEEP {
@@ -296,7 +345,7 @@ impl Parker {
             return Ok(Registered::WillBeSeen);
         }
         if let Some(place) = Place::of_this_thread() {
-            place.watches.add(fd, waker)?;
+            place.watch(fd, waker)?;
         }
         Ok(Registered::LookAgain)
     }
@@ -304,10 +353,19 @@ impl Parker {
 
 impl Drop for Parker {
     fn drop(&mut self) {
+        /// Leaves the place, also if a waker panics.
+        struct Leave(&'static Place);
+
+        impl Drop for Leave {
+            fn drop(&mut self) {
+                self.0.leave();
+            }
+        }
+
+        let leave = Leave(self.place);
         IN_USE.fetch_sub(1, Ordering::Relaxed);
         self.place.thread.store(0, Ordering::Relaxed);
-        self.place.watches.clear();
-        self.awake();
-        self.place.leave();
+        self.place.watches.wake_all();
+        drop(leave);
     }
 }

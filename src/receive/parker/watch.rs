@@ -2,21 +2,27 @@
 //!
 //! An entry is put in when a receiver is polled and finds nothing, and taken out
 //! when its descriptor is readable, to wake the task. It is not taken out when
-//! the future is dropped. At worst such an entry causes one poll of the future
-//! for nothing, also where the number of the descriptor is another's by then;
-//! a closed descriptor is found by `POLLNVAL`.
+//! the future is dropped: the task may go on waiting with another future. At
+//! worst such an entry causes one poll for nothing, also where the number of the
+//! descriptor is another's by then; a closed descriptor is found by `POLLNVAL`.
+//! A table that is full is emptied by waking everyone: whoever still waits comes
+//! back.
 //!
 //! An entry is `FREE`, `TAKEN` or a descriptor. Only who has made it `TAKEN`
-//! touches its waker, so that any thread may put one in.
+//! touches its waker, so that any thread may put one in, and does nothing else
+//! meanwhile: wakers are cloned, called and dropped outside.
+
+#![expect(unsafe_code, reason = "the entries are shared between threads")]
 
 use core::array;
+use core::mem;
 use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use core::task::Waker;
 
 use rustix::fd::RawFd;
 
-use super::super::waker::WakerCell;
 use crate::error::Error;
+use crate::primitive::UnsafeCell;
 
 /// How many descriptors one thread can watch at the same time.
 pub(crate) const WATCHES: usize = 16;
@@ -29,15 +35,19 @@ pub(super) struct Watches {
 
 struct Watch {
     fd: AtomicI32,
-    waker: WakerCell,
+    waker: UnsafeCell<Option<Waker>>,
 }
+
+// SAFETY: only the thread that has made an entry `TAKEN` touches its waker, and
+// a waker may be used by any thread in turn, since it is `Send`.
+unsafe impl Sync for Watch {}
 
 const FREE: i32 = -1;
 const TAKEN: i32 = -2;
 
 impl Watch {
     const fn new() -> Self {
-        Self { fd: AtomicI32::new(FREE), waker: WakerCell::new() }
+        Self { fd: AtomicI32::new(FREE), waker: UnsafeCell::new(None) }
     }
 
     fn get(&self) -> Option<RawFd> {
@@ -45,29 +55,27 @@ impl Watch {
         Some(self.fd.load(Ordering::SeqCst)).filter(|&fd| fd >= 0)
     }
 
-    /// Takes the entry from one value to another by way of `TAKEN`, if it has
-    /// the first one.
-    fn change<R>(
-        &self,
-        from: i32,
-        to: i32,
-        f: impl FnOnce() -> R,
-    ) -> Option<R> {
+    /// If the entry is `from`, makes it `to` and exchanges the wakers.
+    fn exchange(&self, from: i32, to: i32, waker: &mut Option<Waker>) -> bool {
         // Acquire: sees the waker as the one before left it.
         let (taken, seen) = (Ordering::Acquire, Ordering::Relaxed);
-        self.fd.compare_exchange(from, TAKEN, taken, seen).ok()?;
-        let result = f();
+        if self.fd.compare_exchange(from, TAKEN, taken, seen).is_err() {
+            return false;
+        }
+        self.waker.with_mut(|cell| {
+            // SAFETY: this thread has just made the entry `TAKEN`, so no other
+            // has a reference to the waker, and nothing is called meanwhile.
+            mem::swap(unsafe { &mut *cell }, waker);
+        });
         // Release: shows the waker to the next one. SeqCst: see `Watches::add`.
         self.fd.store(to, Ordering::SeqCst);
-        Some(result)
-    }
-
-    fn put(&self, from: i32, fd: RawFd, waker: &Waker) -> bool {
-        self.change(from, fd, || self.waker.register(waker)).is_some()
+        true
     }
 
     fn take(&self, fd: RawFd) -> Option<Waker> {
-        self.change(fd, FREE, || self.waker.take()).flatten()
+        let mut waker = None;
+        self.exchange(fd, FREE, &mut waker);
+        waker
     }
 }
 
@@ -89,14 +97,17 @@ impl Watches {
     ///
     /// [`Error::TooManyReceivers`] if all entries are in use.
     pub(super) fn add(&self, fd: RawFd, waker: &Waker) -> Result<(), Error> {
+        let mut waker = Some(waker.clone());
         let used = self.in_use();
-        let again = used.iter().any(|entry| entry.put(fd, fd, waker));
-        if again || used.iter().any(|entry| entry.put(FREE, fd, waker)) {
+        let again = used.iter().any(|entry| entry.exchange(fd, fd, &mut waker));
+        if again
+            || used.iter().any(|entry| entry.exchange(FREE, fd, &mut waker))
+        {
             return Ok(());
         }
         for (index, entry) in self.entries.iter().enumerate().skip(used.len()) {
             self.used.fetch_max(index + 1, Ordering::SeqCst);
-            if entry.put(FREE, fd, waker) {
+            if entry.exchange(FREE, fd, &mut waker) {
                 return Ok(());
             }
         }
@@ -123,12 +134,10 @@ impl Watches {
         }
     }
 
-    /// Forgets all entries.
-    pub(super) fn clear(&self) {
-        for entry in &self.entries {
-            drop(entry.get().and_then(|fd| entry.take(fd)));
-        }
-        self.used.store(0, Ordering::SeqCst);
+    /// Takes all entries out and wakes their tasks: each looks for itself
+    /// whether it still has something to wait for, and where.
+    pub(super) fn wake_all(&self) {
+        self.wake(&self.all());
     }
 
     fn in_use(&self) -> &[Watch] {
@@ -180,7 +189,7 @@ mod tests {
         ready[0] = Some(8);
         watches.wake(&ready);
         assert!(watched(&watches).eq([7]));
-        watches.clear();
+        watches.wake_all();
         assert!(watched(&watches).eq([]));
     }
 }
