@@ -19,9 +19,10 @@ use crate::signal::SignalSet;
 /// [`Receiver::new`](crate::Receiver::new) make this check; call it again where
 /// threads may have been started since by code that changes its mask.
 ///
-/// While threads come and go it is a best effort: a thread that is started after
+/// While threads come and go it is a best effort. A thread that is started after
 /// its turn has passed is not seen, but it inherits the mask of the one that
-/// starts it.
+/// starts it. And a thread that is just starting another one blocks everything
+/// for that moment, since the C library does so.
 ///
 /// It opens one file of `/proc` for each thread, and allocates nothing. Kernel
 /// threads that serve the process (`io_uring`'s) block everything and pass.

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::mem;
+use std::os::fd::{AsFd, OwnedFd};
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,6 +14,7 @@ use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use libc::{c_int, c_long};
+use rustix::event::epoll::{self, EventData, EventFlags};
 use signalfd::{Options, Signal, SignalSet, Signals};
 
 /// Long enough that only a failing test waits for it.
@@ -263,6 +265,29 @@ pub(crate) fn forbid(syscall: c_long, errno: c_int) {
 pub(crate) fn open_descriptors() -> usize {
     // One is the directory itself.
     std::fs::read_dir("/proc/self/fd").unwrap().count() - 1
+}
+
+// ---------------------------------------------------------------------------
+// Event loops
+
+/// An epoll of the caller's own, with one descriptor in it.
+pub(crate) struct OwnEpoll(pub(crate) OwnedFd);
+
+impl OwnEpoll {
+    pub(crate) fn of(fd: impl AsFd, flags: EventFlags) -> Self {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+        let data = EventData::new_u64(1);
+        epoll::add(&epoll, fd, data, EventFlags::IN | flags).unwrap();
+        Self(epoll)
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        let none = EventData::new_u64(0);
+        let mut events =
+            [epoll::Event { flags: EventFlags::empty(), data: none }; 2];
+        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        epoll::wait(&self.0, &mut events, Some(&now)).unwrap() == 1
+    }
 }
 
 // ---------------------------------------------------------------------------

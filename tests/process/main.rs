@@ -27,6 +27,7 @@ mod common;
 
 mod causes;
 mod delivery;
+mod edges;
 mod failures;
 mod forks;
 mod harness;
@@ -39,6 +40,7 @@ fn main() -> std::process::ExitCode {
     harness::main(&[
         causes::CASES,
         delivery::CASES,
+        edges::CASES,
         failures::CASES,
         forks::CASES,
         live::CASES,

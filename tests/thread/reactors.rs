@@ -1,8 +1,11 @@
 //! Those who wake: a caller's epoll, `Epoll`, `block_on`.
+//!
+//! All signalfds of a process share one wait queue, so a signal to any thread
+//! tells an edge again for every descriptor that is readable then. What depends
+//! on that is in `process/edges.rs`.
 
 use std::cell::Cell;
 use std::future::{Future, pending, poll_fn, ready};
-use std::os::fd::AsFd;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -17,33 +20,14 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use signalfd::{Batch, Epoll, Error, Receiver, Signal, Signals, block_on};
 
 use crate::common::{
-    DEADLINE, WakeCount, open_in_thread, raise, sigqueue_to_thread, tgkill,
-    tid, wait_until_asleep,
+    DEADLINE, OwnEpoll, WakeCount, open_in_thread, raise, sigqueue_to_thread,
+    tgkill, tid, wait_until_asleep,
 };
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
 
 // ---------------------------------------------------------------------------
 // A caller's own epoll, on the descriptor
-
-struct OwnEpoll(std::os::fd::OwnedFd);
-
-impl OwnEpoll {
-    fn of(fd: impl AsFd, flags: EventFlags) -> Self {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
-        let data = EventData::new_u64(1);
-        epoll::add(&epoll, fd, data, EventFlags::IN | flags).unwrap();
-        Self(epoll)
-    }
-
-    fn is_ready(&self) -> bool {
-        let none = EventData::new_u64(0);
-        let mut events =
-            [epoll::Event { flags: EventFlags::empty(), data: none }; 2];
-        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-        epoll::wait(&self.0, &mut events, Some(&now)).unwrap() == 1
-    }
-}
 
 #[test]
 fn a_level_triggered_loop_is_told_until_all_is_taken() {
@@ -57,30 +41,6 @@ fn a_level_triggered_loop_is_told_until_all_is_taken() {
         signals.try_recv().unwrap().unwrap();
     }
     assert!(!epoll.is_ready());
-}
-
-#[test]
-fn an_edge_triggered_loop_is_told_of_every_arrival() {
-    let rt = Signal::rt(1).unwrap();
-    let signals = open_in_thread(rt);
-    let epoll = OwnEpoll::of(&signals, EventFlags::ET);
-    let mut batch = Batch::<4>::new();
-    for round in 1..10 {
-        for value in 0..round {
-            sigqueue_to_thread(tid(), rt, value);
-        }
-        assert!(epoll.is_ready());
-        let mut taken = 0;
-        loop {
-            let infos = signals.try_recv_batch(&mut batch).unwrap();
-            taken += infos.len();
-            if infos.len() < 4 {
-                break;
-            }
-        }
-        assert_eq!(i32::try_from(taken).unwrap(), round);
-        assert!(!epoll.is_ready());
-    }
 }
 
 #[test]
@@ -111,32 +71,6 @@ fn a_turn_waits_no_longer_than_it_is_told() {
 }
 
 #[test]
-fn a_turn_wakes_the_tasks_whose_receivers_have_signals() {
-    let one = open_in_thread(Signal::USR1);
-    let two = open_in_thread(Signal::USR2);
-    let three = open_in_thread(Signal::HUP);
-    let epoll = Epoll::new([&one, &two, &three]).unwrap();
-    let counts = [&one, &two, &three].map(|receiver| {
-        let (count, waker) = WakeCount::new();
-        let mut cx = std::task::Context::from_waker(&waker);
-        assert!(pin!(receiver.recv()).poll(&mut cx).is_pending());
-        count
-    });
-    raise(Signal::USR2);
-    raise(Signal::HUP);
-    assert_eq!(epoll.turn(None).unwrap(), 2);
-    assert_eq!(counts.each_ref().map(|count| count.get()), [0, 1, 1]);
-    assert_eq!(epoll.turn(NOW).unwrap(), 0, "each arrival is told once");
-    two.try_recv().unwrap().unwrap();
-    raise(Signal::USR1);
-    let told = epoll.turn(None).unwrap();
-    assert_eq!(told, 2, "and told again with the next, until it is taken");
-    assert_eq!(counts.each_ref().map(|count| count.get()), [1, 1, 1]);
-    one.try_recv().unwrap().unwrap();
-    three.try_recv().unwrap().unwrap();
-}
-
-#[test]
 fn a_signal_told_before_anyone_awaits_it_is_found_later() {
     let signals = open_in_thread(Signal::USR1);
     let epoll = Epoll::new([&signals]).unwrap();
@@ -144,43 +78,6 @@ fn a_signal_told_before_anyone_awaits_it_is_found_later() {
     assert_eq!(epoll.turn(None).unwrap(), 1);
     let mut cx = std::task::Context::from_waker(Waker::noop());
     assert!(pin!(signals.recv()).poll(&mut cx).is_ready());
-}
-
-#[test]
-fn more_receivers_than_one_system_call_reports_are_all_served() {
-    let set = |n| Signal::rt(n).unwrap();
-    let receivers: [Signals; 25] =
-        std::array::from_fn(|n| open_in_thread(set(n.try_into().unwrap())));
-    let epoll = Epoll::new(receivers.each_ref().map(|signals| &**signals));
-    let epoll = epoll.unwrap();
-    for n in 0..25 {
-        raise(set(n));
-    }
-    let mut told = 0;
-    while told < 25 {
-        let turn = epoll.turn(NOW).unwrap();
-        assert!(turn > 0);
-        told += turn;
-    }
-    assert_eq!(epoll.turn(NOW).unwrap(), 0);
-    // Newest first, so that no mask is restored too early.
-    let mut receivers = Vec::from(receivers);
-    while let Some(signals) = receivers.pop() {
-        signals.try_recv().unwrap().unwrap();
-    }
-}
-
-#[test]
-fn an_epoll_can_be_waited_for_in_another_loop() {
-    let signals = open_in_thread(Signal::USR1);
-    let inner = Epoll::new([&signals]).unwrap();
-    let outer = OwnEpoll::of(&inner, EventFlags::empty());
-    assert!(!outer.is_ready());
-    raise(Signal::USR1);
-    assert!(outer.is_ready());
-    assert_eq!(inner.turn(NOW).unwrap(), 1);
-    assert!(!outer.is_ready());
-    signals.try_recv().unwrap().unwrap();
 }
 
 #[test]
@@ -750,12 +647,6 @@ fn a_waker_used_on_another_thread_is_served_by_its_own() {
         if polls > 1 {
             return Poll::Ready(());
         }
-        let waker = cx.waker().clone();
-        let sleeper = tid();
-        thread::spawn(move || {
-            wait_until_asleep(sleeper);
-            drop(waker);
-        });
         thread::scope(|scope| {
             let waker = cx.waker().clone();
             scope.spawn(move || {

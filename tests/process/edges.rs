@@ -1,0 +1,128 @@
+//! When exactly an event loop is told: alone in the process, since a signal to
+//! any thread of it tells every edge again that is there.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::Context;
+use std::time::Duration;
+
+use rustix::event::epoll::EventFlags;
+use signalfd::{Batch, Epoll, Receiver, Signal, Signals, open};
+
+use crate::common::{OwnEpoll, WakeCount, kill, pid, sigqueue};
+use crate::harness::cases;
+
+cases! {
+    a_turn_wakes_the_tasks_whose_receivers_have_signals,
+    more_receivers_than_one_system_call_reports_are_all_served,
+    an_epoll_can_be_waited_for_in_another_loop,
+    an_edge_triggered_loop_is_told_of_every_arrival,
+    an_edge_is_told_again_with_any_signal_until_all_is_taken,
+}
+
+const NOW: Option<Duration> = Some(Duration::ZERO);
+
+fn send(signal: Signal) {
+    kill(pid(), signal);
+}
+
+fn a_turn_wakes_the_tasks_whose_receivers_have_signals() {
+    let one = open(Signal::USR1).unwrap();
+    let two = open(Signal::USR2).unwrap();
+    let three = open(Signal::HUP).unwrap();
+    let receivers: [&Receiver; 3] = [&one, &two, &three];
+    let epoll = Epoll::new(receivers).unwrap();
+    let counts = receivers.map(|receiver| {
+        let (count, waker) = WakeCount::new();
+        let mut cx = Context::from_waker(&waker);
+        assert!(pin!(receiver.recv()).poll(&mut cx).is_pending());
+        count
+    });
+    send(Signal::USR2);
+    send(Signal::HUP);
+    assert_eq!(epoll.turn(None).unwrap(), 2);
+    assert_eq!(counts.each_ref().map(|count| count.get()), [0, 1, 1]);
+    assert_eq!(epoll.turn(NOW).unwrap(), 0, "each arrival is told once");
+    two.try_recv().unwrap().unwrap();
+    send(Signal::USR1);
+    let told = epoll.turn(None).unwrap();
+    assert_eq!(told, 2, "and told again with the next, until it is taken");
+    assert_eq!(counts.each_ref().map(|count| count.get()), [1, 1, 1]);
+    one.try_recv().unwrap().unwrap();
+    three.try_recv().unwrap().unwrap();
+}
+
+fn more_receivers_than_one_system_call_reports_are_all_served() {
+    let rt = |n: usize| Signal::rt(n.try_into().unwrap()).unwrap();
+    let receivers: [Signals; 25] =
+        std::array::from_fn(|n| open(rt(n)).unwrap());
+    let epoll = Epoll::new(receivers.each_ref().map(|signals| &**signals));
+    let epoll = epoll.unwrap();
+    (0..25).for_each(|n| send(rt(n)));
+    let mut told = 0;
+    while told < 25 {
+        let turn = epoll.turn(NOW).unwrap();
+        assert!(turn > 0);
+        told += turn;
+    }
+    assert_eq!(epoll.turn(NOW).unwrap(), 0);
+    // Newest first, so that no mask is restored too early.
+    for signals in Vec::from(receivers).into_iter().rev() {
+        signals.try_recv().unwrap().unwrap();
+    }
+}
+
+fn an_epoll_can_be_waited_for_in_another_loop() {
+    let signals = open(Signal::USR1).unwrap();
+    let inner = Epoll::new([&signals]).unwrap();
+    let outer = OwnEpoll::of(&inner, EventFlags::empty());
+    assert!(!outer.is_ready());
+    send(Signal::USR1);
+    assert!(outer.is_ready());
+    assert_eq!(inner.turn(NOW).unwrap(), 1);
+    assert!(!outer.is_ready());
+    signals.try_recv().unwrap().unwrap();
+}
+
+fn an_edge_triggered_loop_is_told_of_every_arrival() {
+    let rt = Signal::rt(1).unwrap();
+    let signals = open(rt).unwrap();
+    let epoll = OwnEpoll::of(&signals, EventFlags::ET);
+    let mut batch = Batch::<4>::new();
+    for round in 1..10 {
+        for value in 0..round {
+            sigqueue(pid(), rt, value).unwrap();
+        }
+        assert!(epoll.is_ready());
+        assert!(!epoll.is_ready());
+        let mut taken = 0;
+        loop {
+            let infos = signals.try_recv_batch(&mut batch).unwrap();
+            taken += infos.len();
+            if infos.len() < 4 {
+                break;
+            }
+        }
+        assert_eq!(i32::try_from(taken).unwrap(), round);
+        assert!(!epoll.is_ready());
+    }
+}
+
+fn an_edge_is_told_again_with_any_signal_until_all_is_taken() {
+    let _other = signalfd::block(Signal::USR2).unwrap();
+    let signals = open(Signal::USR1).unwrap();
+    let epoll = OwnEpoll::of(&signals, EventFlags::ET);
+    send(Signal::USR2);
+    assert!(!epoll.is_ready(), "that is none of its signals");
+    send(Signal::USR1);
+    assert!(epoll.is_ready());
+    assert!(!epoll.is_ready());
+    send(Signal::USR1);
+    assert!(!epoll.is_ready(), "it was pending already");
+    let rest = open(Signal::USR2).unwrap();
+    rest.try_recv().unwrap().unwrap();
+    send(Signal::USR2);
+    assert!(epoll.is_ready(), "a needless wake-up, and a read to answer it");
+    signals.try_recv().unwrap().unwrap();
+    rest.try_recv().unwrap().unwrap();
+}
