@@ -25,6 +25,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod allocations;
 mod causes;
 mod delivery;
 mod edges;
@@ -38,6 +39,7 @@ mod threads;
 
 fn main() -> std::process::ExitCode {
     harness::main(&[
+        allocations::CASES,
         causes::CASES,
         delivery::CASES,
         edges::CASES,

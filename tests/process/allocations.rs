@@ -1,0 +1,292 @@
+//! Nothing allocates: not opening, not receiving, not closing.
+//!
+//! The allocator of this program counts. Each case runs on the only thread of
+//! its process, so whatever is counted is the crate's.
+
+#![allow(unsafe_code, reason = "an allocator")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::fmt::Write;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use signalfd::{
+    Batch, Epoll, Error, Options, Receiver, Signal, SignalFd, Signals, block,
+    block_on, mask, open,
+};
+
+use crate::common::{DEADLINE, pid, sigqueue};
+use crate::harness::cases;
+
+cases! {
+    the_counter_counts,
+    opening_and_closing,
+    receiving_what_is_there,
+    waiting,
+    spinning,
+    iterating,
+    awaiting,
+    awaiting_with_an_epoll,
+    polling_for_readiness,
+    putting_back,
+    changing_the_signals,
+    errors_and_their_texts,
+    checking_the_threads,
+}
+
+/// Counts what is allocated.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: hands everything on to the system's allocator, which keeps the
+// contract of `GlobalAlloc`.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promises are the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are the same.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promises are the same.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(
+        &self,
+        ptr: *mut u8,
+        layout: Layout,
+        size: usize,
+    ) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promises are the same.
+        unsafe { System.realloc(ptr, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// Runs the function and checks that nothing was allocated meanwhile.
+fn without_allocating<R>(run: impl FnOnce() -> R) -> R {
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let result = run();
+    let allocated = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    assert_eq!(allocated, 0, "allocations");
+    result
+}
+
+const COUNT: i32 = 10_000;
+const AT_ONCE: i32 = 100;
+
+/// Opens a receiver, sends it 10,000 signals, a hundred at a time, and lets
+/// `take` bring them; from `open` to the end nothing may be allocated.
+fn ten_thousand(
+    options: Options,
+    mut take: impl FnMut(&Signals, &mut dyn FnMut(&signalfd::SigInfo)),
+) {
+    let signal = Signal::rt(1).unwrap();
+    without_allocating(|| {
+        let signals = options.open(signal).unwrap();
+        let mut next = 0;
+        for first in (0..COUNT).step_by(AT_ONCE as usize) {
+            for value in first..first + AT_ONCE {
+                sigqueue(pid(), signal, value).unwrap();
+            }
+            while next < first + AT_ONCE {
+                take(&signals, &mut |info| {
+                    assert_eq!(info.value(), Some(next));
+                    next += 1;
+                });
+            }
+        }
+        assert_eq!(signals.try_recv(), Ok(None));
+    });
+}
+
+fn the_counter_counts() {
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    drop(std::hint::black_box(Box::new(1)));
+    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed), before + 1);
+}
+
+fn opening_and_closing() {
+    without_allocating(|| {
+        for _ in 0..100 {
+            let guard = block(Signal::HUP).unwrap();
+            let receiver = Receiver::new(Signal::HUP).unwrap();
+            let signals = open(Signal::TERM | Signal::HUP).unwrap();
+            let fd = SignalFd::new(Signal::USR1).unwrap();
+            drop((fd, signals, receiver, guard));
+        }
+    });
+}
+
+fn receiving_what_is_there() {
+    ten_thousand(Options::new(), |signals, got| {
+        signals.try_recv().unwrap().iter().for_each(got);
+    });
+    let mut batch = Batch::<16>::new();
+    ten_thousand(Options::new(), |signals, got| {
+        signals.try_recv_batch(&mut batch).unwrap().iter().for_each(got);
+    });
+}
+
+fn waiting() {
+    ten_thousand(Options::new(), |signals, got| got(&signals.wait().unwrap()));
+    ten_thousand(Options::new(), |signals, got| {
+        signals.wait_timeout(DEADLINE).unwrap().iter().for_each(got);
+    });
+    let mut batch = Batch::<16>::new();
+    ten_thousand(Options::new(), |signals, got| {
+        signals.wait_batch(&mut batch).unwrap().iter().for_each(got);
+    });
+    ten_thousand(Options::new(), |signals, got| {
+        let infos = signals.wait_batch_timeout(&mut batch, DEADLINE).unwrap();
+        infos.iter().for_each(got);
+    });
+    let short = Duration::from_millis(1);
+    without_allocating(|| {
+        let signals = open(Signal::TERM).unwrap();
+        assert_eq!(signals.wait_timeout(short), Ok(None));
+    });
+}
+
+fn spinning() {
+    let options = Options::new().spin(Duration::from_micros(20));
+    ten_thousand(options, |signals, got| got(&signals.wait().unwrap()));
+}
+
+fn iterating() {
+    ten_thousand(Options::new(), |signals, got| {
+        for info in signals.iter().take(AT_ONCE as usize) {
+            got(&info.unwrap());
+        }
+    });
+}
+
+fn awaiting() {
+    ten_thousand(Options::new(), |signals, got| {
+        got(&block_on(signals.recv()).unwrap().unwrap());
+    });
+    let mut batch = Batch::<16>::new();
+    ten_thousand(Options::new(), |signals, got| {
+        block_on(async {
+            let infos = signals.recv_batch(&mut batch).await.unwrap();
+            infos.iter().for_each(got);
+        })
+        .unwrap();
+    });
+    // And asleep: a timer sends the signal.
+    without_allocating(|| {
+        let signals = open(Signal::ALRM).unwrap();
+        // SAFETY: takes a number.
+        unsafe { libc::alarm(1) };
+        let info = block_on(signals.recv()).unwrap().unwrap();
+        assert_eq!(info.signal(), Signal::ALRM);
+    });
+}
+
+fn awaiting_with_an_epoll() {
+    ten_thousand(Options::new(), |signals, got| {
+        let epoll = Epoll::new([signals]).unwrap();
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            match pin!(signals.recv()).poll(&mut cx) {
+                Poll::Ready(info) => break got(&info.unwrap()),
+                Poll::Pending => drop(epoll.turn(None).unwrap()),
+            }
+        }
+    });
+}
+
+fn polling_for_readiness() {
+    ten_thousand(Options::new(), |signals, got| {
+        let mut cx = Context::from_waker(Waker::noop());
+        assert_eq!(signals.poll_ready(&mut cx), Poll::Ready(Ok(())));
+        signals.on_readable();
+        signals.try_recv().unwrap().iter().for_each(got);
+    });
+}
+
+fn putting_back() {
+    let mut back = false;
+    ten_thousand(Options::new(), |signals, got| {
+        if !back {
+            back = true;
+            for _ in 0..AT_ONCE {
+                let info = signals.wait().unwrap();
+                signals.put_back(&info).unwrap();
+            }
+        }
+        got(&signals.wait().unwrap());
+    });
+}
+
+fn changing_the_signals() {
+    ten_thousand(Options::new(), |signals, got| {
+        signals.insert(Signal::USR1).unwrap();
+        got(&signals.wait().unwrap());
+        signals.remove(Signal::USR1).unwrap();
+        signals.replace(signals.signals()).unwrap();
+    });
+}
+
+/// Takes text, and does nothing with it.
+struct Nowhere;
+
+impl Write for Nowhere {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        assert!(text.len() < 1000);
+        Ok(())
+    }
+}
+
+fn errors_and_their_texts() {
+    without_allocating(|| {
+        for error in [
+            open(Signal::KILL).unwrap_err(),
+            Receiver::new(Signal::TERM).unwrap_err(),
+            "nonsense".parse::<Signal>().unwrap_err(),
+            Error::Os { op: signalfd::Op::Read, errno: libc::EMFILE },
+        ] {
+            write!(Nowhere, "{error} {error:?}").unwrap();
+        }
+        let signals = open(Signal::USR1).unwrap();
+        sigqueue(pid(), Signal::USR1, 1).unwrap();
+        let info = signals.wait().unwrap();
+        write!(Nowhere, "{info} {info:?} {:?}", signals.signals()).unwrap();
+        write!(Nowhere, "{:>20}", info.signal()).unwrap();
+    });
+}
+
+fn checking_the_threads() {
+    let guard = block(Signal::TERM).unwrap();
+    let barrier = std::sync::Barrier::new(33);
+    std::thread::scope(|scope| {
+        for _ in 0..32 {
+            scope.spawn(|| {
+                barrier.wait();
+                barrier.wait();
+            });
+        }
+        barrier.wait();
+        without_allocating(|| {
+            mask::check_threads(Signal::TERM).unwrap();
+            let error = mask::check_threads(Signal::HUP).unwrap_err();
+            assert!(matches!(error, Error::UnblockedThread(_)));
+        });
+        barrier.wait();
+    });
+    drop(guard);
+}
