@@ -1,6 +1,20 @@
 //! Receive Linux signals through `signalfd`.
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// What the library promises and its tests and examples do not: no allocation, no
+// lock, no panic, no standard library where core has it.
+#![warn(
+    clippy::alloc_instead_of_core,
+    clippy::disallowed_types,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::mem_forget,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::std_instead_of_alloc,
+    clippy::std_instead_of_core,
+    clippy::unwrap_used
+)]
 #![cfg_attr(
     test,
     expect(

@@ -206,6 +206,7 @@ impl SigInfo {
     #[must_use]
     pub const fn pid(&self) -> Option<u32> {
         match self.layout() {
+            Layout::Kill if self.code == libc::SI_KERNEL => None,
             Layout::Kill | Layout::Queue | Layout::Child => Some(self.pid),
             _ => None,
         }
@@ -216,6 +217,7 @@ impl SigInfo {
     #[must_use]
     pub const fn uid(&self) -> Option<u32> {
         match self.layout() {
+            Layout::Kill if self.code == libc::SI_KERNEL => None,
             Layout::Kill | Layout::Queue | Layout::Child => Some(self.uid),
             _ => None,
         }
@@ -523,7 +525,8 @@ mod tests {
     fn getters_show_what_the_cause_defines_and_nothing_else() {
         let rows = [
             (libc::SIGTERM, libc::SI_USER, &[2, 3][..]),
-            (libc::SIGTERM, libc::SI_KERNEL, &[2, 3]),
+            (libc::SIGTERM, libc::SI_KERNEL, &[]),
+            (libc::SIGTERM, i32::MAX, &[2, 3]),
             (libc::SIGTERM, libc::SI_TKILL, &[2, 3]),
             (libc::SIGTERM, libc::SI_QUEUE, &[2, 3, 10, 11]),
             (libc::SIGTERM, libc::SI_MESGQ, &[2, 3, 10, 11]),

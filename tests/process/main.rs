@@ -9,18 +9,7 @@
 //! itself with a reason; `REQUIRE_ALL=1` makes that a failure.
 
 #![cfg(any(target_os = "linux", target_os = "android"))]
-#![expect(
-    clippy::cast_sign_loss,
-    clippy::disallowed_types,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    clippy::std_instead_of_alloc,
-    clippy::std_instead_of_core,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests are ordinary programs"
-)]
+#![expect(clippy::cast_sign_loss, reason = "pids and values are small")]
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -29,6 +18,7 @@ mod allocations;
 mod causes;
 mod delivery;
 mod edges;
+mod examples;
 mod failures;
 mod forks;
 mod harness;
@@ -43,6 +33,7 @@ fn main() -> std::process::ExitCode {
         causes::CASES,
         delivery::CASES,
         edges::CASES,
+        examples::CASES,
         failures::CASES,
         forks::CASES,
         live::CASES,

@@ -1,0 +1,145 @@
+//! The examples do what their heads say.
+
+use std::env;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use signalfd::Signal;
+
+use crate::common::kill;
+use crate::harness::{cases, skip};
+
+cases! {
+    receive_shows_every_kind_of_signal,
+    receive_reloads_and_ends_when_it_is_told_to,
+    graceful_shutdown_cleans_up_and_dies_by_the_signal,
+    epoll_loop_serves_signals_and_a_socket,
+    no_alloc_core_links_and_runs,
+}
+
+/// A command for an example that has been built beside this test.
+fn example(name: &str) -> Command {
+    let mut path = env::current_exe().unwrap();
+    // From target/PROFILE/deps/TEST to target/PROFILE/examples/NAME.
+    path.pop();
+    path.set_file_name("examples");
+    path.push(name);
+    if !path.exists() {
+        skip("the examples are not built: cargo build --examples");
+    }
+    Command::new(path)
+}
+
+fn run(command: &mut Command) -> (Output, String) {
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    println!("{text}{}", String::from_utf8_lossy(&output.stderr));
+    (output, text)
+}
+
+/// Finds the line that begins with this and has all the words.
+fn assert_line(text: &str, start: &str, words: &[&str]) {
+    let fits = |line: &str| {
+        line.starts_with(start)
+            && words.iter().all(|word| line.split(' ').any(|w| w == *word))
+    };
+    assert!(text.lines().any(fits), "{start} {words:?} is not in\n{text}");
+}
+
+fn receive_shows_every_kind_of_signal() {
+    let (output, text) = run(example("receive").arg("--demo"));
+    assert!(output.status.success());
+    assert_line(&text, "SIGHUP ", &["cause=kill", "sender=verified"]);
+    let value = ["cause=queue", "sender=claimed", "value=42"];
+    assert_line(&text, "SIGRTMIN+1 ", &value);
+    let status = ["cause=exited", "sender=kernel", "status=7"];
+    assert_line(&text, "SIGCHLD ", &status);
+    assert_line(&text, "SIGALRM ", &["cause=timer", "sender=claimed"]);
+    let overrun = text.lines().find_map(|line| {
+        line.strip_prefix("SIGALRM ")?.rsplit_once("overrun=")
+    });
+    assert!(overrun.unwrap().1.parse::<u32>().unwrap() > 0);
+    assert_line(&text, "SIGTERM ", &["cause=kill", "sender=verified"]);
+    assert_line(&text, "  reloading", &[]);
+    assert!(text.ends_with("  ending\n"));
+}
+
+fn receive_reloads_and_ends_when_it_is_told_to() {
+    for ending in [Signal::INT, Signal::TERM] {
+        let mut child =
+            example("receive").stdout(Stdio::piped()).spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = || {
+            let mut line = String::new();
+            output.read_line(&mut line).unwrap();
+            println!("{line}");
+            line
+        };
+        assert!(line().starts_with(&format!("pid {pid} receives SIGHUP|")));
+        kill(pid, Signal::HUP);
+        while !line().starts_with("SIGHUP cause=kill") {}
+        assert_eq!(line(), "  reloading the configuration\n");
+        kill(pid, ending);
+        assert!(line().starts_with(&ending.to_string()));
+        assert_eq!(line(), "  ending\n");
+        assert!(child.wait().unwrap().success());
+    }
+}
+
+fn graceful_shutdown_cleans_up_and_dies_by_the_signal() {
+    let (output, text) = run(example("graceful_shutdown").arg("--demo"));
+    assert!(output.status.success());
+    assert_line(&text, "| removed the draft: Ok(())", &[]);
+    assert_line(&text, "| cancelled by SIGTERM", &["sender=verified"]);
+    assert_line(&text, "it ended with: signal: 15", &[]);
+    let draft = text.lines().find_map(|line| line.strip_prefix("| writing "));
+    assert!(!PathBuf::from(draft.unwrap()).exists());
+
+    // The same by hand, with the other signal.
+    let mut child =
+        example("graceful_shutdown").stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    kill(i32::try_from(child.id()).unwrap(), Signal::INT);
+    output.read_to_string(&mut line).unwrap();
+    println!("{line}");
+    assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGINT));
+}
+
+fn epoll_loop_serves_signals_and_a_socket() {
+    let (output, text) = run(&mut example("epoll_loop"));
+    assert!(output.status.success());
+    let (level, edge) = text.split_once("edge:\n").unwrap();
+    for mode in [level.strip_prefix("level:\n").unwrap(), edge] {
+        for word in ["one", "two", "three"] {
+            assert_line(mode, &format!("  echoed {word}"), &[]);
+        }
+        assert_line(mode, "  SIGUSR1 ", &["sender=verified"]);
+        assert_line(mode, "  SIGTERM ", &["sender=verified"]);
+    }
+}
+
+/// It has no allocator: that it links is what is tested.
+fn no_alloc_core_links_and_runs() {
+    let Some(cargo) = env::var_os("CARGO") else {
+        skip("not run by cargo, so there is none to build it with");
+    };
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let manifest = root.join("examples/no_alloc_core/Cargo.toml");
+    let (output, text) = run(Command::new(cargo)
+        .args(["run", "--quiet", "--locked", "--manifest-path"])
+        .arg(manifest)
+        .arg("--target-dir")
+        .arg(root.join("target/no_alloc_core")));
+    assert!(output.status.success());
+    assert_line(&text, "taken: SIGHUP ", &["sender=verified"]);
+    assert_line(&text, "nothing came in time", &[]);
+    assert_line(&text, "waited for: SIGHUP ", &["sender=verified"]);
+    assert_line(&text, "told by the epoll: SIGUSR1 ", &["sender=verified"]);
+    assert_line(&text, "awaited: SIGALRM ", &["sender=kernel"]);
+    assert_line(&text, "awaited: SIGTERM ", &["sender=verified"]);
+}
