@@ -1,4 +1,116 @@
-//! Receive Linux signals through `signalfd`.
+//! Linux signals as records that you read: from a thread, an epoll loop or any
+//! executor; without locks and without allocating.
+//!
+//! # The rule
+//!
+//! Open the receiver before you start threads. A signal for the process goes to
+//! any thread that does not block it, and there it does what it does by default,
+//! which is mostly to end the process. [`open`] blocks the signals in the calling
+//! thread, and the threads started from then on inherit that. It looks at every
+//! thread that exists already, and if one does not block the signals it says
+//! which ([`Error::UnblockedThread`]), instead of losing signals later.
+//!
+//! # A first program
+//!
+//! ```
+//! use signalfd::Signal;
+//!
+//! fn main() -> Result<(), signalfd::Error> {
+//!     let signals = signalfd::open(Signal::HUP | Signal::INT | Signal::TERM)?;
+//! #   for signal in [libc::SIGHUP, libc::SIGTERM] {
+//! #       unsafe { libc::kill(libc::getpid(), signal) };
+//! #   }
+//!     for info in &signals {
+//!         let info = info?;
+//!         println!("{info}"); // SIGHUP cause=kill pid=4711 uid=0 sender=verified
+//!         match info.signal() {
+//!             Signal::HUP => println!("reload"),
+//!             _ => break, // clean up and go
+//!         }
+//!     }
+//!     Ok(()) // here the signal mask of before comes back
+//! }
+//! ```
+//!
+//! # Which API
+//!
+//! | you have | you take |
+//! |---|---|
+//! | a thread that only waits for signals | [`for info in &signals`](Iter), [`wait`], [`wait_timeout`], [`wait_batch`] |
+//! | no runtime, but `async` code | [`block_on`] and [`recv`] |
+//! | an epoll, poll, mio or calloop loop | [`AsFd`](Receiver#impl-AsFd-for-Receiver), and [`try_recv_batch`] when it is readable |
+//! | an executor without a reactor | [`Epoll`], driven by a thread of yours; or your own loop and [`on_readable`] |
+//! | threads everywhere | [`block`] at the top of `main`, [`Receiver::new`] anywhere |
+//! | a descriptor from elsewhere | [`SignalFd::from_fd`] |
+//! | something that the defaults do not fit | [`Options`] |
+//!
+//! The same with a future, and no runtime at all:
+//!
+//! ```
+//! use signalfd::{Signal, block_on, open};
+//!
+//! fn main() -> Result<(), signalfd::Error> {
+//!     let signals = open(Signal::HUP | Signal::TERM)?;
+//! #   for signal in [libc::SIGHUP, libc::SIGTERM] {
+//! #       unsafe { libc::kill(libc::getpid(), signal) };
+//! #   }
+//!     block_on(async {
+//!         while signals.recv().await?.signal() != Signal::TERM {
+//!             println!("reload");
+//!         }
+//!         Ok(())
+//!     })?
+//! }
+//! ```
+//!
+//! # What to know about signals
+//!
+//! - **Standard signals coalesce.** One that is pending already is not queued
+//!   again. `SIGCHLD` says that there are children to wait for, not how many.
+//!   Real-time signals ([`Signal::rt`]) are queued, each with its value, up to
+//!   `RLIMIT_SIGPENDING`; beyond that the sender is told.
+//! - **Some are for a thread.** What `pthread_kill(3)` and `raise(3)` send, and a
+//!   `SIGPIPE`, is seen only when that thread reads.
+//! - **Blocked is not ignored.** A blocked signal waits; unblocked, it does what it
+//!   would have done. And one that is ignored, by `SIG_IGN` or by default, is
+//!   received all the same while it is blocked, but for `SIGCHLD`: with `SIG_IGN`
+//!   the kernel sends none.
+//! - **Children inherit the mask**, through `fork`, `exec` and
+//!   `std::process::Command`.
+//! - **After a fork** the child has the parent's descriptor, and what it changes
+//!   there the parent feels. So every method says [`Error::Forked`] in a child.
+//! - **One signal, one receiver.** Two receivers of one signal share what comes.
+//! - **`SIGCONT` and stop signals remove each other** from the queue, even when they
+//!   are blocked, and `SIGCONT` continues a stopped process all the same.
+//!
+//! # Guarantees
+//!
+//! From [`open`] on nothing is allocated on the heap, no lock is taken, and
+//! nothing panics for what a caller or the kernel gives. One page is mapped for
+//! the process, to notice a fork without a system call. What has left the kernel's
+//! queue is in the caller's hands, so dropping a future, an iterator or a receiver
+//! loses nothing.
+//!
+//! # Features
+//!
+//! - `std` (default): the descriptor types are those of the standard library, an
+//!   [`Error`] converts into `std::io::Error`, and changing a scope that is not
+//!   the innermost is an error rather than a mistake. Without it the crate needs
+//!   neither std nor alloc, and the descriptor types are those of `rustix::fd`.
+//!
+//! # Platforms
+//!
+//! Linux 2.6.27 and later, and Android, on any architecture with 64-bit atomics
+//! but MIPS and SPARC, which number their signals in ways of their own. Before
+//! Linux 4.14 noticing a fork costs a system call. Rust 1.85.
+//!
+//! [`wait`]: Receiver::wait
+//! [`wait_timeout`]: Receiver::wait_timeout
+//! [`wait_batch`]: Receiver::wait_batch
+//! [`recv`]: Receiver::recv
+//! [`try_recv_batch`]: Receiver::try_recv_batch
+//! [`on_readable`]: Receiver::on_readable
+
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // What the library promises and its tests and examples do not: no allocation, no
@@ -83,3 +195,8 @@ mod models {
     mod life;
     mod waker;
 }
+
+/// The programs in the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

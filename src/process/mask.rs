@@ -114,6 +114,10 @@ impl MaskGuard {
     }
 
     /// Fails if another guard was made after this one and is still there.
+    #[cfg_attr(
+        not(feature = "std"),
+        expect(clippy::missing_const_for_fn, reason = "with std it is not")
+    )]
     pub(crate) fn check_innermost(&self) -> Result<(), Error> {
         if self.depth.is_innermost() {
             Ok(())

@@ -15,6 +15,7 @@ cases! {
     a_signal_put_back_ends_the_process_by_itself => libc::SIGTERM,
     an_ignored_signal_is_received_while_it_is_blocked,
     signals_that_are_ignored_by_default_are_received,
+    ignored_children_send_nothing,
     kill_still_kills => libc::SIGKILL,
     a_failed_open_leaves_no_trace,
     a_receiver_can_go_to_another_thread_and_outlive_the_scope_there,
@@ -109,6 +110,25 @@ fn signals_that_are_ignored_by_default_are_received() {
         kill(pid(), signal);
         assert_eq!(signals.wait().unwrap().signal(), signal);
     }
+}
+
+/// With `SIG_IGN` for `SIGCHLD` the kernel reaps the children and says nothing.
+fn ignored_children_send_nothing() {
+    // SAFETY: sets the action to ignore the signal.
+    #[expect(unsafe_code, reason = "as some parents leave it")]
+    unsafe {
+        libc::signal(libc::SIGCHLD, libc::SIG_IGN)
+    };
+    let signals = open(Signal::CHLD).unwrap();
+    let child = Child::fork(|| 0);
+    let gone = || {
+        // SAFETY: takes numbers, and sends nothing.
+        #[expect(unsafe_code, reason = "asks whether a process is there")]
+        let result = unsafe { libc::kill(child.pid, 0) };
+        result == -1
+    };
+    crate::common::wait_until("the child has been reaped", gone);
+    assert_eq!(signals.try_recv(), Ok(None));
 }
 
 fn kill_still_kills() {
