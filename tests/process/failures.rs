@@ -153,12 +153,15 @@ fn waiting_is_forbidden() {
     let second = std::time::Duration::from_secs(1);
     for syscall in [
         libc::SYS_ppoll,
-        #[cfg(target_arch = "x86_64")]
-        libc::SYS_poll,
         libc::SYS_epoll_pwait,
         libc::SYS_epoll_pwait2,
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
+        libc::SYS_poll,
+        #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
         libc::SYS_epoll_wait,
+        // `ppoll_time64`, which libc does not have everywhere.
+        #[cfg(target_pointer_width = "32")]
+        414,
     ] {
         forbid(syscall, libc::EACCES);
     }

@@ -156,5 +156,5 @@ fn a_dead_main_thread_does_not_count() {
     });
     // SAFETY: ends this thread alone; there is nothing on its stack that others
     // use.
-    unsafe { libc::syscall(libc::SYS_exit, 1_i64) };
+    unsafe { libc::syscall(libc::SYS_exit, libc::c_long::from(1)) };
 }

@@ -131,10 +131,10 @@ fn a_signalfd_from_elsewhere_is_made_fit() {
         let bits = set.bits();
         libc::syscall(
             libc::SYS_signalfd4,
-            -1_i64,
+            libc::c_long::from(-1),
             &raw const bits,
             8_usize,
-            0_i64,
+            libc::c_long::from(0),
         )
     };
     let raw = i32::try_from(check_value(raw).unwrap()).unwrap();
