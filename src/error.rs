@@ -31,10 +31,6 @@ pub enum Error {
     /// Another thread of the process does not block the signals, and would take
     /// them from the receiver.
     UnblockedThread(UnblockedThread),
-    /// Another scope was opened inside this one, on the same thread, and is
-    /// still open. When it closes it puts back the mask that it found, so a
-    /// change made now would be undone then.
-    NotInnermost,
     /// The descriptor given is not a signalfd.
     NotSignalFd,
     /// The receiver was made before this process was forked. A read here would
@@ -197,10 +193,6 @@ impl fmt::Display for Error {
                 thread.tid,
                 thread.name(),
                 thread.signals
-            ),
-            Self::NotInnermost => f.write_str(
-                "another scope was opened inside this one: close it first, or \
-                 change that one",
             ),
             Self::NotSignalFd => f.write_str(
                 "the descriptor is not a signalfd: give one that signalfd(2) made",

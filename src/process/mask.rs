@@ -5,7 +5,7 @@
 
 use core::marker::PhantomData;
 
-use super::nesting::Depth;
+use super::held::Held;
 pub use super::threads::check as check_threads;
 use crate::error::Error;
 use crate::signal::SignalSet;
@@ -53,7 +53,7 @@ use crate::sys::{self, How};
 pub fn block(set: impl Into<SignalSet>) -> Result<MaskGuard, Error> {
     let set = set.into().check_receivable()?;
     let saved = sys::sigprocmask(Some((How::Block, set)))?;
-    Ok(MaskGuard { saved, depth: Depth::enter(), not_send: PhantomData })
+    Ok(MaskGuard { saved, held: Held::new(set, saved), not_send: PhantomData })
 }
 
 /// Returns the set of signals that the calling thread blocks.
@@ -68,9 +68,12 @@ pub fn current() -> Result<SignalSet, Error> {
 
 /// Restores the calling thread's signal mask when it is dropped.
 ///
-/// What comes back is the mask of before, exactly: a signal that was blocked
-/// already stays blocked. So guards nest, as long as they are dropped in the
-/// reverse order, which is what scopes do.
+/// The previous mask comes back, exactly: a signal that was blocked already stays
+/// blocked. Guards nest, and they may be dropped in any order: what another guard
+/// of the thread still holds stays blocked until that one goes too. (Without the
+/// feature `std` they must be dropped in the reverse order. Note that the fields
+/// of a struct are dropped in the order of their declaration, and that an
+/// assignment drops the old value last.)
 ///
 /// A mask belongs to a thread, so the guard cannot leave the one that made it:
 ///
@@ -83,47 +86,33 @@ pub fn current() -> Result<SignalSet, Error> {
 /// reach an outer receiver if one blocks them, else their handler or default
 /// action, which for most is the end of the process.
 ///
-/// A guard that is forgotten leaves the signals blocked, and nothing else.
+/// A guard that is forgotten leaves its signals blocked for good.
 #[must_use = "the mask is restored as soon as the guard is dropped"]
 #[derive(Debug)]
 pub struct MaskGuard {
     saved: SignalSet,
-    depth: Depth,
+    held: Held,
     not_send: PhantomData<*const ()>,
 }
 
 impl MaskGuard {
-    /// Returns the mask of before, which dropping the guard restores.
+    /// Returns the mask that the guard found.
     #[must_use]
     pub const fn saved(&self) -> SignalSet {
         self.saved
     }
 
-    /// Blocks more signals in the scope of this guard, and returns those that
-    /// were not blocked yet.
-    pub(crate) fn block(&self, set: SignalSet) -> Result<SignalSet, Error> {
-        self.check_innermost()?;
-        let before = sys::sigprocmask(Some((How::Block, set)))?;
-        Ok(set - before)
+    /// Blocks more signals for as long as the guard lives, and returns those that
+    /// it did not block already.
+    pub(crate) fn insert(&self, set: SignalSet) -> Result<SignalSet, Error> {
+        let found = sys::sigprocmask(Some((How::Block, set)))?;
+        Ok(self.held.insert(set, found))
     }
 
-    /// Unblocks signals again.
-    #[expect(clippy::unused_self, reason = "it proves the thread")]
-    pub(crate) fn unblock(&self, set: SignalSet) -> Result<(), Error> {
-        sys::sigprocmask(Some((How::Unblock, set))).map(drop)
-    }
-
-    /// Fails if another guard was made after this one and is still there.
-    #[cfg_attr(
-        not(feature = "std"),
-        expect(clippy::missing_const_for_fn, reason = "with std it is not")
-    )]
-    pub(crate) fn check_innermost(&self) -> Result<(), Error> {
-        if self.depth.is_innermost() {
-            Ok(())
-        } else {
-            Err(Error::NotInnermost)
-        }
+    /// Unblocks signals that the guard has blocked.
+    pub(crate) fn remove(&self, set: SignalSet) -> Result<(), Error> {
+        let unblock = self.held.remove(set);
+        sys::sigprocmask(Some((How::Unblock, unblock))).map(drop)
     }
 }
 
@@ -131,6 +120,6 @@ impl Drop for MaskGuard {
     fn drop(&mut self) {
         // It worked when the guard was made, with the same kind of arguments.
         // Should a sandbox have come into force since, the signals stay blocked.
-        let _old = sys::sigprocmask(Some((How::Set, self.saved)));
+        let _old = sys::sigprocmask(Some((How::Set, self.held.leave())));
     }
 }

@@ -2,8 +2,8 @@
 //! to.
 
 mod fork;
+mod held;
 pub mod mask;
-mod nesting;
 mod status;
 mod threads;
 

@@ -85,13 +85,11 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// Those of [`open`] for these signals, [`Error::Forked`], and
-    /// [`Error::NotInnermost`] while another scope is open inside this one (with
-    /// the feature `std`; without it, it is for the caller to see to). Mask and
+    /// Those of [`open`] for these signals, and [`Error::Forked`]. Mask and
     /// receiver are then as they were.
     pub fn insert(&self, set: impl Into<SignalSet>) -> Result<(), Error> {
         let set = set.into().check_receivable()?;
-        self.blocking(set, |receiver| receiver.insert(set))
+        self.change(set, |receiver| receiver.insert(set))
     }
 
     /// Receives these signals no longer, and unblocks those that were not
@@ -101,14 +99,12 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// [`Error::EmptySet`] if no signal would be left, [`Error::Forked`],
-    /// [`Error::NotInnermost`] as for [`insert`](Self::insert). Mask and receiver
-    /// are then as they were.
+    /// [`Error::EmptySet`] if no signal would be left, [`Error::Forked`]. Mask
+    /// and receiver are then as they were.
     pub fn remove(&self, set: impl Into<SignalSet>) -> Result<(), Error> {
         let removed = self.signals() & set.into();
-        self.guard.check_innermost()?;
         self.receiver.remove(removed)?;
-        self.guard.unblock(removed - self.guard.saved())
+        self.guard.remove(removed)
     }
 
     /// Receives these signals instead, and sets the mask to match.
@@ -121,22 +117,22 @@ impl Signals {
     pub fn replace(&self, set: impl Into<SignalSet>) -> Result<(), Error> {
         let set = set.into().check_receivable()?;
         let removed = self.signals() - set;
-        self.blocking(set, |receiver| receiver.replace(set))?;
-        self.guard.unblock(removed - self.guard.saved())
+        self.change(set, |receiver| receiver.replace(set))?;
+        self.guard.remove(removed)
     }
 
-    /// Blocks signals for a change that needs them blocked, and undoes it if the
-    /// change fails.
-    fn blocking(
+    /// Makes a change that needs signals blocked; if it fails, they are unblocked
+    /// again.
+    fn change(
         &self,
         set: SignalSet,
         change: impl FnOnce(&Receiver) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.receiver.check_process()?;
-        let added = self.guard.block(set)?;
+        let added = self.guard.insert(set)?;
         change(&self.receiver).inspect_err(|_| {
             // The error that counts is the first one.
-            let _unblocked = self.guard.unblock(added);
+            let _unblocked = self.guard.remove(added);
         })
     }
 }

@@ -204,6 +204,20 @@ impl Child {
     }
 }
 
+/// Sets the mask of the calling thread, behind the crate's back.
+pub(crate) fn set_mask(set: SignalSet) {
+    let bits = set.bits();
+    let how = long(libc::SIG_SETMASK);
+    let old = ptr::null_mut::<u64>();
+    // SAFETY: reads a mask of 8 bytes, which lives past the call. (The words of
+    // a big-endian 32-bit machine are the other way round; none is tested.)
+    let result = unsafe {
+        let new = &raw const bits;
+        libc::syscall(libc::SYS_rt_sigprocmask, how, new, old, 8_usize)
+    };
+    check(result).unwrap();
+}
+
 /// Sets a soft limit of this process and returns the one before.
 pub(crate) fn set_limit(
     resource: Resource,

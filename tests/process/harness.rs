@@ -6,13 +6,14 @@ use std::env;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
-use std::ptr;
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
-use crate::common::check;
+use signalfd::SignalSet;
+
+use crate::common::{check, set_mask};
 
 /// A test in a process of its own.
 pub(crate) struct Case {
@@ -217,18 +218,7 @@ fn start_afresh() {
         // SAFETY: sets a default action.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
-    let none = 0_u64;
-    // SAFETY: reads a mask of 8 bytes, which lives past the call.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            libc::c_long::from(libc::SIG_SETMASK),
-            &raw const none,
-            ptr::null_mut::<u64>(),
-            8_usize,
-        )
-    };
-    check(result).unwrap();
+    set_mask(SignalSet::empty());
     // A case that is left behind by its parent must not stay.
     // SAFETY: takes numbers.
     let result = unsafe {

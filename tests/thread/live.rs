@@ -80,25 +80,38 @@ fn a_receiver_without_a_guard_needs_the_signals_blocked() {
     assert!(mask.contains(Signal::USR1 | Signal::USR2), "it changes no mask");
 }
 
-/// An inner scope puts back the mask that it found, and would so undo what the
-/// outer one changes meanwhile.
+/// What the outer scope changes while the inner one is open stays when that one
+/// goes, and what the inner one needs stays blocked.
 #[test]
-fn only_the_innermost_scope_can_be_changed() {
+fn an_outer_scope_can_be_changed() {
     let before = mask::current().unwrap();
     let outer = open_in_thread(Signal::USR1 | Signal::TERM);
-    let inner = open_in_thread(Signal::USR1);
-    let during = mask::current().unwrap();
-    assert_eq!(outer.insert(Signal::USR2), Err(Error::NotInnermost));
-    assert_eq!(outer.remove(Signal::USR1), Err(Error::NotInnermost));
-    assert_eq!(outer.replace(Signal::TERM), Err(Error::NotInnermost));
-    assert_eq!(outer.signals(), Signal::USR1 | Signal::TERM);
-    assert_eq!(mask::current().unwrap(), during);
-    inner.insert(Signal::USR2).unwrap();
-    drop(inner);
-    assert_eq!(mask::current().unwrap(), during);
+    let inner = open_in_thread(Signal::USR1 | Signal::HUP);
     outer.insert(Signal::USR2).unwrap();
     outer.remove(Signal::USR1).unwrap();
+    let all = Signal::USR1 | Signal::USR2 | Signal::TERM | Signal::HUP;
+    assert_eq!(mask::current().unwrap(), before | all);
+    drop(inner);
+    let left = Signal::USR2 | Signal::TERM;
+    assert_eq!(mask::current().unwrap(), before | left);
+    assert_eq!(outer.signals(), left);
     drop(outer);
+    assert_eq!(mask::current().unwrap(), before);
+}
+
+#[test]
+fn scopes_side_by_side_can_be_changed() {
+    let before = mask::current().unwrap();
+    let stopping = open_in_thread(Signal::INT | Signal::TERM);
+    let reloading = open_in_thread(Signal::HUP);
+    stopping.remove(Signal::INT).unwrap();
+    let left = Signal::TERM | Signal::HUP;
+    assert_eq!(mask::current().unwrap(), before | left);
+    reloading.insert(Signal::USR1).unwrap();
+    drop(stopping);
+    let left = Signal::USR1 | Signal::HUP;
+    assert_eq!(mask::current().unwrap(), before | left);
+    drop(reloading);
     assert_eq!(mask::current().unwrap(), before);
 }
 

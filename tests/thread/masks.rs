@@ -2,7 +2,7 @@
 
 use signalfd::{Error, MaskGuard, Options, Signal, SignalSet, block, mask};
 
-use crate::common::{open_in_thread, raise, wait_until};
+use crate::common::{open_in_thread, raise, set_mask, wait_until};
 
 /// The mask at the start of a test, with a bit in it that was there before.
 fn with_a_blocked_bit() -> (MaskGuard, SignalSet) {
@@ -45,10 +45,57 @@ fn a_panic_restores_the_mask() {
     assert_eq!(mask::current().unwrap(), before);
 }
 
+/// An assignment drops the old value last; a struct's fields are dropped in the
+/// order of their declaration.
+#[test]
+fn scopes_may_end_in_any_order() {
+    let (_outer, before) = with_a_blocked_bit();
+    let mut signals = open_in_thread(Signal::HUP | Signal::TERM);
+    assert!(signals.signals().contains(Signal::HUP.into()));
+    signals = open_in_thread(Signal::TERM | Signal::USR1 | Signal::WINCH);
+    raise(Signal::TERM);
+    assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
+    let held = Signal::TERM | Signal::USR1;
+    assert_eq!(mask::current().unwrap(), before | held);
+    drop(signals);
+    assert_eq!(mask::current().unwrap(), before);
+
+    let sets = [
+        Signal::HUP | Signal::INT,
+        Signal::INT | Signal::WINCH,
+        Signal::WINCH | Signal::HUP | Signal::TERM,
+    ];
+    for order in
+        [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]
+    {
+        let mut guards = sets.map(|set| Some(block(set).unwrap()));
+        for gone in order {
+            guards[gone] = None;
+            let held =
+                guards.iter().zip(sets).filter(|(guard, _)| guard.is_some());
+            let held = held.fold(before, |all, (_, set)| all | set);
+            assert_eq!(mask::current().unwrap(), held, "{order:?} {gone}");
+        }
+    }
+}
+
+/// What other code has done to the mask meanwhile is overwritten: the mask is
+/// restored, not merely unblocked.
+#[test]
+fn the_mask_is_restored_whatever_others_did_to_it() {
+    let (_outer, before) = with_a_blocked_bit();
+    let guard = block(Signal::TERM).unwrap();
+    set_mask(SignalSet::from(Signal::USR2));
+    drop(guard);
+    assert_eq!(mask::current().unwrap(), before);
+}
+
 #[test]
 fn a_forgotten_guard_leaves_the_signals_blocked() {
     let before = mask::current().unwrap();
+    let outer = block(Signal::USR1 | Signal::USR2).unwrap();
     std::mem::forget(block(Signal::USR1).unwrap());
+    drop(outer);
     assert_eq!(mask::current().unwrap(), before | Signal::USR1);
 }
 

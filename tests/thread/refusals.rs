@@ -110,7 +110,6 @@ fn every_error_says_what_to_do() {
         (Error::InvalidNumber(65), "1 to 64"),
         (Error::UnknownName, "RTMIN+3"),
         (Error::NotBlocked(set), "signalfd::block at the top of main"),
-        (Error::NotInnermost, "close it first"),
         (Error::NotSignalFd, "signalfd(2)"),
         (Error::Forked, "open a new one"),
         (Error::EmptyBatch, "at least one"),
