@@ -6,10 +6,10 @@ use crate::signal::SignalSet;
 
 /// What went wrong, small enough to copy.
 ///
-/// Its `Display` says what was wrong and what to do about it. Nothing has
-/// changed where an error is returned: the signal mask is as it was, and no
-/// signal has been taken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Its `Display` says what was wrong and what to do about it. Unless a method
+/// says otherwise, an error means that nothing has changed: the signal mask and
+/// the receiver are as they were, and no signal has been taken.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// A set with no signal in it was given, or would be left.
@@ -62,7 +62,7 @@ pub enum Op {
     Sigprocmask,
     /// `read(2)` from the signalfd.
     Read,
-    /// `ppoll(2)`: waiting for a signal.
+    /// `poll(2)`: waiting for a signal.
     Poll,
     /// `epoll_create1(2)`.
     EpollCreate,
@@ -81,7 +81,7 @@ pub enum Op {
 }
 
 /// A thread that does not block what a receiver is to receive.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct UnblockedThread {
     tid: u32,
     signals: SignalSet,
@@ -142,6 +142,15 @@ impl fmt::Debug for UnblockedThread {
 }
 
 impl Error {
+    /// Returns which system call failed, if one did.
+    #[must_use]
+    pub const fn op(&self) -> Option<Op> {
+        match self {
+            Self::Os { op, .. } => Some(*op),
+            _ => None,
+        }
+    }
+
     /// Returns the kernel's error number, if a system call failed.
     #[must_use]
     pub const fn raw_os_error(&self) -> Option<i32> {
@@ -271,7 +280,7 @@ impl fmt::Display for Op {
             Self::Signalfd => "signalfd4",
             Self::Sigprocmask => "rt_sigprocmask",
             Self::Read => "read",
-            Self::Poll => "ppoll",
+            Self::Poll => "poll",
             Self::EpollCreate => "epoll_create1",
             Self::EpollCtl => "epoll_ctl",
             Self::EpollWait => "epoll_wait",
@@ -312,11 +321,17 @@ impl fmt::Display for ErrnoName {
 
 #[cfg(feature = "std")]
 impl From<Error> for std::io::Error {
-    /// Keeps the error inside, with the kind of its error number.
+    /// An [`Error::Os`] becomes its error number, and forgets which call it was;
+    /// any other is kept inside, which allocates.
     fn from(error: Error) -> Self {
         use std::io::{Error as IoError, ErrorKind};
         let kind = match error {
-            Error::Os { errno, .. } => IoError::from_raw_os_error(errno).kind(),
+            Error::Os { errno, .. } => return Self::from_raw_os_error(errno),
+            Error::NotBlocked(_)
+            | Error::UnblockedThread(_)
+            | Error::Forked
+            | Error::TooManyBlockOn
+            | Error::TooManyReceivers => ErrorKind::Other,
             _ => ErrorKind::InvalidInput,
         };
         IoError::new(kind, error)
@@ -373,13 +388,19 @@ mod tests {
 
     #[cfg(feature = "std")]
     #[test]
-    fn io_errors_keep_kind_and_text() {
+    fn io_errors_keep_what_they_can() {
         use std::io;
-        let error = Error::Os { op: Op::Signalfd, errno: libc::ENOENT };
+        let error = Error::Os { op: Op::Signalfd, errno: libc::EMFILE };
+        assert_eq!(error.op(), Some(Op::Signalfd));
         let io = io::Error::from(error);
-        assert_eq!(io.kind(), io::ErrorKind::NotFound);
-        assert_eq!(io.to_string(), error.to_string());
-        let io = io::Error::from(Error::EmptySet);
-        assert_eq!(io.kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(io.raw_os_error(), Some(libc::EMFILE));
+        for (error, kind) in [
+            (Error::EmptySet, io::ErrorKind::InvalidInput),
+            (Error::Forked, io::ErrorKind::Other),
+        ] {
+            let io = io::Error::from(error);
+            assert_eq!(io.kind(), kind);
+            assert_eq!(io.to_string(), error.to_string());
+        }
     }
 }

@@ -178,7 +178,7 @@ mod sys;
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(loom)))]
 pub use self::{
     error::{Error, Op, UnblockedThread},
-    process::mask::{self, MaskGuard, block},
+    process::mask,
     reactor::{Epoll, block_on},
     receive::{
         Batch, Iter, Options, Receiver, Recv, RecvBatch, SignalFd, Signals,
@@ -186,6 +186,10 @@ pub use self::{
     },
     signal::{Cause, ChildState, Sender, SigInfo, Signal, SignalSet},
 };
+
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(loom)))]
+#[doc(no_inline)]
+pub use self::mask::{MaskGuard, block};
 
 /// What the model checker looks at; the rest is not built for it.
 #[cfg(all(test, loom))]

@@ -28,7 +28,7 @@ impl Birth {
     /// This process.
     pub(crate) fn here() -> Self {
         let Some(word) = sys::wiped_on_fork() else {
-            return Self(process_id());
+            return Self(sys::process_id());
         };
         // Relaxed throughout: the number itself is all that is passed on.
         let number = word.load(Ordering::Relaxed);
@@ -47,7 +47,7 @@ impl Birth {
     pub(crate) fn check(self) -> Result<(), Error> {
         let here = match sys::wiped_on_fork() {
             Some(word) => word.load(Ordering::Relaxed),
-            None => process_id(),
+            None => sys::process_id(),
         };
         if here == self.0 { Ok(()) } else { Err(Error::Forked) }
     }
@@ -70,10 +70,6 @@ impl AtomicBirth {
     pub(crate) fn load(&self) -> Birth {
         Birth(self.0.load(Ordering::Relaxed))
     }
-}
-
-fn process_id() -> u32 {
-    rustix::process::getpid().as_raw_nonzero().get().unsigned_abs()
 }
 
 #[cfg(test)]

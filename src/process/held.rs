@@ -118,7 +118,7 @@ mod imp {
         ) -> impl Iterator<Item = (&Cell<u32>, Signal)> {
             let all = (0_u8..).zip(&self.guards);
             all.map(|(bit, count)| (count, Signal::at(bit)))
-                .filter(move |&(_, signal)| set.contains(signal.into()))
+                .filter(move |&(_, signal)| set.has(signal))
         }
     }
 }

@@ -3,10 +3,11 @@
 //! A mask belongs to one thread. Linux has none for the process: a new thread
 //! inherits the mask of the one that starts it, and from then on they part.
 
+use core::fmt;
 use core::marker::PhantomData;
 
 use super::held::Held;
-pub use super::threads::check as check_threads;
+pub use super::threads::check_threads;
 use crate::error::Error;
 use crate::signal::SignalSet;
 use crate::sys::{self, How};
@@ -88,7 +89,6 @@ pub fn current() -> Result<SignalSet, Error> {
 ///
 /// A guard that is forgotten leaves its signals blocked for good.
 #[must_use = "the mask is restored as soon as the guard is dropped"]
-#[derive(Debug)]
 pub struct MaskGuard {
     saved: SignalSet,
     held: Held,
@@ -121,5 +121,13 @@ impl Drop for MaskGuard {
         // It worked when the guard was made, with the same kind of arguments.
         // Should a sandbox have come into force since, the signals stay blocked.
         let _old = sys::sigprocmask(Some((How::Set, self.held.leave())));
+    }
+}
+
+impl fmt::Debug for MaskGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MaskGuard")
+            .field("saved", &self.saved)
+            .finish_non_exhaustive()
     }
 }

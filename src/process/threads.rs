@@ -4,12 +4,12 @@ use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
 use rustix::fd::{AsFd, BorrowedFd};
-use rustix::fs::{CWD, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
 use super::status::{Status, StatusReader};
 use crate::error::{Error, Op, UnblockedThread};
 use crate::signal::SignalSet;
+use crate::sys;
 
 /// Checks that every thread of the process blocks the signals.
 ///
@@ -50,30 +50,23 @@ use crate::signal::SignalSet;
 /// # References
 ///
 /// [proc_pid_status(5)](https://man7.org/linux/man-pages/man5/proc_pid_status.5.html)
-pub fn check(set: impl Into<SignalSet>) -> Result<(), Error> {
+pub fn check_threads(set: impl Into<SignalSet>) -> Result<(), Error> {
     check_all(set.into())
 }
 
 fn check_all(set: SignalSet) -> Result<(), Error> {
-    let proc_error = |errno| Error::os(Op::ThreadCheck, errno);
-    let directory = rustix::fs::openat(
-        CWD,
-        c"/proc/self/task",
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(proc_error)?;
-    let directory = directory.as_fd();
-    let mut entries = [MaybeUninit::uninit(); 2048];
-    let mut entries = RawDir::new(directory, &mut entries);
+    let failed = |errno| Error::os(Op::ThreadCheck, errno);
+    let tasks = sys::open_tasks().map_err(failed)?;
+    let mut buffer = [MaybeUninit::uninit(); 2048];
+    let mut entries = sys::entries(tasks.as_fd(), &mut buffer);
     while let Some(entry) = entries.next() {
-        let entry = entry.map_err(proc_error)?;
+        let entry = entry.map_err(failed)?;
         let Some(tid) = number(entry.file_name()) else { continue };
-        match read_status(directory, entry.file_name()) {
+        match read_status(tasks.as_fd(), entry.file_name()) {
             Ok(status) => status.check(tid, set)?,
             // The thread has ended since the directory was read.
             Err(Errno::NOENT | Errno::SRCH) => {}
-            Err(errno) => return Err(proc_error(errno)),
+            Err(errno) => return Err(failed(errno)),
         }
     }
     Ok(())
@@ -84,31 +77,16 @@ fn number(name: &CStr) -> Option<u32> {
     name.to_str().ok()?.parse().ok()
 }
 
-fn read_status(task: BorrowedFd<'_>, tid: &CStr) -> Result<Status, Errno> {
-    let path = status_path(tid).ok_or(Errno::NAMETOOLONG)?;
-    let path = CStr::from_bytes_until_nul(&path).map_err(|_| Errno::INVAL)?;
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(task, path, flags, Mode::empty())?;
+fn read_status(tasks: BorrowedFd<'_>, tid: &CStr) -> Result<Status, Errno> {
+    let file = sys::open_status(tasks, tid)?;
     let mut reader = StatusReader::new();
-    let mut piece = [0; 2048];
+    let mut buffer = [0; 2048];
     loop {
-        match rustix::io::read(&file, &mut piece) {
-            Ok(0) => return Ok(reader.finish()),
-            Ok(length) => reader.feed(piece.get(..length).unwrap_or_default()),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
+        match sys::read_piece(file.as_fd(), &mut buffer)? {
+            [] => return Ok(reader.finish()),
+            piece => reader.feed(piece),
         }
     }
-}
-
-/// Writes `TID/status`, with a NUL.
-fn status_path(tid: &CStr) -> Option<[u8; 32]> {
-    let tid = tid.to_bytes();
-    let mut path = [0; 32];
-    let (head, tail) = path.split_at_mut_checked(tid.len())?;
-    head.copy_from_slice(tid);
-    *tail.first_chunk_mut()? = *b"/status\0";
-    Some(path)
 }
 
 impl Status {

@@ -2,12 +2,10 @@
 
 use core::time::Duration;
 
-use rustix::event::epoll::{
-    CreateFlags, Event, EventData, EventFlags, add, create,
-};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::event::epoll::{Event, EventData, EventFlags};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use crate::error::{Error, Op};
+use crate::error::Error;
 use crate::process::Birth;
 use crate::receive::Receiver;
 use crate::sys::{self, Deadline};
@@ -16,7 +14,7 @@ use crate::sys::{self, Deadline};
 ///
 /// For an executor that has no reactor of its own: one thread calls
 /// [`turn`](Self::turn) in a loop, and the tasks of any thread await their
-/// receivers. It borrows the receivers, so it cannot outlive them.
+/// receivers. It has the receivers, or borrows them, so it cannot outlive them.
 ///
 /// A thread that has nothing else to do is better served by
 /// [`block_on`](crate::block_on) or the receiver's own waits, and a program that
@@ -44,9 +42,9 @@ use crate::sys::{self, Deadline};
 ///
 /// [epoll(7)](https://man7.org/linux/man-pages/man7/epoll.7.html)
 #[derive(Debug)]
-pub struct Epoll<'r, const N: usize> {
+pub struct Epoll<R, const N: usize> {
     fd: OwnedFd,
-    receivers: [&'r Receiver; N],
+    receivers: [R; N],
     birth: Birth,
 }
 
@@ -66,27 +64,26 @@ impl Drop for WakeAll<'_, '_> {
 /// How many events one system call brings; more wait for the next turn.
 const EVENTS: usize = 16;
 
-impl<'r, const N: usize> Epoll<'r, N> {
-    /// Makes an epoll that serves these receivers.
+impl<R: AsRef<Receiver>, const N: usize> Epoll<R, N> {
+    /// Makes an epoll that serves these receivers: `&Receiver`, `&Signals`,
+    /// `Arc<Receiver>`, or anything else that has one.
     ///
     /// # Errors
     ///
     /// - [`Error::Forked`]: a receiver is of the process that this one was
     ///   forked from.
-    /// - [`Error::Os`]: `EMFILE` or `ENFILE` for want of descriptors, `ENOMEM`,
+    /// - [`Error::Os`]: `EMFILE` or `ENFILE` if no descriptor is left, `ENOMEM`,
     ///   `ENOSPC` for too many watches (`/proc/sys/fs/epoll/max_user_watches`),
-    ///   `EEXIST` if a receiver is given twice, or what a sandbox answers.
-    pub fn new(receivers: [&'r Receiver; N]) -> Result<Self, Error> {
-        let fd = create(CreateFlags::CLOEXEC)
-            .map_err(|errno| Error::os(Op::EpollCreate, errno))?;
-        for (index, receiver) in (0..).zip(receivers) {
-            receiver.check_process()?;
-            // Edge-triggered: one report for each arrival. The tasks read
-            // before they wait, so none is left asleep with a signal unread.
-            let interest = EventFlags::IN | EventFlags::ET;
-            add(&fd, receiver, EventData::new_u64(index), interest)
-                .map_err(|errno| Error::os(Op::EpollCtl, errno))?;
+    ///   `EEXIST` if a receiver is given twice, or another error if a sandbox
+    ///   refuses the call.
+    pub fn new(receivers: [R; N]) -> Result<Self, Error> {
+        for receiver in &receivers {
+            receiver.as_ref().check_process()?;
         }
+        // Edge-triggered: one report for each arrival. The tasks read before
+        // they wait, so none is left asleep with a signal unread.
+        let fds = receivers.iter().map(|receiver| receiver.as_ref().as_fd());
+        let fd = sys::epoll(fds)?;
         Ok(Self { fd, receivers, birth: Birth::here() })
     }
 
@@ -112,17 +109,23 @@ impl<'r, const N: usize> Epoll<'r, N> {
         let ready = sys::epoll_wait(self.fd.as_fd(), &mut events, deadline)?;
         let mut receivers = events.iter().take(ready).filter_map(|event| {
             let index = usize::try_from(event.data.u64()).ok()?;
-            self.receivers.get(index).copied()
+            self.receivers.get(index).map(AsRef::as_ref)
         });
         drop(WakeAll(&mut receivers));
         Ok(ready)
     }
 }
 
-impl<const N: usize> AsFd for Epoll<'_, N> {
+impl<R, const N: usize> AsFd for Epoll<R, N> {
     /// Returns the descriptor, to wait on in another event loop: it is readable
     /// when a turn has something to do.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+impl<R, const N: usize> AsRawFd for Epoll<R, N> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 }

@@ -2,7 +2,6 @@
 
 use core::future::Future;
 use core::pin::Pin;
-use core::slice;
 use core::task::{Context, Poll};
 
 use super::{Batch, Receiver};
@@ -39,10 +38,7 @@ impl Future for Recv<'_> {
     type Output = Result<SigInfo, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut info = SigInfo::EMPTY;
-        self.receiver
-            .poll_read(cx, slice::from_mut(&mut info))
-            .map_ok(|_one| info)
+        self.receiver.poll_recv(cx)
     }
 }
 
@@ -61,22 +57,22 @@ impl Future for Recv<'_> {
 /// loses no signal.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless they are polled or awaited"]
-pub struct RecvBatch<'a, const N: usize> {
-    receiver: &'a Receiver,
-    batch: Option<&'a mut Batch<N>>,
+pub struct RecvBatch<'r, 'b, const N: usize> {
+    receiver: &'r Receiver,
+    batch: Option<&'b mut Batch<N>>,
 }
 
-impl<'a, const N: usize> RecvBatch<'a, N> {
+impl<'r, 'b, const N: usize> RecvBatch<'r, 'b, N> {
     pub(super) const fn new(
-        receiver: &'a Receiver,
-        batch: &'a mut Batch<N>,
+        receiver: &'r Receiver,
+        batch: &'b mut Batch<N>,
     ) -> Self {
         Self { receiver, batch: Some(batch) }
     }
 }
 
-impl<'a, const N: usize> Future for RecvBatch<'a, N> {
-    type Output = Result<&'a [SigInfo], Error>;
+impl<'b, const N: usize> Future for RecvBatch<'_, 'b, N> {
+    type Output = Result<&'b [SigInfo], Error>;
 
     fn poll(
         mut self: Pin<&mut Self>,

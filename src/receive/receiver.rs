@@ -1,10 +1,11 @@
 //! The receiver: taking signals, waiting for them, changing which.
 
+use core::fmt;
 use core::slice;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use super::waker::WakerCell;
 use super::{Batch, Options, Parker, Recv, RecvBatch, SignalFd};
@@ -63,7 +64,6 @@ use crate::sys::{self, Deadline};
 /// [`recv`]: Self::recv
 /// [`recv_batch`]: Self::recv_batch
 /// [`iter`]: Self::iter
-#[derive(Debug)]
 pub struct Receiver {
     fd: SignalFd,
     waker: WakerCell,
@@ -252,6 +252,15 @@ impl Receiver {
 impl Receiver {
     /// Returns a future that takes one signal.
     ///
+    /// One task at a time: of two that await a receiver, the one that was polled
+    /// last is woken, and the other sleeps on.
+    ///
+    /// # Errors
+    ///
+    /// The future completes with [`Error::Forked`] in a forked child, with
+    /// [`Error::TooManyReceivers`] if one [`block_on`](crate::block_on) awaits
+    /// more than 16, and with [`Error::Os`] if a sandbox refuses the read.
+    ///
     /// # Cancel safety
     ///
     /// Nothing is taken before the future completes: dropping it at any time
@@ -263,14 +272,49 @@ impl Receiver {
     /// Returns a future that takes all signals there are, at least one, up to
     /// the size of the batch.
     ///
+    /// One task at a time, as for [`recv`](Self::recv).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv`](Self::recv), and [`Error::EmptyBatch`].
+    ///
     /// # Cancel safety
     ///
     /// As for [`recv`](Self::recv).
-    pub const fn recv_batch<'a, const N: usize>(
-        &'a self,
-        batch: &'a mut Batch<N>,
-    ) -> RecvBatch<'a, N> {
+    pub const fn recv_batch<'r, 'b, const N: usize>(
+        &'r self,
+        batch: &'b mut Batch<N>,
+    ) -> RecvBatch<'r, 'b, N> {
         RecvBatch::new(self, batch)
+    }
+
+    /// Takes one signal, or has the task woken when there is one: what
+    /// [`recv`](Self::recv) does when it is polled, for futures and streams
+    /// written by hand.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv`](Self::recv).
+    pub fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<SigInfo, Error>> {
+        let mut info = SigInfo::EMPTY;
+        self.poll_read(cx, slice::from_mut(&mut info)).map_ok(|_one| info)
+    }
+
+    /// Takes all signals there are, or has the task woken when there is one: what
+    /// [`recv_batch`](Self::recv_batch) does when it is polled.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv_batch`](Self::recv_batch).
+    pub fn poll_recv_batch<'b, const N: usize>(
+        &self,
+        cx: &mut Context<'_>,
+        batch: &'b mut Batch<N>,
+    ) -> Poll<Result<&'b [SigInfo], Error>> {
+        self.poll_read(cx, batch.room()?).map_ok(|taken| batch.filled(taken))
     }
 
     /// Tells whether there is a signal to take; if not, the task is woken when
@@ -319,7 +363,7 @@ impl Receiver {
     /// Leaves the task's waker with all who may learn that there is a signal.
     fn register(&self, cx: &Context<'_>) -> Result<Registered, Error> {
         self.waker.register(cx.waker());
-        Parker::watch(self.as_fd().as_raw_fd(), cx.waker())
+        Parker::watch(self.as_raw_fd(), cx.waker())
     }
 }
 
@@ -405,5 +449,28 @@ impl AsFd for Receiver {
     /// short.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for Receiver {
+    /// Returns the number of the descriptor, for loops that take nothing else.
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+impl AsRef<Self> for Receiver {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver")
+            .field("fd", &self.as_raw_fd())
+            .field("signals", &self.signals())
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }

@@ -1,8 +1,9 @@
 //! The descriptor.
 
+use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use super::Batch;
 use crate::error::Error;
@@ -23,7 +24,6 @@ use crate::sys::{self, LateFd};
 /// # References
 ///
 /// [signalfd(2)](https://man7.org/linux/man-pages/man2/signalfd.2.html)
-#[derive(Debug)]
 pub struct SignalFd {
     fd: OwnedFd,
     /// A second signalfd with the same set, which blocks. A blocking read is
@@ -216,7 +216,7 @@ impl SignalFd {
 fn read_from(fd: BorrowedFd<'_>, room: &mut [SigInfo]) -> Result<usize, Error> {
     let taken = sys::read(fd, room)?;
     for record in room.iter_mut().take(taken) {
-        signal::open(record);
+        signal::unseal(record);
     }
     Ok(taken)
 }
@@ -224,6 +224,21 @@ fn read_from(fd: BorrowedFd<'_>, room: &mut [SigInfo]) -> Result<usize, Error> {
 impl AsFd for SignalFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for SignalFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+impl fmt::Debug for SignalFd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignalFd")
+            .field("fd", &self.as_raw_fd())
+            .field("signals", &self.signals())
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,8 +1,9 @@
 //! A receiver as a scope.
 
+use core::fmt;
 use core::ops::Deref;
 
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use super::{Options, Receiver};
 use crate::error::Error;
@@ -64,7 +65,6 @@ pub fn open(set: impl Into<SignalSet>) -> Result<Signals, Error> {
 /// std::thread::spawn(move || drop(signals));
 /// ```
 #[must_use = "the signals are received only while this exists"]
-#[derive(Debug)]
 pub struct Signals {
     // The order counts: the descriptor is closed before the mask is restored.
     receiver: Receiver,
@@ -155,5 +155,20 @@ impl AsFd for Signals {
     /// Returns the descriptor, as [`Receiver`] does.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.receiver.as_fd()
+    }
+}
+
+impl AsRawFd for Signals {
+    fn as_raw_fd(&self) -> RawFd {
+        self.receiver.as_raw_fd()
+    }
+}
+
+impl fmt::Debug for Signals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signals")
+            .field("receiver", &self.receiver)
+            .field("guard", &self.guard)
+            .finish()
     }
 }

@@ -40,6 +40,7 @@
 #![expect(unsafe_code, reason = "the cell is shared between threads")]
 
 use core::fmt;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::task::Waker;
 
 #[cfg(not(loom))]
@@ -63,6 +64,10 @@ pub(crate) struct WakerCell {
 // SAFETY: the state lets one thread at a time at the waker (see above), and a
 // waker may be used by any thread in turn, since it is `Send`.
 unsafe impl Sync for WakerCell {}
+
+// The cell is not held while a waker is used, so a panic there leaves it whole.
+impl UnwindSafe for WakerCell {}
+impl RefUnwindSafe for WakerCell {}
 
 impl WakerCell {
     #[cfg(not(loom))]

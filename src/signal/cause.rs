@@ -26,6 +26,7 @@ pub enum Cause {
         value: i32,
     },
     /// `SI_TIMER`: a POSIX timer expired.
+    #[non_exhaustive]
     Timer {
         /// The kernel's id of the timer.
         id: u32,
@@ -46,6 +47,7 @@ pub enum Cause {
     },
     /// A descriptor became ready (`O_ASYNC`): `POLL_IN` to `POLL_HUP`, and the
     /// old `SI_SIGIO`.
+    #[non_exhaustive]
     Io {
         /// The descriptor.
         fd: i32,
@@ -56,6 +58,7 @@ pub enum Cause {
     ///
     /// `SIGCHLD` coalesces: one signal may stand for many children. Wait for
     /// all that have ended, not for this one.
+    #[non_exhaustive]
     Child {
         /// What happened.
         state: ChildState,
@@ -72,11 +75,13 @@ pub enum Cause {
     },
     /// A fault or trap. A real one cannot be received; a `SIGTRAP` that
     /// something else raised may look like this.
+    #[non_exhaustive]
     Fault {
         /// The address it happened at.
         addr: u64,
     },
     /// A system call was caught by seccomp or by user dispatch.
+    #[non_exhaustive]
     Syscall {
         /// Its number.
         syscall: i32,

@@ -15,7 +15,7 @@
 //! | fault | `addr_lsb` | trapno | addr | errno | code |
 //! | syscall | syscall | arch | `call_addr` | errno | code |
 //!
-//! Anyone may send the private code, so an opened record is marked, and its
+//! Anyone may send the private code, so an unsealed record is marked, and its
 //! sender is never verified.
 
 use super::info::RESTORED;
@@ -73,8 +73,8 @@ pub(crate) fn seal(info: &SigInfo) -> Option<SigInfo> {
     Some(sealed)
 }
 
-/// Opens a record if it is sealed; any other is left as it is.
-pub(crate) fn open(info: &mut SigInfo) {
+/// Unseals a record if it is sealed; any other is left as it is.
+pub(crate) fn unseal(info: &mut SigInfo) {
     if info.code >> 16 != i32::from(PRIVATE) {
         return;
     }
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_record_opens_to_what_it_was() {
+    fn a_sealed_record_unseals_to_what_it_was() {
         let ids = |info| SigInfo { pid: u32::MAX, uid: 65534, ..info };
         let child = |state, status, utime, stime| SigInfo {
             status,
@@ -232,7 +232,7 @@ mod tests {
         ];
         for info in records {
             let mut back = through_the_kernel(&seal(&info).unwrap());
-            open(&mut back);
+            unseal(&mut back);
             assert_eq!(back.mark, RESTORED);
             back.mark = 0;
             assert_eq!(back, info);
@@ -271,7 +271,7 @@ mod tests {
         ] {
             let info = record(libc::SIGTERM, code);
             let mut opened = info;
-            open(&mut opened);
+            unseal(&mut opened);
             assert_eq!(opened, info, "{code:#x}");
         }
     }

@@ -157,7 +157,7 @@ impl SigInfo {
             mark: 0,
         };
         Signal::try_from(record.signo)?;
-        super::open(&mut record);
+        super::unseal(&mut record);
         Ok(record)
     }
 

@@ -9,13 +9,15 @@ mod info;
 mod layout;
 mod name;
 mod number;
+mod raw;
 mod sender;
 mod set;
 
 pub use cause::{Cause, ChildState};
-pub(crate) use envelope::{open, seal};
+pub(crate) use envelope::{seal, unseal};
 pub use info::SigInfo;
 pub(crate) use layout::Layout;
 pub use number::Signal;
+pub(crate) use raw::KernelSigInfo;
 pub use sender::Sender;
 pub use set::SignalSet;

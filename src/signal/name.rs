@@ -41,9 +41,9 @@ impl FromStr for Signal {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownName`] for any other text; the errors of
-    /// [`Signal::try_from`] for a number that is not a signal's, also where it
-    /// comes from counting past the real-time signals.
+    /// [`Error::UnknownName`] for any other text, also for a count past the
+    /// real-time signals; the errors of [`Signal::try_from`] for a number that is
+    /// not a signal's.
     fn from_str(text: &str) -> Result<Self, Error> {
         if let Some(number) = decimal(text) {
             return Self::try_from(number);
@@ -90,7 +90,7 @@ fn realtime(end: i32, offset: i32) -> Result<Signal, Error> {
     if (libc::SIGRTMIN()..=libc::SIGRTMAX()).contains(&number) {
         Signal::try_from(number)
     } else {
-        Err(Error::InvalidNumber(number))
+        Err(Error::UnknownName)
     }
 }
 
@@ -215,11 +215,17 @@ mod tests {
                 "{text}"
             );
         }
-        for text in
-            ["RTMIN+64", "RTMAX-64", "RTMIN+2147483647", "RTMAX-99999999999"]
-        {
-            assert!(
-                matches!(text.parse::<Signal>(), Err(Error::InvalidNumber(_))),
+        for text in [
+            "RTMIN+31",
+            "RTMIN+64",
+            "RTMAX-31",
+            "RTMAX-40",
+            "RTMIN+2147483647",
+            "RTMAX-99999999999",
+        ] {
+            assert_eq!(
+                text.parse::<Signal>(),
+                Err(Error::UnknownName),
                 "{text}"
             );
         }

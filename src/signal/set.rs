@@ -1,7 +1,8 @@
 //! Sets of signals.
 
 use core::fmt;
-use core::ops::{BitOr, BitOrAssign};
+use core::ops::{BitOr, BitOrAssign, Sub, SubAssign};
+use core::str::FromStr;
 
 use super::Signal;
 use crate::Error;
@@ -41,7 +42,9 @@ macro_rules! standard_flags {
 /// block or receive them answers with an error that says which.
 ///
 /// Functions that take signals take `impl Into<SignalSet>`: one signal, an
-/// array of them, or a set.
+/// array of them, or a set. To look for one signal use [`has`](Self::has), and
+/// to go through them [`signals`](Self::signals): the methods `contains` and
+/// `iter` of a flags type deal in sets.
 ///
 /// # Examples
 ///
@@ -53,9 +56,11 @@ macro_rules! standard_flags {
 /// let set = Signal::INT | Signal::TERM;
 /// assert_eq!(set, STOPPING);
 /// assert_eq!(set, [Signal::TERM, Signal::INT].into());
-/// assert!(set.contains(Signal::TERM.into()));
+/// assert!(set.has(Signal::TERM));
 /// assert!(set.signals().eq([Signal::INT, Signal::TERM]));
+/// assert_eq!(set - Signal::INT, Signal::TERM.into());
 /// assert_eq!(set.to_string(), "SIGINT|SIGTERM");
+/// assert_eq!("INT|TERM".parse(), Ok(set));
 /// ```
 ///
 /// # References
@@ -74,6 +79,12 @@ standard_flags! {
 }
 
 impl SignalSet {
+    /// Tells whether a signal is in the set.
+    #[must_use]
+    pub const fn has(self, signal: Signal) -> bool {
+        self.0 >> signal.bit() & 1 == 1
+    }
+
     /// Returns the signals of the set in ascending order of number.
     ///
     /// Numbers that the C library keeps for itself are passed over.
@@ -118,6 +129,12 @@ impl<const N: usize> From<[Signal; N]> for SignalSet {
     }
 }
 
+impl<const N: usize> From<&[Signal; N]> for SignalSet {
+    fn from(signals: &[Signal; N]) -> Self {
+        signals.as_slice().into()
+    }
+}
+
 impl From<&[Signal]> for SignalSet {
     fn from(signals: &[Signal]) -> Self {
         signals.iter().copied().collect()
@@ -151,6 +168,37 @@ impl BitOr<Signal> for SignalSet {
 impl BitOrAssign<Signal> for SignalSet {
     fn bitor_assign(&mut self, signal: Signal) {
         *self = *self | signal;
+    }
+}
+
+impl Sub<Signal> for SignalSet {
+    type Output = Self;
+
+    fn sub(self, signal: Signal) -> Self {
+        self.difference(signal.into())
+    }
+}
+
+impl SubAssign<Signal> for SignalSet {
+    fn sub_assign(&mut self, signal: Signal) {
+        *self = *self - signal;
+    }
+}
+
+impl FromStr for SignalSet {
+    type Err = Error;
+
+    /// Parses names with `|` between them, as `Display` writes them; the empty
+    /// text is the empty set.
+    ///
+    /// # Errors
+    ///
+    /// Those of parsing a [`Signal`], for the first that is none.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        if text.is_empty() {
+            return Ok(Self::empty());
+        }
+        text.split('|').map(str::parse::<Signal>).collect()
     }
 }
 
@@ -230,6 +278,29 @@ mod tests {
         let set = SignalSet::from_bits_retain(1 << 31) | Signal::INT;
         assert_eq!(set.to_string(), "SIGINT|SIG32");
         assert!(set.signals().eq([Signal::INT]));
+    }
+
+    #[test]
+    fn what_is_printed_parses_back() {
+        let some = Signal::rt(1).unwrap() | Signal::HUP | Signal::CHLD;
+        for set in [SignalSet::empty(), Signal::TERM.into(), some] {
+            assert_eq!(set.to_string().parse(), Ok(set));
+        }
+        let parse = str::parse::<SignalSet>;
+        assert_eq!(parse("term|2"), Ok(Signal::TERM | Signal::INT));
+        for text in ["|", "TERM|", "TERM||INT", "TERM INT", "TERM,INT"] {
+            assert_eq!(parse(text), Err(Error::UnknownName), "{text}");
+        }
+        assert_eq!(parse("TERM|65"), Err(Error::InvalidNumber(65)));
+    }
+
+    #[test]
+    fn one_signal_is_looked_for_and_taken_away() {
+        let mut set = Signal::HUP | Signal::try_from(64).unwrap();
+        assert!(set.has(Signal::HUP) && !set.has(Signal::INT));
+        set -= Signal::HUP;
+        assert_eq!(set.bits(), 1 << 63);
+        assert_eq!(set - Signal::INT, set);
     }
 
     #[test]

@@ -132,7 +132,7 @@ fn a_timer_with_its_overruns() {
     let start = Instant::now();
     wait_until("it has expired often", || start.elapsed().as_millis() >= 20);
     let info = next(&signals);
-    let Cause::Timer { id, overrun, value } = info.cause() else {
+    let Cause::Timer { id, overrun, value, .. } = info.cause() else {
         panic!("{info:?}");
     };
     assert!(overrun >= 15, "{overrun}");
@@ -220,7 +220,7 @@ fn a_descriptor_that_is_ready() {
     }
     std::io::Write::write_all(&mut &theirs, b"x").unwrap();
     let info = next(&signals);
-    let Cause::Io { fd: told, band } = info.cause() else {
+    let Cause::Io { fd: told, band, .. } = info.cause() else {
         panic!("{info:?}");
     };
     assert_eq!(told, fd);
@@ -326,16 +326,22 @@ fn a_fault_and_a_system_call() {
     let mut fault = Forged::new(Signal::TRAP, 1, 0x1234, 0, 0);
     fault.queue(pid()).unwrap();
     let info = next(&signals);
-    assert_eq!(info.cause(), Cause::Fault { addr: 0x1234 });
+    assert!(matches!(info.cause(), Cause::Fault { addr: 0x1234, .. }));
     assert_eq!(info.addr(), Some(0x1234));
     assert_eq!(info.sender(), Sender::Kernel);
     fault.signo = Signal::SYS.as_raw();
     fault.union[word..word + 2].copy_from_slice(&[39, 0xC000_003E]);
     fault.queue(pid()).unwrap();
     let info = next(&signals);
-    let expected =
-        Cause::Syscall { syscall: 39, call_addr: 0x1234, arch: 0xC000_003E };
-    assert_eq!(info.cause(), expected);
+    assert!(matches!(
+        info.cause(),
+        Cause::Syscall {
+            syscall: 39,
+            call_addr: 0x1234,
+            arch: 0xC000_003E,
+            ..
+        }
+    ));
     assert_eq!(info.syscall(), Some(39));
 }
 

@@ -1,6 +1,7 @@
 //! The futures, without any executor: polled by hand.
 
 use std::future::Future;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -23,15 +24,17 @@ fn poll_once<F: Future + Unpin>(
 fn types_can_go_where_their_users_need_them() {
     fn send_and_sync<T: Send + Sync>() {}
     fn unpin<T: Unpin>() {}
+    fn unwind_safe<T: UnwindSafe + RefUnwindSafe>() {}
     send_and_sync::<Receiver>();
     send_and_sync::<Recv<'_>>();
-    send_and_sync::<RecvBatch<'_, 8>>();
+    send_and_sync::<RecvBatch<'_, '_, 8>>();
     send_and_sync::<signalfd::SignalFd>();
-    send_and_sync::<signalfd::Epoll<'_, 1>>();
+    send_and_sync::<signalfd::Epoll<&Receiver, 1>>();
     send_and_sync::<signalfd::Error>();
     send_and_sync::<SigInfo>();
+    unwind_safe::<Receiver>();
     unpin::<Recv<'_>>();
-    unpin::<RecvBatch<'_, 8>>();
+    unpin::<RecvBatch<'_, '_, 8>>();
 }
 
 #[test]
@@ -178,6 +181,34 @@ fn a_batch_future_takes_all_there_is_and_then_no_more() {
     };
     assert!(infos.is_empty());
     assert_eq!(signals.wait().unwrap().value(), Some(3), "it was not taken");
+}
+
+#[test]
+fn futures_written_by_hand_have_what_they_need() {
+    let rt = Signal::rt(1).unwrap();
+    let signals = open_in_thread(rt);
+    let (count, waker) = WakeCount::new();
+    let mut cx = Context::from_waker(&waker);
+    let mut batch = Batch::<4>::new();
+    assert!(signals.poll_recv(&mut cx).is_pending());
+    assert!(signals.poll_recv_batch(&mut cx, &mut batch).is_pending());
+    for value in 0..3 {
+        sigqueue_to_thread(tid(), rt, value);
+    }
+    signals.on_readable();
+    assert_eq!(count.get(), 1);
+    let Poll::Ready(Ok(info)) = signals.poll_recv(&mut cx) else {
+        panic!("signals are pending");
+    };
+    assert_eq!(info.value(), Some(0));
+    let Poll::Ready(Ok(rest)) = signals.poll_recv_batch(&mut cx, &mut batch)
+    else {
+        panic!("signals are pending");
+    };
+    assert!(rest.iter().filter_map(SigInfo::value).eq(1..3));
+    let mut empty = Batch::<0>::new();
+    let none = signals.poll_recv_batch(&mut cx, &mut empty);
+    assert_eq!(none, Poll::Ready(Err(signalfd::Error::EmptyBatch)));
 }
 
 #[test]

@@ -82,7 +82,30 @@ fn a_signal_told_before_anyone_awaits_it_is_found_later() {
 
 #[test]
 fn an_epoll_without_receivers_only_waits() {
-    assert_eq!(Epoll::new([]).unwrap().turn(NOW).unwrap(), 0);
+    assert_eq!(Epoll::<&Receiver, 0>::new([]).unwrap().turn(NOW).unwrap(), 0);
+}
+
+/// For a thread that lives as long as the process, or is joined nowhere.
+#[test]
+fn an_epoll_may_own_its_receivers() {
+    let _guard = signalfd::block(Signal::USR1).unwrap();
+    let receiver = signalfd::Options::new()
+        .check_threads(false)
+        .receiver(Signal::USR1)
+        .unwrap();
+    let shared = Arc::new(receiver);
+    let epoll = Epoll::new([Arc::clone(&shared)]).unwrap();
+    let (count, waker) = WakeCount::new();
+    let mut cx = std::task::Context::from_waker(&waker);
+    assert!(shared.poll_recv(&mut cx).is_pending());
+    raise(Signal::USR1);
+    while count.get() == 0 {
+        epoll.turn(None).unwrap();
+    }
+    let Poll::Ready(Ok(info)) = shared.poll_recv(&mut cx) else {
+        panic!("a signal is pending");
+    };
+    assert_eq!(info.signal(), Signal::USR1);
 }
 
 #[test]

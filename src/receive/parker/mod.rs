@@ -123,7 +123,7 @@ impl Place {
         }
         // Relaxed: a place of this thread was filled in by this thread, and no
         // other can look like one.
-        let (this, here) = (thread_id(), Birth::here());
+        let (this, here) = (sys::thread_id(), Birth::here());
         TABLE
             .iter()
             .filter(|place| place.thread.load(Ordering::Relaxed) == this)
@@ -138,10 +138,6 @@ impl Place {
             drop(unsafe { self.eventfd.take() });
         });
     }
-}
-
-fn thread_id() -> i32 {
-    rustix::thread::gettid().as_raw_pid()
 }
 
 /// The number of a place and a generation, which fit in a pointer.
@@ -233,7 +229,7 @@ impl Parker {
         let order = ORDER.fetch_add(1, Ordering::Relaxed);
         place.order.store(order, Ordering::Relaxed);
         place.birth.store(Birth::here());
-        place.thread.store(thread_id(), Ordering::Relaxed);
+        place.thread.store(sys::thread_id(), Ordering::Relaxed);
         IN_USE.fetch_add(1, Ordering::Relaxed);
         place.polls.store(0, Ordering::Relaxed);
         place.overflow.store(0, Ordering::Relaxed);

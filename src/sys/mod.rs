@@ -1,0 +1,240 @@
+//! Every system call the crate makes.
+//!
+//! rustix makes those it has. It has no signalfd, no public `rt_sigprocmask`
+//! and no `rt_sigqueueinfo`: these go through `syscall(2)`, so that a set is
+//! exactly the kernel's 64 bits and the C library's wrappers, which hide some
+//! numbers, are not in the way.
+//!
+//! # Safety
+//!
+//! Each block makes one call. What it has to argue is that the pointers are
+//! good for as long as the kernel uses them; none of these calls keeps one.
+
+#![expect(unsafe_code, reason = "system calls that rustix does not have")]
+
+mod late_fd;
+mod page;
+mod tasks;
+mod wait;
+
+use core::ffi::{c_int, c_long};
+use core::mem::{size_of, size_of_val};
+use core::ptr;
+use core::slice;
+
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::fs::OFlags;
+use rustix::io::{Errno, FdFlags};
+
+pub(crate) use self::late_fd::LateFd;
+pub(crate) use self::page::wiped_on_fork;
+pub(crate) use self::tasks::{entries, open_status, open_tasks, read_piece};
+pub(crate) use self::wait::{
+    Deadline, Wait, clear, epoll, epoll_wait, eventfd, notify, poll,
+    poll_numbers, readable,
+};
+use crate::error::{Error, Op};
+use crate::signal::{KernelSigInfo, SigInfo, SignalSet};
+
+impl Error {
+    pub(crate) const fn os(op: Op, errno: Errno) -> Self {
+        Self::Os { op, errno: errno.raw_os_error() }
+    }
+}
+
+/// The id of this process.
+pub(crate) fn process_id() -> u32 {
+    rustix::process::getpid().as_raw_nonzero().get().unsigned_abs()
+}
+
+/// The id of the calling thread.
+pub(crate) fn thread_id() -> i32 {
+    rustix::thread::gettid().as_raw_pid()
+}
+
+/// The kernel's `sigset_t`: 64 bits in words of `unsigned long`, the word of
+/// the lower numbers first, whatever the byte order.
+#[repr(transparent)]
+struct KernelSigset(Words);
+
+#[cfg(target_pointer_width = "64")]
+type Words = u64;
+#[cfg(target_pointer_width = "32")]
+type Words = [u32; 2];
+
+const _: () = assert!(size_of::<KernelSigset>() == 8);
+
+impl KernelSigset {
+    #[cfg(target_pointer_width = "64")]
+    const fn new(set: SignalSet) -> Self {
+        Self(set.bits())
+    }
+
+    #[cfg(target_pointer_width = "64")]
+    const fn get(&self) -> SignalSet {
+        SignalSet::from_bits_retain(self.0)
+    }
+
+    #[cfg(target_pointer_width = "32")]
+    const fn new(set: SignalSet) -> Self {
+        let [a, b, c, d, e, f, g, h] = set.bits().to_le_bytes();
+        let low = u32::from_le_bytes([a, b, c, d]);
+        let high = u32::from_le_bytes([e, f, g, h]);
+        Self([low, high])
+    }
+
+    #[cfg(target_pointer_width = "32")]
+    const fn get(&self) -> SignalSet {
+        let [low, high] = self.0;
+        SignalSet::from_bits_retain(low as u64 | (high as u64) << 32)
+    }
+}
+
+/// How [`sigprocmask`] changes the mask.
+#[derive(Clone, Copy)]
+pub(crate) enum How {
+    Block = libc::SIG_BLOCK as isize,
+    Unblock = libc::SIG_UNBLOCK as isize,
+    Set = libc::SIG_SETMASK as isize,
+}
+
+/// Changes the calling thread's mask, if told to, and returns what it was.
+pub(crate) fn sigprocmask(
+    change: Option<(How, SignalSet)>,
+) -> Result<SignalSet, Error> {
+    let (how, new) = match change {
+        Some((how, set)) => (how, Some(KernelSigset::new(set))),
+        None => (How::Block, None),
+    };
+    let new = new.as_ref().map_or(ptr::null(), ptr::from_ref);
+    let mut old = KernelSigset::new(SignalSet::empty());
+    // SAFETY: rt_sigprocmask(2) reads 8 bytes at `new` unless it is null, and
+    // writes 8 bytes at `old`; both are `KernelSigset`s of that size that live
+    // past the call, and 8 is the `sigsetsize` passed.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            how as c_long,
+            new,
+            ptr::from_mut(&mut old),
+            size_of::<KernelSigset>(),
+        )
+    };
+    check(result).map_err(|errno| Error::os(Op::Sigprocmask, errno))?;
+    Ok(old.get())
+}
+
+/// Makes a signalfd that is closed on exec.
+pub(crate) fn signalfd(
+    set: SignalSet,
+    nonblocking: bool,
+) -> Result<OwnedFd, Error> {
+    let flags = if nonblocking { libc::SFD_NONBLOCK } else { 0 };
+    let raw = signalfd4(-1, set, flags | libc::SFD_CLOEXEC)
+        .map_err(|errno| Error::os(Op::Signalfd, errno))?;
+    // SAFETY: signalfd4(2) with -1 returns a new descriptor, which nothing else
+    // owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// Changes the set of a signalfd, which also shows that it is one.
+pub(crate) fn signalfd_set(
+    fd: BorrowedFd<'_>,
+    set: SignalSet,
+) -> Result<(), Error> {
+    match signalfd4(fd.as_raw_fd(), set, 0) {
+        Ok(_) => Ok(()),
+        Err(Errno::INVAL) => Err(Error::NotSignalFd),
+        Err(errno) => Err(Error::os(Op::Signalfd, errno)),
+    }
+}
+
+fn signalfd4(fd: c_int, set: SignalSet, flags: c_int) -> Result<c_int, Errno> {
+    let set = KernelSigset::new(set);
+    // SAFETY: signalfd4(2) reads 8 bytes at the pointer, which is a
+    // `KernelSigset` of that size that lives past the call. With a descriptor
+    // that is no signalfd it changes nothing and fails with EINVAL.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_signalfd4,
+            c_long::from(fd),
+            ptr::from_ref(&set),
+            size_of::<KernelSigset>(),
+            c_long::from(flags),
+        )
+    };
+    let raw = check(result)?;
+    c_int::try_from(raw).map_err(|_| Errno::OVERFLOW)
+}
+
+/// Reads as many records as there are and fit; none if none is pending and the
+/// descriptor does not block.
+pub(crate) fn read(
+    fd: BorrowedFd<'_>,
+    records: &mut [SigInfo],
+) -> Result<usize, Error> {
+    let bytes = bytes_mut(records);
+    loop {
+        match rustix::io::read(fd, &mut *bytes) {
+            Ok(length) => return Ok(length / size_of::<SigInfo>()),
+            Err(Errno::AGAIN) => return Ok(0),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Error::os(Op::Read, errno)),
+        }
+    }
+}
+
+const fn bytes_mut(records: &mut [SigInfo]) -> &mut [u8] {
+    let length = size_of_val(records);
+    let bytes = records.as_mut_ptr().cast::<u8>();
+    // SAFETY: the bytes are those of `records`, borrowed mutably for the same
+    // lifetime. `SigInfo` is `repr(C)`, made of integers that fill its 128 bytes
+    // without a gap (its fields' offsets are asserted), so every byte is
+    // initialised and every value of it is allowed.
+    unsafe { slice::from_raw_parts_mut(bytes, length) }
+}
+
+/// Makes a foreign descriptor non-blocking and closed on exec.
+pub(crate) fn set_flags(fd: BorrowedFd<'_>) -> Result<(), Error> {
+    let set = || {
+        let status = rustix::fs::fcntl_getfl(fd)?;
+        rustix::fs::fcntl_setfl(fd, status | OFlags::NONBLOCK)?;
+        let flags = rustix::io::fcntl_getfd(fd)?;
+        rustix::io::fcntl_setfd(fd, flags | FdFlags::CLOEXEC)
+    };
+    set().map_err(|errno| Error::os(Op::Fcntl, errno))
+}
+
+/// Sends a record to this process, as it stands.
+pub(crate) fn sigqueueinfo(info: &SigInfo) -> Result<(), Errno> {
+    let record = KernelSigInfo::new(info);
+    // SAFETY: rt_sigqueueinfo(2) reads a `siginfo_t` of 128 bytes at the
+    // pointer, which is a `KernelSigInfo` of that size that lives past the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigqueueinfo,
+            c_long::from(rustix::process::getpid().as_raw_pid()),
+            c_long::from(info.signal().as_raw()),
+            ptr::from_ref(&record),
+        )
+    };
+    check(result).map(drop)
+}
+
+#[cfg(target_os = "android")]
+use libc::__errno as errno_location;
+#[cfg(not(target_os = "android"))]
+use libc::__errno_location as errno_location;
+
+/// Turns the result of a C function into the value or the error number.
+fn check(result: c_long) -> Result<c_long, Errno> {
+    if result != -1 {
+        return Ok(result);
+    }
+    // SAFETY: has no preconditions (errno(3)).
+    let errno = unsafe { errno_location() };
+    // SAFETY: points to this thread's `errno`, an `int` that lives as long as
+    // the thread (errno(3)).
+    let errno = unsafe { *errno };
+    Err(Errno::from_raw_os_error(errno))
+}

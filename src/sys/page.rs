@@ -1,0 +1,87 @@
+//! A word that a forked child finds zero.
+
+use core::ffi::c_int;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+use rustix::mm::{MapFlags, ProtFlags};
+
+/// The page that holds the word; null until it is first asked for.
+static PAGE: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
+
+/// Stands for the page where the kernel has no `MADV_WIPEONFORK`.
+static NO_PAGE: AtomicU32 = AtomicU32::new(0);
+
+/// Returns a word that is zero at first and zero again in a forked child, or
+/// `None` where the kernel cannot do that (before Linux 4.14, or a sandbox).
+///
+/// The page it is on stays mapped for good. The answer is the same at every
+/// call, in every child too.
+pub(crate) fn wiped_on_fork() -> Option<&'static AtomicU32> {
+    let mut page = PAGE.load(Ordering::Acquire);
+    if page.is_null() {
+        page = publish_page();
+    }
+    // SAFETY: `publish_page` returned this pointer, and so did every call before:
+    // to `NO_PAGE`, or to a page that is never unmapped, is zero, which is a
+    // valid `AtomicU32`, and is only ever used as one.
+    let word = unsafe { &*page };
+    (!ptr::eq(word, &raw const NO_PAGE)).then_some(word)
+}
+
+/// Maps a page and makes it known, unless another thread was faster.
+#[cold]
+fn publish_page() -> *mut AtomicU32 {
+    let none = ptr::from_ref(&NO_PAGE).cast_mut();
+    let mine = map_page().unwrap_or(none);
+    let (set, seen) = (Ordering::AcqRel, Ordering::Acquire);
+    match PAGE.compare_exchange(ptr::null_mut(), mine, set, seen) {
+        Ok(_) => mine,
+        Err(first) => {
+            if mine != none {
+                unmap_page(mine);
+            }
+            first
+        }
+    }
+}
+
+const PAGE_SIZE: usize = 4096;
+
+fn map_page() -> Option<*mut AtomicU32> {
+    let access = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a new private mapping at an address of the kernel's choice
+    // (mmap(2)), which overlaps nothing.
+    let page = unsafe {
+        rustix::mm::mmap_anonymous(
+            ptr::null_mut(),
+            PAGE_SIZE,
+            access,
+            MapFlags::PRIVATE,
+        )
+    };
+    let page = page.ok()?.cast();
+    // An emulator may answer that all is well to whatever it does not know; it
+    // then does so to advice that does not exist, too.
+    let no_advice = -1;
+    if madvise(page, libc::MADV_WIPEONFORK) && !madvise(page, no_advice) {
+        return Some(page);
+    }
+    unmap_page(page);
+    None
+}
+
+fn madvise(page: *mut AtomicU32, advice: c_int) -> bool {
+    // SAFETY: the range is a mapping that `map_page` has just made. The advice it
+    // gives changes nothing in this process (madvise(2)).
+    unsafe { libc::madvise(page.cast(), PAGE_SIZE, advice) == 0 }
+}
+
+fn unmap_page(page: *mut AtomicU32) {
+    // SAFETY: both callers pass the start of a mapping that `map_page` made and
+    // that no one else has seen.
+    let unmapped = unsafe { rustix::mm::munmap(page.cast(), PAGE_SIZE) };
+    // munmap(2) of a whole mapping fails only for bad arguments; the page would
+    // be lost, and nothing else.
+    debug_assert!(unmapped.is_ok());
+}

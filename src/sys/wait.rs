@@ -1,0 +1,155 @@
+//! Waiting, and ending a wait.
+
+use core::ffi::c_int;
+use core::time::Duration;
+
+use libc::pollfd;
+use rustix::event::epoll::{CreateFlags, Event, EventData, EventFlags};
+use rustix::event::{self, EventfdFlags, PollFd, PollFlags, Timespec};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use rustix::io::Errno;
+
+use super::check;
+use crate::error::{Error, Op};
+
+/// A point in time to wait until, or none.
+#[derive(Clone, Copy)]
+pub(crate) struct Deadline(Option<Duration>);
+
+impl Deadline {
+    pub(crate) const NEVER: Self = Self(None);
+    /// Over already.
+    pub(crate) const PAST: Self = Self(Some(Duration::ZERO));
+
+    /// A deadline from now; one too far away to count is none.
+    pub(crate) fn after(timeout: Option<Duration>) -> Self {
+        Self(timeout.and_then(|timeout| now().checked_add(timeout)))
+    }
+
+    /// What is left of the time; `None` is for ever.
+    pub(crate) fn left(self) -> Option<Duration> {
+        self.0.map(|end| end.saturating_sub(now()))
+    }
+
+    pub(crate) const fn is_never(self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(crate) fn is_over(self) -> bool {
+        self.left().is_some_and(|left| left.is_zero())
+    }
+
+    /// What is left, as the kernel takes it, and at most a day of it: before
+    /// Linux 5.11 `epoll_wait` counts milliseconds in an `int`.
+    fn timespec(self) -> Option<Timespec> {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        let left = self.left()?.min(DAY);
+        Timespec::try_from(left).ok()
+    }
+}
+
+/// The time on the monotonic clock.
+fn now() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+/// Waits until the descriptor is readable or the deadline is over, and tells
+/// whether it is readable.
+pub(crate) fn poll(
+    fd: BorrowedFd<'_>,
+    deadline: Deadline,
+) -> Result<bool, Error> {
+    loop {
+        let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+        match event::poll(&mut fds, deadline.timespec().as_ref()) {
+            Ok(0) if !deadline.is_over() => {}
+            Ok(ready) => return Ok(ready > 0),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Error::os(Op::Poll, errno)),
+        }
+    }
+}
+
+/// A descriptor for [`poll_numbers`].
+pub(crate) const fn readable(raw: RawFd) -> pollfd {
+    pollfd { fd: raw, events: libc::POLLIN, revents: 0 }
+}
+
+/// Whether [`poll_numbers`] waits.
+#[derive(Clone, Copy)]
+pub(crate) enum Wait {
+    UntilReady = -1,
+    No = 0,
+}
+
+/// Looks which of these descriptors are readable, given by number. One that has
+/// been closed since, or is another by now, does no harm: the kernel reports it
+/// as an event. Negative ones are passed over.
+pub(crate) fn poll_numbers(
+    fds: &mut [pollfd],
+    wait: Wait,
+) -> Result<(), Error> {
+    let count = fds.len().try_into().unwrap_or(libc::nfds_t::MAX);
+    loop {
+        // SAFETY: poll(2) reads and writes `count` elements at the pointer, which
+        // are the slice's; a slice longer than `nfds_t` can count would be refused
+        // with EINVAL. It only looks at the descriptors, whosever they are.
+        let result =
+            unsafe { libc::poll(fds.as_mut_ptr(), count, wait as c_int) };
+        match check(result.into()) {
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Error::os(Op::Poll, errno)),
+        }
+    }
+}
+
+/// Makes an epoll that reports these descriptors, edge-triggered, each by its
+/// place in the order.
+pub(crate) fn epoll(fds: impl Iterator<Item: AsFd>) -> Result<OwnedFd, Error> {
+    let epoll = event::epoll::create(CreateFlags::CLOEXEC)
+        .map_err(|errno| Error::os(Op::EpollCreate, errno))?;
+    for (index, fd) in (0..).zip(fds) {
+        let interest = EventFlags::IN | EventFlags::ET;
+        event::epoll::add(&epoll, fd, EventData::new_u64(index), interest)
+            .map_err(|errno| Error::os(Op::EpollCtl, errno))?;
+    }
+    Ok(epoll)
+}
+
+/// Waits like [`poll`], on an epoll, and tells how many events there are.
+pub(crate) fn epoll_wait(
+    epoll: BorrowedFd<'_>,
+    events: &mut [Event],
+    deadline: Deadline,
+) -> Result<usize, Error> {
+    loop {
+        let timeout = deadline.timespec();
+        match event::epoll::wait(epoll, &mut *events, timeout.as_ref()) {
+            Ok(0) if !deadline.is_over() => {}
+            Ok(ready) => return Ok(ready),
+            // Also without a handler: a dropped io_uring interrupts it.
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Error::os(Op::EpollWait, errno)),
+        }
+    }
+}
+
+/// Makes an eventfd that does not block.
+pub(crate) fn eventfd() -> Result<OwnedFd, Error> {
+    event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+        .map_err(|errno| Error::os(Op::Eventfd, errno))
+}
+
+/// Makes an eventfd readable.
+pub(crate) fn notify(eventfd: BorrowedFd<'_>) {
+    // It fails only if the counter is full, and then it is readable already.
+    let _written = rustix::io::write(eventfd, &1_u64.to_ne_bytes());
+}
+
+/// Makes an eventfd unreadable.
+pub(crate) fn clear(eventfd: BorrowedFd<'_>) {
+    // It fails only if the counter is zero, and then it is unreadable already.
+    let _read = rustix::io::read(eventfd, &mut [0; 8]);
+}
