@@ -14,7 +14,7 @@
 //! it is looked at; and ends with a SIGTERM.
 
 use std::error::Error;
-use std::process::{Command, ExitCode};
+use std::process::{Child, Command, ExitCode};
 
 use signalfd::{Cause, SigInfo, Signal};
 
@@ -60,13 +60,19 @@ fn receive(mut demo: Option<Demo>) -> Result<ExitCode, Box<dyn Error>> {
             demo.go_on(&info)?;
         }
     }
+    // Lower numbers come first, so others may be pending still. At the end of the
+    // scope they would take their default action, and that is not status 0.
+    while let Some(info) = signals.try_recv()? {
+        println!("{info}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 /// The demonstration: each step begins when the one before has been received.
 #[derive(Default)]
 struct Demo {
-    child: Option<std::process::Child>,
+    child: Option<Child>,
+    queued: bool,
     timer: Option<timer::Timer>,
 }
 
@@ -75,25 +81,30 @@ impl Demo {
     fn begin(&mut self) -> Result<(), Box<dyn Error>> {
         let program = std::env::current_exe()?;
         let pid = std::process::id().to_string();
-        self.child =
-            Some(Command::new(program).args(["--send-to", &pid]).spawn()?);
+        let child = Command::new(program).args(["--send-to", &pid]).spawn()?;
+        self.child = Some(child);
         Ok(())
     }
 
     fn go_on(&mut self, info: &SigInfo) -> Result<(), Box<dyn Error>> {
         match info.cause() {
+            Cause::Queue { .. } => self.queued = true,
+            // SIGCHLD only says that there is something to wait for.
             Cause::Child { .. } => {
-                // SIGCHLD only says that there is something to wait for.
                 self.child.take().map(|mut child| child.wait()).transpose()?;
-                self.timer = Some(timer::Timer::start(Signal::ALRM)?);
             }
             Cause::Timer { .. } => {
                 if let Some(timer) = self.timer.take() {
                     timer.stop();
                     send::kill(std::process::id(), Signal::TERM)?;
+                    return Ok(());
                 }
             }
             _ => {}
+        }
+        if self.queued && self.child.is_none() {
+            self.queued = false;
+            self.timer = Some(timer::Timer::start(Signal::ALRM)?);
         }
         Ok(())
     }
