@@ -253,8 +253,8 @@ impl Op {
                  or receive what is pending first"
             }
             (Self::Sigqueueinfo, libc::EPERM) => {
-                "the record is none that the kernel makes, so it cannot be put \
-                 back"
+                "the kernel could not have made this record, so only the main \
+                 thread can put it back"
             }
             (_, libc::EMFILE) => {
                 "the process has no descriptor left: close some, or raise \

@@ -4,11 +4,14 @@
 //! # The rule
 //!
 //! Open the receiver before you start threads. A signal for the process goes to
-//! any thread that does not block it, and there it does what it does by default,
-//! which is mostly to end the process. [`open`] blocks the signals in the calling
-//! thread, and the threads started from then on inherit that. It looks at every
-//! thread that exists already, and if one does not block the signals it says
-//! which ([`Error::UnblockedThread`]), instead of losing signals later.
+//! any thread that does not block it, and its default action is taken there:
+//! usually the process ends. [`open`] blocks the signals in the calling thread, and
+//! the threads started from then on inherit that. It looks at every thread that
+//! exists already, and if one does not block the signals it says which
+//! ([`Error::UnblockedThread`]), instead of losing signals later.
+//!
+//! `#[tokio::main]` starts its threads before your code runs. Call [`block`] first,
+//! then build the runtime yourself.
 //!
 //! # A first program
 //!
@@ -28,13 +31,13 @@
 //!             _ => break, // clean up and go
 //!         }
 //!     }
-//!     Ok(()) // here the signal mask of before comes back
+//!     Ok(()) // the previous signal mask is restored here
 //! }
 //! ```
 //!
 //! # Which API
 //!
-//! | you have | you take |
+//! | you have | use |
 //! |---|---|
 //! | a thread that only waits for signals | [`for info in &signals`](Iter), [`wait`], [`wait_timeout`], [`wait_batch`] |
 //! | no runtime, but `async` code | [`block_on`] and [`recv`] |
@@ -89,14 +92,14 @@
 //! nothing panics for what a caller or the kernel gives. One page is mapped for
 //! the process, to notice a fork without a system call. What has left the kernel's
 //! queue is in the caller's hands, so dropping a future, an iterator or a receiver
-//! loses nothing.
+//! loses nothing. The README links each guarantee to the test that holds it.
 //!
 //! # Features
 //!
 //! - `std` (default): the descriptor types are those of the standard library, an
-//!   [`Error`] converts into `std::io::Error`, and changing a scope that is not
-//!   the innermost is an error rather than a mistake. Without it the crate needs
-//!   neither std nor alloc, and the descriptor types are those of `rustix::fd`.
+//!   [`Error`] converts into `std::io::Error`, and the guards of a thread may be
+//!   dropped in any order. Without it the crate needs neither std nor alloc, and
+//!   the descriptor types are those of `rustix::fd`.
 //!
 //! # Platforms
 //!

@@ -11,11 +11,11 @@ use crate::receive::Parker;
 ///
 /// While the future waits, the thread sleeps until one of the receivers that it
 /// awaits has a signal, or until another thread uses its waker. No other thread
-/// is needed, no other runtime, and nothing is allocated. The receivers are found
-/// by themselves; those awaited inside an executor of its own kind
-/// (`FuturesUnordered`, `select!`) too, as long as it runs on this thread.
+/// is needed, no other runtime, and nothing is allocated. Receivers register
+/// themselves, also inside a combinator that has wakers of its own
+/// (`FuturesUnordered`), as long as it runs on this thread.
 ///
-/// The waker may be kept for as long as one likes, and used from any thread; once
+/// The waker may be kept for any length of time and used from any thread; once
 /// `block_on` has returned, it does nothing.
 ///
 /// Up to 64 threads can be in `block_on` at a time, and each can await 16
@@ -27,7 +27,8 @@ use crate::receive::Parker;
 ///
 /// - [`Error::TooManyBlockOn`]: 64 threads are in `block_on` already.
 /// - [`Error::Os`]: `EMFILE`, `ENFILE` or `ENOMEM` for the one descriptor that
-///   it needs to sleep, or what a sandbox answers. A future that never has to
+///   it needs to sleep, or another error if a sandbox
+///   refuses the call. A future that never has to
 ///   wait needs none.
 /// - [`Error::Forked`]: the process was forked inside, and this is the child.
 ///

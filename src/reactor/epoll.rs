@@ -94,10 +94,14 @@ impl<R: AsRef<Receiver>, const N: usize> Epoll<R, N> {
     /// for as long as it takes. A signal that nobody awaits is reported too, and
     /// again when another arrives before it is taken.
     ///
+    /// Nothing but a signal or the timeout ends it. A thread that is to end while
+    /// it turns waits with a timeout and looks at a flag, or waits in another loop
+    /// for this epoll's descriptor and for something else.
+    ///
     /// # Errors
     ///
-    /// [`Error::Forked`] in a forked child; [`Error::Os`] for what a sandbox
-    /// answers.
+    /// [`Error::Forked`] in a forked child; [`Error::Os`] if a sandbox refuses
+    /// to wait.
     pub fn turn(&self, timeout: Option<Duration>) -> Result<usize, Error> {
         self.birth.check()?;
         let none = Event {

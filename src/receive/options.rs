@@ -49,8 +49,8 @@ impl Options {
     /// signals ([`mask::check_threads`]).
     ///
     /// Without the check a thread that does not block them takes them away
-    /// unseen. Turn it off where `/proc` is not mounted, or where you know
-    /// better: when signals are only sent to the receiving thread itself.
+    /// unseen. Turn it off where `/proc` is not mounted, or if you are sure of the
+    /// threads: when signals are only sent to the receiving thread itself.
     pub const fn check_threads(mut self, check: bool) -> Self {
         self.check_threads = check;
         self
@@ -82,7 +82,7 @@ impl Options {
         Ok(Receiver::with(SignalFd::new(set)?, self))
     }
 
-    /// Makes a receiver of a signalfd, as `Receiver::try_from` does.
+    /// Makes a receiver from a signalfd, as `Receiver::try_from` does.
     ///
     /// # Errors
     ///

@@ -18,7 +18,7 @@ impl Receiver {
     ///
     /// The order and the direction are not kept. The record goes behind those
     /// of the same number that came meanwhile; a standard signal that is pending
-    /// again absorbs it; one that was sent to a thread is now the process's.
+    /// again absorbs it; one that was directed at a thread becomes process-directed.
     /// `SIGCONT` removes pending stop signals, and they remove it, as when they
     /// are sent.
     ///
@@ -37,7 +37,7 @@ impl Receiver {
     ///   signal (`RLIMIT_SIGPENDING`). A real-time signal is then not put back.
     ///   A standard signal always is, but from another thread than the main one
     ///   it may come back with nothing but its number.
-    /// - [`Error::Os`] with `EPERM`: the record is none that the kernel makes,
+    /// - [`Error::Os`] with `EPERM`: the kernel could not have made this record,
     ///   and this is not the main thread.
     ///
     /// # Examples

@@ -83,9 +83,10 @@ impl Receiver {
     ///   [`Error::Reserved`]: the set cannot be received.
     /// - [`Error::NotBlocked`]: the calling thread does not block the set.
     /// - [`Error::UnblockedThread`]: another thread does not; it is named.
-    /// - [`Error::Os`]: `EMFILE` or `ENFILE` for want of descriptors, `ENOENT`
+    /// - [`Error::Os`]: `EMFILE` or `ENFILE` if no descriptor is left, `ENOENT`
     ///   if `/proc` is not mounted ([`Options::check_threads`] turns that check
-    ///   off), or what a sandbox answers.
+    ///   off), or another error if a sandbox
+    ///   refuses the call.
     pub fn new(set: impl Into<SignalSet>) -> Result<Self, Error> {
         Options::new().receiver(set)
     }
@@ -98,7 +99,7 @@ impl Receiver {
 impl TryFrom<SignalFd> for Receiver {
     type Error = Error;
 
-    /// Makes a receiver of a signalfd, whose set every thread has to block.
+    /// Makes a receiver from a signalfd, whose set every thread has to block.
     ///
     /// # Errors
     ///
@@ -114,7 +115,8 @@ impl Receiver {
     ///
     /// # Errors
     ///
-    /// [`Error::Forked`] in a forked child.
+    /// [`Error::Forked`] in a forked child; [`Error::Os`] if a sandbox refuses
+    /// the read.
     pub fn try_recv(&self) -> Result<Option<SigInfo>, Error> {
         let mut info = SigInfo::EMPTY;
         let taken = self.fd.read(slice::from_mut(&mut info))?;
@@ -123,12 +125,13 @@ impl Receiver {
 
     /// Takes what is pending, up to the size of the batch. One system call.
     ///
-    /// The slice is empty if nothing is pending. If it is shorter than the batch,
-    /// nothing more was: there is no need to call again before the next wake-up.
+    /// The slice is empty if nothing is pending. A slice shorter than the batch
+    /// means that the queue is empty: there is no need to call again before the
+    /// next wake-up.
     ///
     /// # Errors
     ///
-    /// [`Error::EmptyBatch`], [`Error::Forked`].
+    /// [`Error::EmptyBatch`], and those of [`try_recv`](Self::try_recv).
     pub fn try_recv_batch<'b, const N: usize>(
         &self,
         batch: &'b mut Batch<N>,
@@ -140,24 +143,34 @@ impl Receiver {
 /// Waiting. The calling thread sleeps, after spinning for
 /// [`Options::spin`](Options::spin) if that is set.
 ///
-/// A signal handler that runs meanwhile does not end the wait.
+/// A signal handler that runs meanwhile does not end the wait. Only a signal of
+/// the set does, or the timeout. To end a thread that waits, send the process one
+/// of its signals, or let it wait with a timeout and look at a flag.
+///
+/// The first wait without a timeout makes a second descriptor of the same set,
+/// which blocks (three system calls, once). If that fails, each wait is a poll and
+/// a read. Where a strict seccomp filter is to come, allow `signalfd4(2)` or wait
+/// once before.
 impl Receiver {
-    /// Waits for one signal. One system call.
+    /// Waits for one signal. One system call, unless it spins.
     ///
     /// # Errors
     ///
-    /// [`Error::Forked`] in a forked child.
+    /// [`Error::Forked`] in a forked child; [`Error::Os`] if a sandbox refuses
+    /// to read or to wait.
+    #[doc(alias = "sigwaitinfo")]
     pub fn wait(&self) -> Result<SigInfo, Error> {
         let mut info = SigInfo::EMPTY;
         self.wait_into(slice::from_mut(&mut info), Deadline::NEVER)?;
         Ok(info)
     }
 
-    /// Waits for one signal, until the time is over. `None` if it is.
+    /// Waits for one signal, for at most this long; `None` if none came.
     ///
     /// # Errors
     ///
-    /// [`Error::Forked`] in a forked child.
+    /// Those of [`wait`](Self::wait).
+    #[doc(alias = "sigtimedwait")]
     pub fn wait_timeout(
         &self,
         timeout: Duration,
@@ -169,11 +182,11 @@ impl Receiver {
     }
 
     /// Waits until at least one signal is pending and takes all there are, up
-    /// to the size of the batch. One system call.
+    /// to the size of the batch. One system call, unless it spins.
     ///
     /// # Errors
     ///
-    /// [`Error::EmptyBatch`], [`Error::Forked`].
+    /// [`Error::EmptyBatch`], and those of [`wait`](Self::wait).
     pub fn wait_batch<'b, const N: usize>(
         &self,
         batch: &'b mut Batch<N>,
@@ -182,12 +195,12 @@ impl Receiver {
         Ok(batch.filled(taken))
     }
 
-    /// Waits like [`wait_batch`](Self::wait_batch), until the time is over. The
-    /// slice is empty if it is.
+    /// Waits like [`wait_batch`](Self::wait_batch), for at most this long; the
+    /// slice is empty if no signal came.
     ///
     /// # Errors
     ///
-    /// [`Error::EmptyBatch`], [`Error::Forked`].
+    /// [`Error::EmptyBatch`], and those of [`wait`](Self::wait).
     pub fn wait_batch_timeout<'b, const N: usize>(
         &self,
         batch: &'b mut Batch<N>,
@@ -321,12 +334,12 @@ impl Receiver {
     /// there is.
     ///
     /// Ready does not promise that a following [`try_recv`](Self::try_recv)
-    /// finds the signal: another thread may have been faster.
+    /// finds the signal: another thread may have been faster. One task at a time,
+    /// as for [`recv`](Self::recv).
     ///
     /// # Errors
     ///
-    /// [`Error::Forked`] in a forked child; [`Error::TooManyReceivers`] if one
-    /// [`block_on`](crate::block_on) awaits more than 16 of them.
+    /// Those of [`recv`](Self::recv).
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.check_process()?;
         let is_readable = || sys::poll(self.as_fd(), Deadline::PAST);

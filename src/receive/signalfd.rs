@@ -46,8 +46,9 @@ impl SignalFd {
     ///
     /// - [`Error::EmptySet`], [`Error::Unblockable`], [`Error::Synchronous`],
     ///   [`Error::Reserved`]: the set cannot be received.
-    /// - [`Error::Os`]: `EMFILE` or `ENFILE` for want of descriptors, `ENOMEM`,
-    ///   `ENODEV`, or what a sandbox answers.
+    /// - [`Error::Os`]: `EMFILE` or `ENFILE` if no descriptor is left, `ENOMEM`,
+    ///   `ENODEV`, or another error if a sandbox
+    ///   refuses the call.
     pub fn new(set: impl Into<SignalSet>) -> Result<Self, Error> {
         let set = set.into().check_receivable()?;
         let fd = sys::signalfd(set, true)?;

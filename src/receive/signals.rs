@@ -21,9 +21,10 @@ use crate::signal::SignalSet;
 /// - [`Error::EmptySet`], [`Error::Unblockable`], [`Error::Synchronous`],
 ///   [`Error::Reserved`]: the set cannot be received.
 /// - [`Error::UnblockedThread`]: a thread was started too early; it is named.
-/// - [`Error::Os`]: `EMFILE` or `ENFILE` for want of descriptors, `ENOENT` if
+/// - [`Error::Os`]: `EMFILE` or `ENFILE` if no descriptor is left, `ENOENT` if
 ///   `/proc` is not mounted ([`Options::check_threads`] turns that check off),
-///   or what a sandbox answers.
+///   or another error if a sandbox
+///   refuses the call.
 ///
 /// # Examples
 ///
@@ -45,20 +46,36 @@ use crate::signal::SignalSet;
 /// # References
 ///
 /// [signalfd(2)](https://man7.org/linux/man-pages/man2/signalfd.2.html)
+#[doc(alias = "signalfd")]
 pub fn open(set: impl Into<SignalSet>) -> Result<Signals, Error> {
     Options::new().open(set)
 }
 
-/// A receiver together with the guard of the mask: a scope in which signals are
+/// A receiver together with the guard of the mask: a *scope* in which signals are
 /// received. Made by [`open`].
 ///
-/// It can do all that a [`Receiver`] can, and when it is dropped the mask of
-/// before comes back, exactly. Signals that were not taken then reach an outer
-/// receiver, if there is one, or take their handler's or default action. So
-/// scopes nest.
+/// It can do all that a [`Receiver`] can, and when it is dropped the previous mask
+/// is restored, exactly. Signals that were not taken then reach an outer receiver,
+/// if there is one, or take their handler's or default action. So scopes nest.
 ///
-/// A mask belongs to a thread, so this cannot leave the thread that opened it;
-/// but `&Receiver` can.
+/// A mask belongs to a thread, so this cannot leave the thread that opened it. The
+/// receiver in it can be shared:
+///
+/// ```
+/// use signalfd::{Receiver, Signal};
+///
+/// let signals = signalfd::open(Signal::HUP)?;
+/// # unsafe { libc::kill(libc::getpid(), libc::SIGHUP) };
+/// let receiver: &Receiver = &signals;
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| receiver.wait());
+/// });
+/// # assert_eq!(signals.try_recv()?, None);
+/// # Ok::<(), signalfd::Error>(())
+/// ```
+///
+/// A future that holds this across an `await` is not `Send`. In a task that may
+/// move between threads use [`block`](crate::block) and [`Receiver::new`].
 ///
 /// ```compile_fail,E0277
 /// let signals = signalfd::open(signalfd::Signal::TERM).unwrap();

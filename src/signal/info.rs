@@ -123,7 +123,8 @@ impl SigInfo {
 
     /// Reads a record from the bytes that `read(2)` on a signalfd returned.
     ///
-    /// For programs that read the descriptor in a way of their own.
+    /// For programs that read the descriptor in a way of their own. Give it only
+    /// what `read(2)` returned: made-up bytes would be believed, the sender too.
     ///
     /// # Errors
     ///
@@ -172,6 +173,7 @@ impl SigInfo {
     ///
     /// [`cause`](Self::cause) decodes it.
     #[doc(alias = "si_code")]
+    #[doc(alias = "ssi_code")]
     #[must_use]
     pub const fn code(&self) -> i32 {
         self.code
@@ -180,6 +182,7 @@ impl SigInfo {
     /// Returns `si_errno`: zero but for signals queued with a value of the
     /// sender's choice, and for seccomp's data in a `SIGSYS`.
     #[doc(alias = "si_errno")]
+    #[doc(alias = "ssi_errno")]
     #[must_use]
     pub const fn errno(&self) -> i32 {
         self.errno
@@ -200,9 +203,10 @@ impl SigInfo {
     /// Returns the process id of the sender, or of the child for `SIGCHLD`.
     ///
     /// It is the id in the receiver's PID namespace, 0 for a process outside
-    /// it. The process may have ended since, and the id may be another's now.
+    /// it. The process may have ended since, and the id may have been reused.
     /// Whether it can be trusted, [`sender`](Self::sender) tells.
     #[doc(alias = "si_pid")]
+    #[doc(alias = "ssi_pid")]
     #[must_use]
     pub const fn pid(&self) -> Option<u32> {
         match self.layout() {
@@ -214,6 +218,7 @@ impl SigInfo {
 
     /// Returns the real user id of the sender, or of the child for `SIGCHLD`.
     #[doc(alias = "si_uid")]
+    #[doc(alias = "ssi_uid")]
     #[must_use]
     pub const fn uid(&self) -> Option<u32> {
         match self.layout() {
@@ -226,6 +231,7 @@ impl SigInfo {
     /// Returns the exit code of a child that exited, or the number of the signal
     /// that ended, stopped or continued it.
     #[doc(alias = "si_status")]
+    #[doc(alias = "ssi_status")]
     #[must_use]
     pub const fn status(&self) -> Option<i32> {
         match self.layout() {
@@ -237,6 +243,7 @@ impl SigInfo {
     /// Returns the user CPU time of a child, in clock ticks
     /// (`sysconf(_SC_CLK_TCK)` to the second, nearly always 100).
     #[doc(alias = "si_utime")]
+    #[doc(alias = "ssi_utime")]
     #[must_use]
     pub const fn utime(&self) -> Option<u64> {
         match self.layout() {
@@ -247,6 +254,7 @@ impl SigInfo {
 
     /// Returns the system CPU time of a child, in clock ticks.
     #[doc(alias = "si_stime")]
+    #[doc(alias = "ssi_stime")]
     #[must_use]
     pub const fn stime(&self) -> Option<u64> {
         match self.layout() {
@@ -261,6 +269,7 @@ impl SigInfo {
     /// `None` too for a signal that a thread sent with `tgkill(2)`, which
     /// carries no value.
     #[doc(alias = "si_int")]
+    #[doc(alias = "ssi_int")]
     #[must_use]
     pub const fn value(&self) -> Option<i32> {
         if self.has_value() { Some(self.int) } else { None }
@@ -269,6 +278,7 @@ impl SigInfo {
     /// Returns the value that came along, as a pointer-sized number
     /// (`sival_ptr`). Both views are of one C union.
     #[doc(alias = "si_ptr")]
+    #[doc(alias = "ssi_ptr")]
     #[must_use]
     pub const fn pointer(&self) -> Option<u64> {
         if self.has_value() { Some(self.ptr) } else { None }
@@ -281,6 +291,7 @@ impl SigInfo {
 
     /// Returns the kernel's id of the POSIX timer that expired.
     #[doc(alias = "si_timerid")]
+    #[doc(alias = "ssi_tid")]
     #[must_use]
     pub const fn timer_id(&self) -> Option<u32> {
         match self.layout() {
@@ -292,6 +303,7 @@ impl SigInfo {
     /// Returns how many more times the timer expired before this signal was
     /// received.
     #[doc(alias = "si_overrun")]
+    #[doc(alias = "ssi_overrun")]
     #[must_use]
     pub const fn overrun(&self) -> Option<u32> {
         match self.layout() {
@@ -303,6 +315,7 @@ impl SigInfo {
     /// Returns the descriptor that became ready, by its number when `F_SETSIG`
     /// was set.
     #[doc(alias = "si_fd")]
+    #[doc(alias = "ssi_fd")]
     #[must_use]
     pub const fn fd(&self) -> Option<i32> {
         match self.layout() {
@@ -313,6 +326,7 @@ impl SigInfo {
 
     /// Returns what the descriptor is ready for: the events of `poll(2)`.
     #[doc(alias = "si_band")]
+    #[doc(alias = "ssi_band")]
     #[must_use]
     pub const fn band(&self) -> Option<u32> {
         match self.layout() {
@@ -323,6 +337,7 @@ impl SigInfo {
 
     /// Returns the address at which a fault happened.
     #[doc(alias = "si_addr")]
+    #[doc(alias = "ssi_addr")]
     #[must_use]
     pub const fn addr(&self) -> Option<u64> {
         match self.layout() {
@@ -332,8 +347,9 @@ impl SigInfo {
     }
 
     /// Returns the least significant bit of the corrupted address, for a
-    /// hardware memory error (`BUS_MCEERR_*`).
+    /// hardware memory error (`BUS_MCEERR_*`). Filled in since Linux 2.6.37.
     #[doc(alias = "si_addr_lsb")]
+    #[doc(alias = "ssi_addr_lsb")]
     #[must_use]
     pub const fn addr_lsb(&self) -> Option<u16> {
         match self.layout() {
@@ -345,6 +361,7 @@ impl SigInfo {
     /// Returns the trap number of a fault. Only Alpha and SPARC have one, so it
     /// is `None` wherever this crate builds today.
     #[doc(alias = "si_trapno")]
+    #[doc(alias = "ssi_trapno")]
     #[must_use]
     pub const fn trapno(&self) -> Option<u32> {
         match self.layout() {
@@ -354,7 +371,11 @@ impl SigInfo {
     }
 
     /// Returns the number of the system call that raised `SIGSYS`.
+    ///
+    /// Like [`call_addr`](Self::call_addr) and [`arch`](Self::arch) it is filled
+    /// in since Linux 4.18; before, it is 0.
     #[doc(alias = "si_syscall")]
+    #[doc(alias = "ssi_syscall")]
     #[must_use]
     pub const fn syscall(&self) -> Option<i32> {
         match self.layout() {
@@ -365,6 +386,7 @@ impl SigInfo {
 
     /// Returns the address of the system call instruction.
     #[doc(alias = "si_call_addr")]
+    #[doc(alias = "ssi_call_addr")]
     #[must_use]
     pub const fn call_addr(&self) -> Option<u64> {
         match self.layout() {
@@ -375,6 +397,7 @@ impl SigInfo {
 
     /// Returns the `AUDIT_ARCH_*` of the system call.
     #[doc(alias = "si_arch")]
+    #[doc(alias = "ssi_arch")]
     #[must_use]
     pub const fn arch(&self) -> Option<u32> {
         match self.layout() {

@@ -73,7 +73,7 @@ signals! {
     USR2 = SIGUSR2, "SIGUSR2", "user-defined.";
     PIPE = SIGPIPE, "SIGPIPE", "write to a pipe or socket that nobody reads; sent to the writing thread.";
     ALRM = SIGALRM, "SIGALRM", "the timer of alarm(2) or `ITIMER_REAL` expired.";
-    TERM = SIGTERM, "SIGTERM", "please end.";
+    TERM = SIGTERM, "SIGTERM", "request to terminate; what kill(1) sends.";
     STKFLT = SIGSTKFLT, "SIGSTKFLT", "unused by the kernel.";
     CHLD = SIGCHLD, "SIGCHLD", "a child stopped, continued or ended.";
     CONT = SIGCONT, "SIGCONT", "continue if stopped. The process continues even where it is blocked.";

@@ -28,7 +28,7 @@ use super::SigInfo;
 pub enum Sender {
     /// A process that the kernel itself named: `kill(2)`, `tgkill(2)`.
     ///
-    /// The process may have ended since, and its id may be another's now.
+    /// The process may have ended since, and its id may have been reused.
     /// A process can forge such a record to itself, but to no other.
     Verified {
         /// The sender's process id in the receiver's PID namespace.
@@ -46,7 +46,8 @@ pub enum Sender {
     Claimed {
         /// The process id that the record gives.
         pid: u32,
-        /// The user id that the record gives.
+        /// The user id that the record gives. 0 is also what a timer's record
+        /// has, and does not mean root.
         uid: u32,
     },
     /// The kernel: a child, a descriptor, a fault, or the terminal's Ctrl-C.
