@@ -40,9 +40,6 @@ pub enum Error {
     EmptyBatch,
     /// More threads are in [`block_on`](crate::block_on) than there is room for.
     TooManyBlockOn,
-    /// One [`block_on`](crate::block_on) awaits more receivers than there is
-    /// room for.
-    TooManyReceivers,
     /// A system call failed.
     Os {
         /// Which one, or what for.
@@ -217,10 +214,6 @@ impl fmt::Display for Error {
                 "too many threads are in block_on: let one thread receive and \
                  hand on what it receives",
             ),
-            Self::TooManyReceivers => f.write_str(
-                "too many receivers are awaited in one block_on: let one \
-                 receiver take more signals",
-            ),
             Self::Os { op, errno } => {
                 write!(f, "{op} failed with {}", ErrnoName(*errno))?;
                 match op.advice(*errno) {
@@ -330,8 +323,7 @@ impl From<Error> for std::io::Error {
             Error::NotBlocked(_)
             | Error::UnblockedThread(_)
             | Error::Forked
-            | Error::TooManyBlockOn
-            | Error::TooManyReceivers => ErrorKind::Other,
+            | Error::TooManyBlockOn => ErrorKind::Other,
             _ => ErrorKind::InvalidInput,
         };
         IoError::new(kind, error)

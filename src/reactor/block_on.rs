@@ -13,19 +13,22 @@ use crate::receive::Parker;
 /// awaits has a signal, or until another thread uses its waker. No other thread
 /// is needed, no other runtime, and nothing is allocated. Receivers register
 /// themselves, also inside a combinator that has wakers of its own
-/// (`FuturesUnordered`), as long as it runs on this thread.
+/// (`FuturesUnordered`), as long as it runs on this thread and comes back when it
+/// has nothing to do.
 ///
 /// The waker may be kept for any length of time and used from any thread; once
-/// `block_on` has returned, it does nothing.
+/// `block_on` has returned, it does nothing. A signal handler may use it: it takes
+/// no lock, allocates nothing, and calls `write(2)` at most.
 ///
-/// Up to 64 threads can be in `block_on` at a time, and each can await 16
-/// receivers at a time. It may be called inside itself.
+/// It may be called inside itself. Up to 64 can be running in the process; in a
+/// forked child those of the parent count as running. Each sleeps until one of up
+/// to 32 receivers has a signal; if it awaits more it works, but does not sleep.
 ///
 /// # Errors
 ///
 /// When an error is returned, the future has been dropped.
 ///
-/// - [`Error::TooManyBlockOn`]: 64 threads are in `block_on` already.
+/// - [`Error::TooManyBlockOn`]: 64 are running already.
 /// - [`Error::Os`]: `EMFILE`, `ENFILE` or `ENOMEM` for the one descriptor that
 ///   it needs to sleep, or another error if a sandbox
 ///   refuses the call. A future that never has to

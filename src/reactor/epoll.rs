@@ -7,7 +7,7 @@ use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use crate::error::Error;
 use crate::process::Birth;
-use crate::receive::Receiver;
+use crate::receive::{Receiver, WakeEach};
 use crate::sys::{self, Deadline};
 
 /// Wakes the tasks that await receivers, when a thread of the caller drives it.
@@ -46,19 +46,6 @@ pub struct Epoll<R, const N: usize> {
     fd: OwnedFd,
     receivers: [R; N],
     birth: Birth,
-}
-
-/// Wakes the tasks of these receivers when it is dropped: all of them, even if
-/// a waker panics, because an edge is told only once.
-struct WakeAll<'i, 'r>(&'i mut dyn Iterator<Item = &'r Receiver>);
-
-impl Drop for WakeAll<'_, '_> {
-    fn drop(&mut self) {
-        if let Some(receiver) = self.0.next() {
-            let _rest = WakeAll(self.0);
-            receiver.on_readable();
-        }
-    }
 }
 
 /// How many events one system call brings; more wait for the next turn.
@@ -111,11 +98,12 @@ impl<R: AsRef<Receiver>, const N: usize> Epoll<R, N> {
         let mut events = [none; EVENTS];
         let deadline = Deadline::after(timeout);
         let ready = sys::epoll_wait(self.fd.as_fd(), &mut events, deadline)?;
-        let mut receivers = events.iter().take(ready).filter_map(|event| {
+        let mut wakers = events.iter().take(ready).filter_map(|event| {
             let index = usize::try_from(event.data.u64()).ok()?;
-            self.receivers.get(index).map(AsRef::as_ref)
+            self.receivers.get(index)?.as_ref().take_waker()
         });
-        drop(WakeAll(&mut receivers));
+        // All of them, even if a waker panics: an edge is told only once.
+        drop(WakeEach(&mut wakers));
         Ok(ready)
     }
 }

@@ -15,9 +15,8 @@ use crate::signal::SigInfo;
 ///
 /// # Errors
 ///
-/// Completes with [`Error::Forked`] in a forked child, and with
-/// [`Error::TooManyReceivers`] if one [`block_on`](crate::block_on) awaits more
-/// than 16 receivers.
+/// Completes with [`Error::Forked`] in a forked child, and with [`Error::Os`] if
+/// a sandbox refuses the read.
 ///
 /// # Cancel safety
 ///

@@ -9,6 +9,7 @@ mod put_back;
 mod receiver;
 mod signalfd;
 mod signals;
+mod wake_each;
 mod waker;
 
 pub use batch::Batch;
@@ -19,3 +20,4 @@ pub(crate) use parker::Parker;
 pub use receiver::Receiver;
 pub use signalfd::SignalFd;
 pub use signals::{Signals, open};
+pub(crate) use wake_each::WakeEach;

@@ -2,7 +2,7 @@
 
 use core::fmt;
 use core::slice;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -266,13 +266,14 @@ impl Receiver {
     /// Returns a future that takes one signal.
     ///
     /// One task at a time: of two that await a receiver, the one that was polled
-    /// last is woken, and the other sleeps on.
+    /// last is woken, and the other sleeps on. That goes for a future that is
+    /// polled once and dropped, too; to look only once, use
+    /// [`try_recv`](Self::try_recv).
     ///
     /// # Errors
     ///
-    /// The future completes with [`Error::Forked`] in a forked child, with
-    /// [`Error::TooManyReceivers`] if one [`block_on`](crate::block_on) awaits
-    /// more than 16, and with [`Error::Os`] if a sandbox refuses the read.
+    /// The future completes with [`Error::Forked`] in a forked child, and with
+    /// [`Error::Os`] if a sandbox refuses the read.
     ///
     /// # Cancel safety
     ///
@@ -344,7 +345,7 @@ impl Receiver {
         self.check_process()?;
         let is_readable = || sys::poll(self.as_fd(), Deadline::PAST);
         if is_readable()?
-            || (self.register(cx)?.must_look_again() && is_readable()?)
+            || (self.register(cx).must_look_again() && is_readable()?)
         {
             return Poll::Ready(Ok(()));
         }
@@ -360,6 +361,10 @@ impl Receiver {
         self.waker.wake();
     }
 
+    pub(crate) fn take_waker(&self) -> Option<Waker> {
+        self.waker.take()
+    }
+
     /// Takes what is pending, or arranges for the task to be woken.
     pub(super) fn poll_read(
         &self,
@@ -367,14 +372,14 @@ impl Receiver {
         room: &mut [SigInfo],
     ) -> Poll<Result<usize, Error>> {
         let mut taken = self.fd.read(room)?;
-        if taken == 0 && self.register(cx)?.must_look_again() {
+        if taken == 0 && self.register(cx).must_look_again() {
             taken = self.fd.read(room)?;
         }
         if taken > 0 { Poll::Ready(Ok(taken)) } else { Poll::Pending }
     }
 
     /// Leaves the task's waker with all who may learn that there is a signal.
-    fn register(&self, cx: &Context<'_>) -> Result<Registered, Error> {
+    fn register(&self, cx: &Context<'_>) -> Registered {
         self.waker.register(cx.waker());
         Parker::watch(self.as_raw_fd(), cx.waker())
     }

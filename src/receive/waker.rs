@@ -25,7 +25,9 @@
 //! woken anyone, so it serves for this one too.
 //!
 //! So a wake that follows a registration wakes that task, or the registration
-//! that replaced it, and nobody waits for anybody. Wakers are foreign code: they
+//! that replaced it, and nobody waits for anybody. (A task that cannot enter looks
+//! again until the other has left, which takes a few instructions; it is polled
+//! meanwhile, and takes what there is.) Wakers are foreign code: they
 //! are cloned, called and dropped only while the cell is not held, so they may
 //! call back or panic.
 //!

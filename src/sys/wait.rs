@@ -85,23 +85,20 @@ pub(crate) enum Wait {
 
 /// Looks which of these descriptors are readable, given by number. One that has
 /// been closed since, or is another by now, does no harm: the kernel reports it
-/// as an event. Negative ones are passed over.
+/// as an event. Negative ones are passed over. If a handler runs meanwhile, none
+/// is reported.
 pub(crate) fn poll_numbers(
     fds: &mut [pollfd],
     wait: Wait,
 ) -> Result<(), Error> {
     let count = fds.len().try_into().unwrap_or(libc::nfds_t::MAX);
-    loop {
-        // SAFETY: poll(2) reads and writes `count` elements at the pointer, which
-        // are the slice's; a slice longer than `nfds_t` can count would be refused
-        // with EINVAL. It only looks at the descriptors, whosever they are.
-        let result =
-            unsafe { libc::poll(fds.as_mut_ptr(), count, wait as c_int) };
-        match check(result.into()) {
-            Ok(_) => return Ok(()),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(Error::os(Op::Poll, errno)),
-        }
+    // SAFETY: poll(2) reads and writes `count` elements at the pointer, which are
+    // the slice's; a slice longer than `nfds_t` can count would be refused with
+    // EINVAL. It only looks at the descriptors, whosever they are.
+    let result = unsafe { libc::poll(fds.as_mut_ptr(), count, wait as c_int) };
+    match check(result.into()) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(errno) => Err(Error::os(Op::Poll, errno)),
     }
 }
 

@@ -4,7 +4,9 @@
 use std::fs::File;
 use std::future::{pending, poll_fn};
 use std::os::fd::AsRawFd;
-use std::task::Poll;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Poll, Waker};
 
 use signalfd::{
     Epoll, Error, Op, Options, Receiver, Signal, SignalFd, block, block_on,
@@ -24,6 +26,7 @@ cases! {
     a_wait_falls_back_to_polling,
     waiting_is_forbidden,
     more_threads_in_block_on_than_there_is_room_for,
+    late_wakes_take_no_room,
     nothing_is_left_open,
     a_late_wake_touches_no_descriptor,
 }
@@ -194,6 +197,37 @@ fn more_threads_in_block_on_than_there_is_room_for() {
     });
     assert_eq!(full, Err(Error::TooManyBlockOn));
     assert_eq!(block_on(async {}), Ok(()));
+}
+
+/// A wake may still be at the place that its thread has left: the thread comes
+/// back before the wake is done.
+fn late_wakes_take_no_room() {
+    const ROUNDS: usize = 500;
+    let wakers: [Mutex<Option<Waker>>; 64] = [const { Mutex::new(None) }; 64];
+    let running = AtomicUsize::new(64);
+    std::thread::scope(|scope| {
+        for slot in &wakers {
+            let running = &running;
+            scope.spawn(move || {
+                for _ in 0..ROUNDS {
+                    let mut polls = 0;
+                    block_on(poll_fn(|cx| {
+                        polls += 1;
+                        *slot.lock().unwrap() = Some(cx.waker().clone());
+                        if polls > 1 { Poll::Ready(()) } else { Poll::Pending }
+                    }))
+                    .unwrap();
+                }
+                running.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+        while running.load(Ordering::Relaxed) > 0 {
+            for slot in &wakers {
+                let waker = slot.lock().unwrap().take();
+                waker.into_iter().for_each(Waker::wake);
+            }
+        }
+    });
 }
 
 fn nothing_is_left_open() {

@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ cases! {
     a_child_can_open_its_own,
     a_grandchild_is_told_apart_too,
     a_child_inside_block_on_is_told,
+    a_handler_that_forks_leaves_the_parents_sleep_alone,
     a_waker_of_the_parent_does_nothing_in_the_child,
     the_childs_block_on_is_its_own,
 }
@@ -173,6 +175,50 @@ fn a_child_inside_block_on_is_told() {
             Child { pid }.wait_for_success();
         }
     }
+}
+
+static FORKED: AtomicI32 = AtomicI32::new(-1);
+
+/// The child returns from the handler into the parent's sleep.
+fn a_handler_that_forks_leaves_the_parents_sleep_alone() {
+    #[expect(unsafe_code, reason = "forks in a handler")]
+    extern "C" fn fork(_: libc::c_int) {
+        // SAFETY: fork(2) may be called in a handler; the process has one thread
+        // besides, which holds nothing that the child uses.
+        FORKED.store(unsafe { libc::fork() }, Ordering::SeqCst);
+    }
+    let handler = fork as extern "C" fn(libc::c_int);
+    // SAFETY: installs the handler.
+    #[expect(unsafe_code, reason = "a handler")]
+    unsafe {
+        libc::signal(libc::SIGALRM, handler as libc::sighandler_t)
+    };
+    let sleeper = pid();
+    let mut polls = 0;
+    let result = block_on(poll_fn(|cx| {
+        polls += 1;
+        if polls > 1 {
+            return Poll::Ready(());
+        }
+        let waker = cx.waker().clone();
+        std::thread::spawn(move || {
+            crate::common::wait_until_asleep(sleeper);
+            kill(sleeper, Signal::ALRM);
+            crate::common::wait_until("it has forked", || {
+                FORKED.load(Ordering::SeqCst) > 0
+            });
+            let child = Child { pid: FORKED.load(Ordering::SeqCst) };
+            child.wait_for_success();
+            crate::common::wait_until_asleep(sleeper);
+            waker.wake();
+        });
+        Poll::Pending
+    }));
+    if FORKED.load(Ordering::SeqCst) == 0 {
+        let told = result == Err(Error::Forked);
+        std::process::exit(i32::from(!told));
+    }
+    assert_eq!((result, polls), (Ok(()), 2));
 }
 
 fn a_waker_of_the_parent_does_nothing_in_the_child() {

@@ -17,7 +17,7 @@ use futures::StreamExt;
 use futures::future::{Either, select};
 use futures::stream::FuturesUnordered;
 use rustix::event::epoll::{self, EventData, EventFlags};
-use signalfd::{Batch, Epoll, Error, Receiver, Signal, Signals, block_on};
+use signalfd::{Batch, Epoll, Receiver, Signal, Signals, block_on};
 
 use crate::common::{
     DEADLINE, OwnEpoll, WakeCount, open_in_thread, raise, sigqueue_to_thread,
@@ -331,23 +331,38 @@ fn receivers_inside_an_executor_with_its_own_wakers_are_found() {
     });
 }
 
+/// As many as it sleeps for, and more, which keep it awake.
 #[test]
-fn more_receivers_than_there_is_room_for_are_an_error_and_lose_nothing() {
-    let rt = |n: usize| Signal::rt(n.try_into().unwrap()).unwrap();
-    let receivers: [Signals; 17] =
+fn more_receivers_than_it_can_sleep_for_are_served_too() {
+    let rt = |n: usize| Signal::rt((n % 25).try_into().unwrap()).unwrap();
+    let receivers: [Signals; 40] =
         std::array::from_fn(|n| open_in_thread(rt(n)));
-    let error = block_on(poll_fn(|cx| {
-        for signals in &receivers {
-            if let Poll::Ready(result) = signals.poll_ready(cx) {
-                return Poll::Ready(result);
+    let any = || {
+        poll_fn(|cx| {
+            for signals in &receivers {
+                if let Poll::Ready(result) = signals.poll_recv(cx) {
+                    return Poll::Ready(result);
+                }
             }
-        }
-        Poll::Pending
-    }));
-    assert_eq!(error.unwrap(), Err(Error::TooManyReceivers));
-    raise(rt(16));
-    let info = block_on(receivers[16].recv()).unwrap().unwrap();
-    assert_eq!(info.signal(), rt(16));
+            Poll::Pending
+        })
+    };
+    for n in 0..25 {
+        raise(rt(n));
+        let info = block_on(any()).unwrap().unwrap();
+        assert_eq!(info.signal(), rt(n));
+    }
+    // And behind wakers of their own.
+    let mut tasks: FuturesUnordered<_> =
+        receivers.iter().map(|signals| signals.recv()).collect();
+    block_on(async {
+        assert!(futures::poll!(tasks.next()).is_pending());
+        raise(rt(7));
+        let info = tasks.next().await.unwrap().unwrap();
+        assert_eq!(info.signal(), rt(7));
+    })
+    .unwrap();
+    drop(tasks);
     Vec::from(receivers).into_iter().rev().for_each(drop);
 }
 
@@ -476,6 +491,28 @@ fn wakers_that_panic_leave_the_tables_as_they_were() {
     raise(Signal::USR1);
     let info = block_on(signals.recv()).unwrap().unwrap();
     assert_eq!(info.signal(), Signal::USR1);
+}
+
+#[test]
+fn a_waker_that_panics_does_not_keep_the_others_of_a_block_on_asleep() {
+    let signals = [Signal::USR1, Signal::USR2, Signal::HUP].map(open_in_thread);
+    let (count, counts) = WakeCount::new();
+    let run = std::panic::AssertUnwindSafe(|| {
+        block_on(async {
+            let panics = Panics { on_wake: true, on_drop: false };
+            let wakers =
+                [counts.clone(), Arc::new(panics).into(), counts.clone()];
+            for (signals, waker) in signals.iter().zip(&wakers) {
+                let mut cx = std::task::Context::from_waker(waker);
+                assert!(pin!(signals.recv()).poll(&mut cx).is_pending());
+            }
+        })
+    });
+    assert!(std::panic::catch_unwind(run).is_err());
+    assert_eq!(count.get(), 2);
+    for signals in signals.into_iter().rev() {
+        drop(signals);
+    }
 }
 
 #[test]

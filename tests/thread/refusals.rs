@@ -114,7 +114,6 @@ fn every_error_says_what_to_do() {
         (Error::Forked, "open a new one"),
         (Error::EmptyBatch, "at least one"),
         (Error::TooManyBlockOn, "one thread"),
-        (Error::TooManyReceivers, "one receiver"),
     ] {
         assert!(error.to_string().contains(hint), "{error}");
         assert_eq!(error.raw_os_error(), None);

@@ -23,7 +23,7 @@ use core::sync::atomic::Ordering;
 use crate::primitive::AtomicUsize;
 
 /// Bits for the holders: for more than there can be threads, which is 2^22 on a
-/// 64-bit machine and 2^15 on a 32-bit one (`PID_MAX_LIMIT`).
+/// 64-bit machine (`PID_MAX_LIMIT`); a 32-bit process has no room for 2^16 stacks.
 const HOLDERS: u32 = if usize::BITS == 64 { 24 } else { 16 };
 const ONE_GENERATION: usize = 1 << HOLDERS;
 /// What stands in for the number of holders while the last one clears up.
@@ -83,10 +83,6 @@ impl Life {
         false
     }
 
-    pub(super) fn is_used_by(&self, wanted: usize) -> bool {
-        is_in_use(self.0.load(Ordering::Relaxed), wanted)
-    }
-
     /// Stops being a holder. The last one clears up before the place is free.
     pub(super) fn leave(&self, clear_up: impl FnOnce()) {
         let mut word = self.0.load(Ordering::Relaxed);
@@ -129,8 +125,8 @@ mod tests {
         assert!(!life.hold(first));
         let second = life.acquire().unwrap();
         assert_ne!(first, second);
-        assert!(!life.hold(first) && !life.is_used_by(first));
-        assert!(life.is_used_by(second));
+        assert!(!life.hold(first));
+        assert!(life.hold(second));
     }
 
     #[test]
@@ -165,7 +161,7 @@ mod tests {
         let number = life.acquire().unwrap();
         life.leave(|| {
             assert!(!life.hold(number));
-            assert!(!life.hold(number + 1) && !life.is_used_by(number + 1));
+            assert!(!life.hold(number + 1));
             assert!(life.acquire().is_none());
         });
         assert_eq!(life.acquire(), Some(number + 1));
@@ -235,7 +231,7 @@ mod loom_tests {
                 thread.join().unwrap();
             }
             assert_eq!(place.cleared.load(Ordering::Relaxed), 1);
-            assert!(!place.life.is_used_by(number));
+            assert!(!place.life.hold(number));
         });
     }
 }

@@ -45,23 +45,25 @@ use core::task::{RawWaker, RawWakerVTable, Waker};
 use rustix::fd::{AsRawFd, RawFd};
 
 use self::life::Life;
-use self::watch::Watches;
+use self::watch::{WATCHES, Watches};
 use super::receiver::Registered;
 use crate::error::Error;
 use crate::process::{AtomicBirth, Birth};
 use crate::sys::{self, LateFd, Wait};
 
-pub(crate) use self::watch::WATCHES;
-
 /// How many threads can be in `block_on` at the same time.
-pub(crate) const PARKERS: usize = 64;
+const PARKERS: usize = 64;
 
-static TABLE: [Place; PARKERS] = [const { Place::new() }; PARKERS];
+/// Twice as many places: a thread that has left its place to a late wake takes
+/// another one.
+const PLACES: usize = 2 * PARKERS;
+
+static TABLE: [Place; PLACES] = [const { Place::new() }; PLACES];
 
 /// A thread that never sleeps looks at the descriptors this often.
 const LOOK_EVERY: u32 = 32;
 
-/// How many places are in use, so that nobody looks for one if none is.
+/// How many threads are in `block_on`.
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
 
 /// Counts the places as they are taken: the latest is the innermost.
@@ -76,10 +78,6 @@ struct Place {
     thread: AtomicI32,
     order: AtomicUsize,
     birth: AtomicBirth,
-    /// How often the future has been polled, and at which poll the table of
-    /// watches was last full.
-    polls: AtomicUsize,
-    overflow: AtomicUsize,
 }
 
 const AWAKE: u8 = 0;
@@ -96,24 +94,7 @@ impl Place {
             thread: AtomicI32::new(0),
             order: AtomicUsize::new(0),
             birth: AtomicBirth::new(),
-            polls: AtomicUsize::new(0),
-            overflow: AtomicUsize::new(0),
         }
-    }
-
-    /// Watches a descriptor. If the table is full, that may be of futures that
-    /// are gone, so all are woken, once; if it is full again in the next poll of
-    /// the future, there are too many.
-    fn watch(&self, fd: RawFd, waker: &Waker) -> Result<(), Error> {
-        self.watches.add(fd, waker).or_else(|full| {
-            let polls = self.polls.load(Ordering::Relaxed);
-            let last = self.overflow.swap(polls, Ordering::Relaxed);
-            if last != 0 && polls.wrapping_sub(last) <= 1 {
-                return Err(full);
-            }
-            self.watches.wake_all();
-            self.watches.add(fd, waker)
-        })
     }
 
     /// The innermost place of the calling thread.
@@ -124,11 +105,15 @@ impl Place {
         // Relaxed: a place of this thread was filled in by this thread, and no
         // other can look like one.
         let (this, here) = (sys::thread_id(), Birth::here());
+        let now = ORDER.load(Ordering::Relaxed);
         TABLE
             .iter()
             .filter(|place| place.thread.load(Ordering::Relaxed) == this)
             .filter(|place| place.birth.load() == here)
-            .max_by_key(|place| place.order.load(Ordering::Relaxed))
+            // From the youngest back, in case the count has come round.
+            .max_by_key(|place| {
+                place.order.load(Ordering::Relaxed).wrapping_sub(now)
+            })
     }
 
     fn leave(&self) {
@@ -140,31 +125,48 @@ impl Place {
     }
 }
 
+/// A holder of a place, which leaves it when dropped.
+struct Leave(&'static Place);
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
 /// The number of a place and a generation, which fit in a pointer.
 #[derive(Clone, Copy)]
 struct Token(usize);
 
 impl Token {
     const fn new(index: usize, generation: usize) -> Self {
-        Self(generation * PARKERS + index)
+        Self(generation * PLACES + index)
     }
 
     fn place(self) -> Option<&'static Place> {
-        TABLE.get(self.0 % PARKERS)
+        TABLE.get(self.0 % PLACES)
     }
 
     const fn generation(self) -> usize {
-        self.0 / PARKERS
+        self.0 / PLACES
+    }
+
+    /// The token in a waker, if it is one of ours.
+    fn of(waker: &Waker) -> Option<Self> {
+        ptr::eq(waker.vtable(), &raw const VTABLE)
+            .then(|| Self(waker.data().addr()))
     }
 
     /// Runs the function while the place cannot be given to someone else, unless
-    /// it has been already.
-    fn hold(self, f: impl FnOnce(&'static Place)) {
-        let Some(place) = self.place() else { return };
-        if place.life.hold(self.generation()) {
-            f(place);
-            place.leave();
+    /// it has been already, and tells whether it did.
+    fn hold(self, f: impl FnOnce(&'static Place)) -> bool {
+        let Some(place) = self.place() else { return false };
+        if !place.life.hold(self.generation()) {
+            return false;
         }
+        let held = Leave(place);
+        f(held.0);
+        true
     }
 
     fn wake(self) {
@@ -182,16 +184,6 @@ impl Token {
             }
         });
     }
-
-    /// The place that this waker wakes, if it is one of ours and still in use.
-    fn place_of(waker: &Waker) -> Option<&'static Place> {
-        if !ptr::eq(waker.vtable(), &raw const VTABLE) {
-            return None;
-        }
-        let token = Self(waker.data().addr());
-        let place = token.place()?;
-        place.life.is_used_by(token.generation()).then_some(place)
-    }
 }
 
 /// The functions of a waker whose data is a token. Nothing is owned or pointed
@@ -207,6 +199,7 @@ static VTABLE: RawWakerVTable = RawWakerVTable::new(
 pub(crate) struct Parker {
     place: &'static Place,
     token: Token,
+    birth: Birth,
     /// How often in a row it did not sleep.
     awake: Cell<u32>,
     not_send: PhantomData<*const ()>,
@@ -219,25 +212,31 @@ impl Parker {
     ///
     /// [`Error::TooManyBlockOn`] if there is none.
     pub(crate) fn new() -> Result<Self, Error> {
-        let (index, place, generation) = TABLE
-            .iter()
-            .enumerate()
-            .find_map(|(index, place)| {
-                Some((index, place, place.life.acquire()?))
-            })
-            .ok_or(Error::TooManyBlockOn)?;
+        let full = |_| Error::TooManyBlockOn;
+        let count = Ordering::Relaxed;
+        IN_USE
+            .fetch_update(count, count, |n| (n < PARKERS).then_some(n + 1))
+            .map_err(full)?;
+        let Some((index, place, generation)) = Self::find_place() else {
+            IN_USE.fetch_sub(1, count);
+            return Err(Error::TooManyBlockOn);
+        };
         let order = ORDER.fetch_add(1, Ordering::Relaxed);
         place.order.store(order, Ordering::Relaxed);
         place.birth.store(Birth::here());
         place.thread.store(sys::thread_id(), Ordering::Relaxed);
-        IN_USE.fetch_add(1, Ordering::Relaxed);
-        place.polls.store(0, Ordering::Relaxed);
-        place.overflow.store(0, Ordering::Relaxed);
         Ok(Self {
             place,
             token: Token::new(index, generation),
+            birth: Birth::here(),
             awake: Cell::new(0),
             not_send: PhantomData,
+        })
+    }
+
+    fn find_place() -> Option<(usize, &'static Place, usize)> {
+        TABLE.iter().enumerate().find_map(|(index, place)| {
+            Some((index, place, place.life.acquire()?))
         })
     }
 
@@ -253,7 +252,6 @@ impl Parker {
 
     /// Says that the future is about to be polled: wakes count from here.
     pub(crate) fn awake(&self) {
-        self.place.polls.fetch_add(1, Ordering::Relaxed);
         // Acquire: sees what came before the wakes that this poll answers.
         self.place.state.swap(AWAKE, Ordering::AcqRel);
     }
@@ -267,7 +265,7 @@ impl Parker {
     pub(crate) fn sleep(&self) -> Result<(), Error> {
         let place = self.place;
         loop {
-            place.birth.load().check()?;
+            self.birth.check()?;
             if place.eventfd.get().is_none() {
                 // Nobody else sets it, so it is not set yet.
                 drop(place.eventfd.set(sys::eventfd()?));
@@ -314,6 +312,8 @@ impl Parker {
         });
         let used = place.watches.used() + 1;
         sys::poll_numbers(fds.get_mut(..used).unwrap_or_default(), wait)?;
+        // A handler may have forked; then the eventfd is the parent's.
+        self.birth.check()?;
         let [first, rest @ ..] = fds;
         if first.revents != 0 {
             if let Some(eventfd) = place.eventfd.get() {
@@ -326,38 +326,30 @@ impl Parker {
     /// Leaves a receiver's descriptor and its task's waker with the `block_on`
     /// that will wake the task: the one whose waker it is, or else the innermost
     /// of this thread, under which some executor of its own waker may be running.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::TooManyReceivers`] if it has no room for another descriptor.
-    pub(super) fn watch(fd: RawFd, waker: &Waker) -> Result<Registered, Error> {
-        if let Some(place) = Token::place_of(waker) {
-            place.watch(fd, waker)?;
-            // SeqCst: the watch was added before. If its thread is not seen
-            // asleep here, it goes to sleep later and sees the watch.
-            if place.state.load(Ordering::SeqCst) == ASLEEP {
-                waker.wake_by_ref();
-            }
-            return Ok(Registered::WillBeSeen);
+    pub(super) fn watch(fd: RawFd, waker: &Waker) -> Registered {
+        let watched = Token::of(waker).is_some_and(|token| {
+            token.hold(|place| {
+                place.watches.add(fd, waker);
+                // SeqCst: the watch was added before. If its thread is not seen
+                // asleep here, it goes to sleep later and sees the watch.
+                if place.state.load(Ordering::SeqCst) == ASLEEP {
+                    waker.wake_by_ref();
+                }
+            })
+        });
+        if watched {
+            return Registered::WillBeSeen;
         }
         if let Some(place) = Place::of_this_thread() {
-            place.watch(fd, waker)?;
+            place.watches.add(fd, waker);
         }
-        Ok(Registered::LookAgain)
+        Registered::LookAgain
     }
 }
 
 impl Drop for Parker {
     fn drop(&mut self) {
-        /// Leaves the place, also if a waker panics.
-        struct Leave(&'static Place);
-
-        impl Drop for Leave {
-            fn drop(&mut self) {
-                self.0.leave();
-            }
-        }
-
+        // Leaves the place, also if a waker panics.
         let leave = Leave(self.place);
         IN_USE.fetch_sub(1, Ordering::Relaxed);
         self.place.thread.store(0, Ordering::Relaxed);

@@ -5,8 +5,8 @@
 //! the future is dropped: the task may go on waiting with another future. At
 //! worst such an entry causes one poll for nothing, also where the number of the
 //! descriptor is another's by then; a closed descriptor is found by `POLLNVAL`.
-//! A table that is full is emptied by waking everyone: whoever still waits comes
-//! back.
+//! A table that is full is emptied by waking everyone: who still waits comes back.
+//! So more live ones than fit keep the thread awake, and lose nothing.
 //!
 //! An entry is `FREE`, `TAKEN` or a descriptor. Only who has made it `TAKEN`
 //! touches its waker, so that any thread may put one in, and does nothing else
@@ -21,11 +21,11 @@ use core::task::Waker;
 
 use rustix::fd::RawFd;
 
-use crate::error::Error;
 use crate::primitive::UnsafeCell;
+use crate::receive::WakeEach;
 
 /// How many descriptors one thread can watch at the same time.
-pub(crate) const WATCHES: usize = 16;
+pub(crate) const WATCHES: usize = 32;
 
 pub(super) struct Watches {
     entries: [Watch; WATCHES],
@@ -92,26 +92,32 @@ impl Watches {
     /// Another thread may be about to sleep. It says so, then looks at the
     /// entries; this puts the entry in, and its caller looks whether the thread
     /// has said so. All four are `SeqCst`, so one of the two sees the other.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::TooManyReceivers`] if all entries are in use.
-    pub(super) fn add(&self, fd: RawFd, waker: &Waker) -> Result<(), Error> {
-        let mut waker = Some(waker.clone());
-        let used = self.in_use();
-        let again = used.iter().any(|entry| entry.exchange(fd, fd, &mut waker));
-        if again
-            || used.iter().any(|entry| entry.exchange(FREE, fd, &mut waker))
-        {
-            return Ok(());
-        }
-        for (index, entry) in self.entries.iter().enumerate().skip(used.len()) {
-            self.used.fetch_max(index + 1, Ordering::SeqCst);
-            if entry.exchange(FREE, fd, &mut waker) {
-                return Ok(());
+    pub(super) fn add(&self, fd: RawFd, waker: &Waker) {
+        if !self.try_add(fd, waker) {
+            self.wake_all();
+            // Should others be so fast that the table is full again, this task
+            // has to look for itself.
+            if !self.try_add(fd, waker) {
+                waker.wake_by_ref();
             }
         }
-        Err(Error::TooManyReceivers)
+    }
+
+    fn try_add(&self, fd: RawFd, waker: &Waker) -> bool {
+        let mut waker = Some(waker.clone());
+        let used = self.in_use();
+        let mut put =
+            |entry: &Watch, from| entry.exchange(from, fd, &mut waker);
+        if used.iter().any(|entry| put(entry, fd))
+            || used.iter().any(|entry| put(entry, FREE))
+        {
+            return true;
+        }
+        let unused = self.entries.iter().enumerate().skip(used.len());
+        unused.into_iter().any(|(index, entry)| {
+            self.used.fetch_max(index + 1, Ordering::SeqCst);
+            put(entry, FREE)
+        })
     }
 
     /// Returns the number of entries from the start that may be in use.
@@ -125,13 +131,15 @@ impl Watches {
         array::from_fn(|index| used.get(index).and_then(Watch::get))
     }
 
-    /// Wakes the tasks whose descriptors are ready.
+    /// Wakes the tasks whose descriptors are ready: all of them, even if a waker
+    /// panics.
     pub(super) fn wake(&self, ready: &[Option<RawFd>; WATCHES]) {
-        for (entry, fd) in self.in_use().iter().zip(ready) {
-            if let Some(waker) = fd.and_then(|fd| entry.take(fd)) {
-                waker.wake();
-            }
-        }
+        let mut wakers = self
+            .in_use()
+            .iter()
+            .zip(ready)
+            .filter_map(|(entry, fd)| entry.take((*fd)?));
+        drop(WakeEach(&mut wakers));
     }
 
     /// Takes all entries out and wakes their tasks: each looks for itself
@@ -147,7 +155,20 @@ impl Watches {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    extern crate std;
+    use std::sync::Arc;
+    use std::task::Wake;
+
     use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 
     fn watched(watches: &Watches) -> impl Iterator<Item = RawFd> {
         watches.all().into_iter().flatten()
@@ -157,34 +178,43 @@ mod tests {
     fn a_descriptor_is_watched_once() {
         let watches = Watches::new();
         for _ in 0..3 {
-            watches.add(7, Waker::noop()).unwrap();
+            watches.add(7, Waker::noop());
         }
         assert!(watched(&watches).eq([7]));
         assert_eq!(watches.used(), 1);
     }
 
     #[test]
-    fn a_full_table_says_so_and_has_room_again_when_one_is_ready() {
+    fn entries_are_used_again() {
         let watches = Watches::new();
-        for fd in 0..16 {
-            watches.add(fd, Waker::noop()).unwrap();
+        for fd in 0..3 {
+            watches.add(fd, Waker::noop());
         }
-        assert_eq!(
-            watches.add(16, Waker::noop()),
-            Err(Error::TooManyReceivers)
-        );
-        watches.add(5, Waker::noop()).unwrap();
         let mut ready = [None; WATCHES];
-        ready[3] = Some(3);
+        ready[1] = Some(1);
         watches.wake(&ready);
-        watches.add(16, Waker::noop()).unwrap();
-        assert_eq!(watches.all()[3], Some(16));
+        watches.add(7, Waker::noop());
+        assert!(watched(&watches).eq([0, 7, 2]));
+    }
+
+    #[test]
+    fn a_full_table_wakes_everyone_and_begins_anew() {
+        let watches = Watches::new();
+        let count = Arc::<Count>::default();
+        for fd in 0..WATCHES {
+            watches.add(fd.try_into().unwrap(), &Arc::clone(&count).into());
+        }
+        assert_eq!(watched(&watches).count(), WATCHES);
+        assert_eq!(count.0.load(Ordering::Relaxed), 0);
+        watches.add(99, Waker::noop());
+        assert_eq!(count.0.load(Ordering::Relaxed), WATCHES);
+        assert!(watched(&watches).eq([99]));
     }
 
     #[test]
     fn what_was_replaced_since_is_not_taken_out() {
         let watches = Watches::new();
-        watches.add(7, Waker::noop()).unwrap();
+        watches.add(7, Waker::noop());
         let mut ready = [None; WATCHES];
         ready[0] = Some(8);
         watches.wake(&ready);
