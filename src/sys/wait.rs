@@ -1,6 +1,7 @@
 //! Waiting, and ending a wait.
 
 use core::ffi::c_int;
+use core::mem::MaybeUninit;
 use core::time::Duration;
 
 use libc::pollfd;
@@ -49,9 +50,22 @@ impl Deadline {
 }
 
 /// The time on the monotonic clock.
+///
+/// Not rustix's: to find the vDSO it allocates, once, before Linux 6.4.
 fn now() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    Duration::try_from(time).unwrap_or_default()
+    let mut time = MaybeUninit::<libc::timespec>::uninit();
+    // SAFETY: clock_gettime(2) writes a timespec at the pointer, which lives past
+    // the call. It fails only for a clock that there is not.
+    let result = unsafe {
+        libc::clock_gettime(libc::CLOCK_MONOTONIC, time.as_mut_ptr())
+    };
+    if result != 0 {
+        return Duration::ZERO;
+    }
+    // SAFETY: the call did not fail, so it wrote the timespec.
+    let time = unsafe { time.assume_init() };
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// Waits until the descriptor is readable or the deadline is over, and tells

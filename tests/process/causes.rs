@@ -144,6 +144,9 @@ fn a_timer_with_its_overruns() {
     assert!(matches!(info.sender(), Sender::Claimed { .. }));
     // It goes on: receiving it arms it again.
     assert!(matches!(next(&signals).cause(), Cause::Timer { .. }));
+    // SAFETY: the timer was made above.
+    check(unsafe { libc::timer_delete(timer) }).unwrap();
+    while signals.try_recv().unwrap().is_some() {}
 }
 
 fn an_interval_timer_is_the_kernels() {
