@@ -40,6 +40,15 @@ pub enum Error {
     EmptyBatch,
     /// More threads are in [`block_on`](crate::block_on) than there is room for.
     TooManyBlockOn,
+    /// The crate was built without the feature `io-uring`, or for a target that
+    /// the io-uring crate does not know.
+    NoUring,
+    /// A source was to be armed whose request is in the ring already.
+    AlreadyArmed,
+    /// A completion is not of the request that a source has in the ring.
+    ForeignCompletion,
+    /// The submission queue of the ring is full.
+    QueueFull,
     /// A system call failed.
     Os {
         /// Which one, or what for.
@@ -75,6 +84,20 @@ pub enum Op {
     Fcntl,
     /// Reading `/proc/self/task` to see what every thread blocks.
     ThreadCheck,
+    /// `mmap(2)`: memory for a ring to read into.
+    Mmap,
+    /// `io_uring_setup(2)`: making a ring.
+    UringSetup,
+    /// `io_uring_register(2)`: telling a ring of its buffers, or cancelling.
+    UringRegister,
+    /// `io_uring_enter(2)`: submitting to a ring, or waiting for it.
+    UringEnter,
+    /// `IORING_OP_POLL_ADD`: the completion says that the ring cannot wait for
+    /// the signalfd.
+    UringPoll,
+    /// `IORING_OP_READ` or `IORING_OP_READ_MULTISHOT`: the completion says that
+    /// the ring cannot read the signalfd.
+    UringRead,
 }
 
 /// A thread that does not block what a receiver is to receive.
@@ -214,6 +237,21 @@ impl fmt::Display for Error {
                 "too many threads are in block_on: let one thread receive and \
                  hand on what it receives",
             ),
+            Self::NoUring => f.write_str(
+                "there is no io_uring in this build: enable the feature \
+                 io-uring, on a target that the io-uring crate knows",
+            ),
+            Self::AlreadyArmed => f.write_str(
+                "the source's request is in the ring already: arm it again when \
+                 needs_arming says so",
+            ),
+            Self::ForeignCompletion => f.write_str(
+                "the completion is not of the source's request: give it what \
+                 carries its user_data, once",
+            ),
+            Self::QueueFull => f.write_str(
+                "the submission queue is full: submit, then arm the source",
+            ),
             Self::Os { op, errno } => {
                 write!(f, "{op} failed with {}", ErrnoName(*errno))?;
                 match op.advice(*errno) {
@@ -249,6 +287,41 @@ impl Op {
                 "the kernel could not have made this record, so only the main \
                  thread can put it back"
             }
+            (
+                Self::UringSetup | Self::UringRegister | Self::UringEnter,
+                libc::EPERM | libc::EACCES,
+            ) => {
+                "a sandbox (seccomp) or the sysctl kernel.io_uring_disabled \
+                 forbids io_uring: allow it, or go without"
+            }
+            (Self::UringSetup, libc::ENOSYS) => {
+                "the kernel or a sandbox has no io_uring: it came with Linux 5.1"
+            }
+            (Self::UringSetup | Self::UringRegister, libc::ENOMEM) => {
+                "no memory may be locked for a ring: raise RLIMIT_MEMLOCK"
+            }
+            (
+                Self::UringSetup | Self::UringRegister,
+                libc::EINVAL | libc::EOPNOTSUPP,
+            ) => "the kernel is too old for what the ring is to do",
+            (Self::UringRegister, libc::EEXIST) => {
+                "another buffer group of the ring has this number, or the ring \
+                 is for another thread"
+            }
+            (
+                Self::UringPoll | Self::UringRead,
+                libc::EINVAL | libc::EOPNOTSUPP | libc::EAGAIN,
+            ) => {
+                "the kernel cannot do this, or not in a ring of this kind \
+                 (IORING_SETUP_IOPOLL)"
+            }
+            (Self::UringPoll | Self::UringRead, libc::EBADF) => {
+                "the ring has no such file: register the receiver's descriptor \
+                 under the index given"
+            }
+            (Self::UringPoll | Self::UringRead, libc::EACCES) => {
+                "the ring's restrictions do not allow this request"
+            }
             (_, libc::EMFILE) => {
                 "the process has no descriptor left: close some, or raise \
                  RLIMIT_NOFILE"
@@ -281,6 +354,12 @@ impl fmt::Display for Op {
             Self::Sigqueueinfo => "rt_sigqueueinfo",
             Self::Fcntl => "fcntl",
             Self::ThreadCheck => "reading /proc/self/task",
+            Self::Mmap => "mmap",
+            Self::UringSetup => "io_uring_setup",
+            Self::UringRegister => "io_uring_register",
+            Self::UringEnter => "io_uring_enter",
+            Self::UringPoll => "IORING_OP_POLL_ADD",
+            Self::UringRead => "IORING_OP_READ",
         })
     }
 }
@@ -294,6 +373,8 @@ impl fmt::Display for ErrnoName {
             libc::EACCES => "EACCES",
             libc::EAGAIN => "EAGAIN",
             libc::EBADF => "EBADF",
+            libc::EBADFD => "EBADFD",
+            libc::EBUSY => "EBUSY",
             libc::EEXIST => "EEXIST",
             libc::EFAULT => "EFAULT",
             libc::EINVAL => "EINVAL",
@@ -305,6 +386,7 @@ impl fmt::Display for ErrnoName {
             libc::ENOMEM => "ENOMEM",
             libc::ENOSPC => "ENOSPC",
             libc::ENOSYS => "ENOSYS",
+            libc::EOPNOTSUPP => "EOPNOTSUPP",
             libc::EPERM => "EPERM",
             libc::ESRCH => "ESRCH",
             other => return write!(f, "error {other}"),
@@ -323,7 +405,9 @@ impl From<Error> for std::io::Error {
             Error::NotBlocked(_)
             | Error::UnblockedThread(_)
             | Error::Forked
-            | Error::TooManyBlockOn => ErrorKind::Other,
+            | Error::TooManyBlockOn
+            | Error::QueueFull => ErrorKind::Other,
+            Error::NoUring => ErrorKind::Unsupported,
             _ => ErrorKind::InvalidInput,
         };
         IoError::new(kind, error)

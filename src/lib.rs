@@ -184,11 +184,26 @@ pub use self::{
     process::mask,
     reactor::{Epoll, block_on},
     receive::{
-        Batch, Iter, Options, Receiver, Recv, RecvBatch, SignalFd, Signals,
-        open,
+        Backend, Batch, Iter, Kind, Options, Receiver, Recv, RecvBatch,
+        Running, SignalFd, Signals, open,
     },
     signal::{Cause, ChildState, Sender, SigInfo, Signal, SignalSet},
 };
+
+#[cfg(all(
+    feature = "io-uring",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "loongarch64",
+        target_arch = "powerpc64",
+    ),
+    not(loom)
+))]
+pub use self::reactor::uring;
 
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(loom)))]
 #[doc(no_inline)]

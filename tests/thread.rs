@@ -9,6 +9,12 @@
 
 mod common;
 
+use common::Battery;
+
+const fn battery() -> Battery {
+    Battery::EPOLL
+}
+
 #[path = "thread/futures.rs"]
 mod futures;
 #[path = "thread/live.rs"]

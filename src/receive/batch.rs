@@ -42,7 +42,7 @@ impl<const N: usize> Batch<N> {
     }
 
     /// The room to read into, or an error if there is none.
-    pub(super) const fn room(&mut self) -> Result<&mut [SigInfo], Error> {
+    pub(crate) const fn room(&mut self) -> Result<&mut [SigInfo], Error> {
         if N == 0 {
             return Err(Error::EmptyBatch);
         }
@@ -50,7 +50,7 @@ impl<const N: usize> Batch<N> {
     }
 
     /// The first `len` records, which were just read.
-    pub(super) fn filled(&self, len: usize) -> &[SigInfo] {
+    pub(crate) fn filled(&self, len: usize) -> &[SigInfo] {
         self.records.get(..len).unwrap_or_default()
     }
 }

@@ -1,17 +1,47 @@
 //! TAKE: reading signals, and waiting for them.
 
+mod backend;
 mod batch;
+mod engine;
 mod future;
 mod iter;
 mod options;
 mod parker;
 mod put_back;
 mod receiver;
+#[cfg(all(
+    feature = "io-uring",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "loongarch64",
+        target_arch = "powerpc64",
+    )
+))]
+pub(crate) mod ring;
+#[cfg(not(all(
+    feature = "io-uring",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "loongarch64",
+        target_arch = "powerpc64",
+    )
+)))]
+#[path = "ring/absent.rs"]
+mod ring;
 mod signalfd;
 mod signals;
 mod wake_each;
 mod waker;
 
+pub use backend::{Backend, Kind, Running};
 pub use batch::Batch;
 pub use future::{Recv, RecvBatch};
 pub use iter::Iter;

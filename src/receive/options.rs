@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::{Receiver, SignalFd, Signals};
+use super::{Backend, Kind, Receiver, SignalFd, Signals};
 use crate::error::Error;
 use crate::process::mask;
 use crate::signal::SignalSet;
@@ -26,12 +26,20 @@ use crate::signal::SignalSet;
 pub struct Options {
     pub(super) spin: Duration,
     pub(super) check_threads: bool,
+    pub(super) backend: Backend,
+    pub(super) kind: Kind,
 }
 
 impl Options {
-    /// The defaults: every thread is checked, and waiting does not spin.
+    /// The defaults: every thread is checked, waiting does not spin, and the
+    /// backend is the fastest one.
     pub const fn new() -> Self {
-        Self { spin: Duration::ZERO, check_threads: true }
+        Self {
+            spin: Duration::ZERO,
+            check_threads: true,
+            backend: Backend::Auto,
+            kind: Kind::Readiness,
+        }
     }
 
     /// Lets the blocking waits spin for this long before they put the thread to
@@ -53,6 +61,21 @@ impl Options {
     /// threads: when signals are only sent to the receiving thread itself.
     pub const fn check_threads(mut self, check: bool) -> Self {
         self.check_threads = check;
+        self
+    }
+
+    /// Says how the receiver learns of signals.
+    ///
+    /// This never fails: where io_uring is not to be had the receiver goes without
+    /// it, and [`Receiver::backend`] says why.
+    pub const fn backend(mut self, backend: Backend) -> Self {
+        self.backend = backend;
+        self
+    }
+
+    /// Says what a ring of the receiver's own does ([`Backend::Uring`]).
+    pub const fn kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
         self
     }
 

@@ -60,12 +60,12 @@ impl Receiver {
     #[doc(alias = "rt_sigqueueinfo")]
     pub fn put_back(&self, info: &SigInfo) -> Result<(), Error> {
         self.check_process()?;
-        put_back(info).map_err(|errno| Error::os(Op::Sigqueueinfo, errno))
+        return_record(info).map_err(|errno| Error::os(Op::Sigqueueinfo, errno))
     }
 }
 
 /// Queues the record as it is if the kernel lets us, and sealed if not.
-fn put_back(info: &SigInfo) -> Result<(), Errno> {
+pub(super) fn return_record(info: &SigInfo) -> Result<(), Errno> {
     // What came sealed goes back sealed: queued as it is by the main thread, it
     // would come back as if the kernel vouched for it. And of a real-time signal
     // with SI_USER the kernel does not say when it has no room for the record

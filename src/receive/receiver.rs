@@ -7,11 +7,12 @@ use core::time::Duration;
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
+use super::engine::Engine;
 use super::waker::WakerCell;
-use super::{Batch, Options, Parker, Recv, RecvBatch, SignalFd};
+use super::{Batch, Options, Parker, Recv, RecvBatch, Running, SignalFd};
 use crate::error::Error;
 use crate::signal::{SigInfo, SignalSet};
-use crate::sys::{self, Deadline};
+use crate::sys::Deadline;
 
 /// Receives signals. It can be sent to and shared between threads.
 ///
@@ -65,7 +66,7 @@ use crate::sys::{self, Deadline};
 /// [`recv_batch`]: Self::recv_batch
 /// [`iter`]: Self::iter
 pub struct Receiver {
-    fd: SignalFd,
+    engine: Engine,
     waker: WakerCell,
     options: Options,
 }
@@ -91,8 +92,18 @@ impl Receiver {
         Options::new().receiver(set)
     }
 
-    pub(super) const fn with(fd: SignalFd, options: Options) -> Self {
-        Self { fd, waker: WakerCell::new(), options }
+    pub(super) fn with(fd: SignalFd, options: Options) -> Self {
+        let engine = Engine::new(fd, options);
+        Self { engine, waker: WakerCell::new(), options }
+    }
+
+    /// Tells which backend it runs on, and why.
+    ///
+    /// The answer may change: a ring that fails later is replaced by plain
+    /// reads.
+    #[must_use]
+    pub fn backend(&self) -> Running {
+        self.engine.running()
     }
 }
 
@@ -119,7 +130,7 @@ impl Receiver {
     /// the read.
     pub fn try_recv(&self) -> Result<Option<SigInfo>, Error> {
         let mut info = SigInfo::EMPTY;
-        let taken = self.fd.read(slice::from_mut(&mut info))?;
+        let taken = self.read(slice::from_mut(&mut info))?;
         Ok((taken > 0).then_some(info))
     }
 
@@ -136,7 +147,12 @@ impl Receiver {
         &self,
         batch: &'b mut Batch<N>,
     ) -> Result<&'b [SigInfo], Error> {
-        self.fd.try_recv_batch(batch)
+        let taken = self.read(batch.room()?)?;
+        Ok(batch.filled(taken))
+    }
+
+    fn read(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
+        self.engine.read(room, || self.waker.wake())
     }
 }
 
@@ -223,17 +239,17 @@ impl Receiver {
             }
         }
         if deadline.is_never() {
-            let taken = self.fd.read_blocking(room)?;
+            let taken = self.engine.read_blocking(room)?;
             if taken > 0 {
                 return Ok(taken);
             }
         }
         loop {
-            let taken = self.fd.read(room)?;
+            let taken = self.read(room)?;
             if taken > 0 || deadline.is_over() {
                 return Ok(taken);
             }
-            sys::poll(self.as_fd(), deadline)?;
+            self.engine.sleep(deadline)?;
         }
     }
 
@@ -244,7 +260,7 @@ impl Receiver {
     ) -> Result<usize, Error> {
         let budget = Deadline::after(Some(self.options.spin));
         loop {
-            let taken = self.fd.read(room)?;
+            let taken = self.read(room)?;
             if taken > 0 || budget.is_over() || deadline.is_over() {
                 return Ok(taken);
             }
@@ -343,9 +359,9 @@ impl Receiver {
     /// Those of [`recv`](Self::recv).
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.check_process()?;
-        let is_readable = || sys::poll(self.as_fd(), Deadline::PAST);
-        if is_readable()?
-            || (self.register(cx).must_look_again() && is_readable()?)
+        if self.engine.is_readable()?
+            || (self.register(cx).must_look_again()
+                && self.engine.is_readable()?)
         {
             return Poll::Ready(Ok(()));
         }
@@ -361,6 +377,11 @@ impl Receiver {
         self.waker.wake();
     }
 
+    /// The signalfd itself, where the descriptor may be that of a ring.
+    pub(crate) const fn signalfd(&self) -> &SignalFd {
+        self.engine.signalfd()
+    }
+
     pub(crate) fn take_waker(&self) -> Option<Waker> {
         self.waker.take()
     }
@@ -371,9 +392,9 @@ impl Receiver {
         cx: &mut Context<'_>,
         room: &mut [SigInfo],
     ) -> Poll<Result<usize, Error>> {
-        let mut taken = self.fd.read(room)?;
+        let mut taken = self.read(room)?;
         if taken == 0 && self.register(cx).must_look_again() {
-            taken = self.fd.read(room)?;
+            taken = self.read(room)?;
         }
         if taken > 0 { Poll::Ready(Ok(taken)) } else { Poll::Pending }
     }
@@ -408,7 +429,7 @@ impl Receiver {
     /// Returns the signals it receives.
     #[must_use]
     pub fn signals(&self) -> SignalSet {
-        self.fd.signals()
+        self.signalfd().signals()
     }
 
     /// Receives these signals too, which every thread has to block already.
@@ -421,7 +442,7 @@ impl Receiver {
     /// receiver is then as it was.
     pub fn insert(&self, set: impl Into<SignalSet>) -> Result<(), Error> {
         let set = self.check(set.into())?;
-        self.fd.update(|old| old | set)
+        self.update(|old| old | set)
     }
 
     /// Receives these signals no longer. What is pending stays pending.
@@ -432,7 +453,7 @@ impl Receiver {
     /// receiver is then as it was.
     pub fn remove(&self, set: impl Into<SignalSet>) -> Result<(), Error> {
         let set = set.into();
-        self.fd.update(|old| old - set)
+        self.update(|old| old - set)
     }
 
     /// Receives these signals instead, which every thread has to block already.
@@ -442,7 +463,16 @@ impl Receiver {
     /// Those of [`insert`](Self::insert).
     pub fn replace(&self, set: impl Into<SignalSet>) -> Result<(), Error> {
         let set = self.check(set.into())?;
-        self.fd.update(|_| set)
+        self.update(|_| set)
+    }
+
+    fn update(
+        &self,
+        change: impl Fn(SignalSet) -> SignalSet,
+    ) -> Result<(), Error> {
+        self.signalfd().update(change)?;
+        self.engine.set_changed();
+        Ok(())
     }
 
     fn check(&self, set: SignalSet) -> Result<SignalSet, Error> {
@@ -454,7 +484,7 @@ impl Receiver {
 
     /// Fails in a forked child.
     pub(crate) fn check_process(&self) -> Result<(), Error> {
-        self.fd.birth().check()
+        self.signalfd().birth().check()
     }
 }
 
@@ -466,14 +496,14 @@ impl AsFd for Receiver {
     /// [`try_recv_batch`](Receiver::try_recv_batch) until the batch comes back
     /// short.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.engine.descriptor()
     }
 }
 
 impl AsRawFd for Receiver {
     /// Returns the number of the descriptor, for loops that take nothing else.
     fn as_raw_fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
+        self.as_fd().as_raw_fd()
     }
 }
 
@@ -488,6 +518,7 @@ impl fmt::Debug for Receiver {
         f.debug_struct("Receiver")
             .field("fd", &self.as_raw_fd())
             .field("signals", &self.signals())
+            .field("backend", &self.backend())
             .field("options", &self.options)
             .finish_non_exhaustive()
     }

@@ -227,7 +227,7 @@ use libc::__errno as errno_location;
 use libc::__errno_location as errno_location;
 
 /// Turns the result of a C function into the value or the error number.
-fn check(result: c_long) -> Result<c_long, Errno> {
+pub(crate) fn check(result: c_long) -> Result<c_long, Errno> {
     if result != -1 {
         return Ok(result);
     }

@@ -1,7 +1,11 @@
 //! What the tests need of the system and the crate does not have: sending
 //! signals, forking, limits. Each file of tests uses some of it.
 
-#![allow(dead_code, reason = "each file of tests uses a part")]
+#![allow(
+    dead_code,
+    clippy::missing_const_for_fn,
+    reason = "each file of tests uses a part, and has a battery of its own"
+)]
 #![allow(unsafe_code, reason = "system calls for the tests")]
 
 use std::io;
@@ -15,15 +19,88 @@ use std::time::{Duration, Instant};
 
 use libc::{c_int, c_long};
 use rustix::event::epoll::{self, EventData, EventFlags};
-use signalfd::{Options, Signal, SignalSet, Signals};
+use signalfd::{
+    Backend, Error, Kind, Op, Options, Receiver, Signal, SignalSet, Signals,
+};
 
 /// Long enough that only a failing test waits for it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
+/// What the receivers of a test run on. The same tests run on each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Battery {
+    pub(crate) name: &'static str,
+    pub(crate) backend: Backend,
+    pub(crate) kind: Kind,
+    /// Whether io_uring is forbidden, and with which error.
+    pub(crate) forbidden: Option<c_int>,
+}
+
+impl Battery {
+    pub(crate) const EPOLL: Self = Self {
+        name: "epoll",
+        backend: Backend::Auto,
+        kind: Kind::Readiness,
+        forbidden: None,
+    };
+    pub(crate) const READINESS: Self =
+        Self { name: "readiness", backend: Backend::Uring, ..Self::EPOLL };
+    pub(crate) const COMPLETION: Self =
+        Self { name: "completion", kind: Kind::Completion, ..Self::READINESS };
+    pub(crate) const EPERM: Self = Self {
+        name: "eperm",
+        forbidden: Some(libc::EPERM),
+        ..Self::COMPLETION
+    };
+    pub(crate) const ENOSYS: Self = Self {
+        name: "enosys",
+        forbidden: Some(libc::ENOSYS),
+        ..Self::COMPLETION
+    };
+
+    /// Whether a ring takes signals as they come. Then they are in the order in
+    /// which they came, and a standard one does not wait for its likes.
+    pub(crate) fn reads_ahead(self) -> bool {
+        self.kind == Kind::Completion && self.forbidden.is_none()
+    }
+
+    /// Whether a receiver runs on what it is to run on.
+    pub(crate) fn is_run_by(self, receiver: &Receiver) -> bool {
+        let running = receiver.backend();
+        match (self.forbidden, self.backend) {
+            (None, Backend::Uring) => running.kind() == Some(self.kind),
+            (None, _) => running.fallback().is_none(),
+            (Some(errno), _) => {
+                running.backend() == Backend::Epoll
+                    && running.fallback()
+                        == Some(Error::Os { op: Op::UringSetup, errno })
+            }
+        }
+    }
+}
+
+/// The options that the tests start from.
+pub(crate) fn options() -> Options {
+    let battery = crate::battery();
+    Options::new().backend(battery.backend).kind(battery.kind)
+}
+
+/// Opens a receiver of the battery's kind.
+pub(crate) fn open(set: impl Into<SignalSet>) -> Result<Signals, Error> {
+    options().open(set)
+}
+
+/// Makes a receiver of the battery's kind.
+pub(crate) fn receiver_for(
+    set: impl Into<SignalSet>,
+) -> Result<Receiver, Error> {
+    options().receiver(set)
+}
+
 /// Opens a receiver in the test's own thread, with the others as they are: the
 /// signals of these tests are directed at the thread.
 pub(crate) fn open_in_thread(set: impl Into<SignalSet>) -> Signals {
-    Options::new().check_threads(false).open(set).unwrap()
+    options().check_threads(false).open(set).unwrap()
 }
 
 /// Waits until something is so, for as long as [`DEADLINE`].

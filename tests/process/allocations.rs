@@ -14,11 +14,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use signalfd::{
-    Batch, Epoll, Error, Options, Receiver, Signal, SignalFd, Signals, block,
-    block_on, mask, open,
+    Batch, Epoll, Error, Options, Signal, SignalFd, Signals, block, block_on,
+    mask,
 };
 
-use crate::common::{DEADLINE, pid, sigqueue};
+use crate::common::{DEADLINE, open, options, pid, receiver_for, sigqueue};
 use crate::harness::cases;
 
 cases! {
@@ -124,7 +124,7 @@ fn opening_and_closing() {
     without_allocating(|| {
         for _ in 0..100 {
             let guard = block(Signal::HUP).unwrap();
-            let receiver = Receiver::new(Signal::HUP).unwrap();
+            let receiver = receiver_for(Signal::HUP).unwrap();
             let signals = open(Signal::TERM | Signal::HUP).unwrap();
             let fd = SignalFd::new(Signal::USR1).unwrap();
             drop((fd, signals, receiver, guard));
@@ -133,25 +133,25 @@ fn opening_and_closing() {
 }
 
 fn receiving_what_is_there() {
-    ten_thousand(Options::new(), |signals, got| {
+    ten_thousand(options(), |signals, got| {
         signals.try_recv().unwrap().iter().for_each(got);
     });
     let mut batch = Batch::<16>::new();
-    ten_thousand(Options::new(), |signals, got| {
+    ten_thousand(options(), |signals, got| {
         signals.try_recv_batch(&mut batch).unwrap().iter().for_each(got);
     });
 }
 
 fn waiting() {
-    ten_thousand(Options::new(), |signals, got| got(&signals.wait().unwrap()));
-    ten_thousand(Options::new(), |signals, got| {
+    ten_thousand(options(), |signals, got| got(&signals.wait().unwrap()));
+    ten_thousand(options(), |signals, got| {
         signals.wait_timeout(DEADLINE).unwrap().iter().for_each(got);
     });
     let mut batch = Batch::<16>::new();
-    ten_thousand(Options::new(), |signals, got| {
+    ten_thousand(options(), |signals, got| {
         signals.wait_batch(&mut batch).unwrap().iter().for_each(got);
     });
-    ten_thousand(Options::new(), |signals, got| {
+    ten_thousand(options(), |signals, got| {
         let infos = signals.wait_batch_timeout(&mut batch, DEADLINE).unwrap();
         infos.iter().for_each(got);
     });
@@ -163,12 +163,12 @@ fn waiting() {
 }
 
 fn spinning() {
-    let options = Options::new().spin(Duration::from_micros(20));
+    let options = options().spin(Duration::from_micros(20));
     ten_thousand(options, |signals, got| got(&signals.wait().unwrap()));
 }
 
 fn iterating() {
-    ten_thousand(Options::new(), |signals, got| {
+    ten_thousand(options(), |signals, got| {
         for info in signals.iter().take(AT_ONCE as usize) {
             got(&info.unwrap());
         }
@@ -176,11 +176,11 @@ fn iterating() {
 }
 
 fn awaiting() {
-    ten_thousand(Options::new(), |signals, got| {
+    ten_thousand(options(), |signals, got| {
         got(&block_on(signals.recv()).unwrap().unwrap());
     });
     let mut batch = Batch::<16>::new();
-    ten_thousand(Options::new(), |signals, got| {
+    ten_thousand(options(), |signals, got| {
         block_on(async {
             let infos = signals.recv_batch(&mut batch).await.unwrap();
             infos.iter().for_each(got);
@@ -198,7 +198,7 @@ fn awaiting() {
 }
 
 fn awaiting_with_an_epoll() {
-    ten_thousand(Options::new(), |signals, got| {
+    ten_thousand(options(), |signals, got| {
         let epoll = Epoll::new([signals]).unwrap();
         let mut cx = Context::from_waker(Waker::noop());
         loop {
@@ -211,7 +211,7 @@ fn awaiting_with_an_epoll() {
 }
 
 fn polling_for_readiness() {
-    ten_thousand(Options::new(), |signals, got| {
+    ten_thousand(options(), |signals, got| {
         let mut cx = Context::from_waker(Waker::noop());
         assert_eq!(signals.poll_ready(&mut cx), Poll::Ready(Ok(())));
         signals.on_readable();
@@ -221,7 +221,7 @@ fn polling_for_readiness() {
 
 fn putting_back() {
     let mut back = false;
-    ten_thousand(Options::new(), |signals, got| {
+    ten_thousand(options(), |signals, got| {
         if !back {
             back = true;
             for _ in 0..AT_ONCE {
@@ -234,7 +234,7 @@ fn putting_back() {
 }
 
 fn changing_the_signals() {
-    ten_thousand(Options::new(), |signals, got| {
+    ten_thousand(options(), |signals, got| {
         signals.insert(Signal::USR1).unwrap();
         got(&signals.wait().unwrap());
         signals.remove(Signal::USR1).unwrap();
@@ -256,7 +256,7 @@ fn errors_and_their_texts() {
     without_allocating(|| {
         for error in [
             open(Signal::KILL).unwrap_err(),
-            Receiver::new(Signal::TERM).unwrap_err(),
+            receiver_for(Signal::TERM).unwrap_err(),
             "nonsense".parse::<Signal>().unwrap_err(),
             Error::Os { op: signalfd::Op::Read, errno: libc::EMFILE },
         ] {

@@ -7,9 +7,9 @@ use std::task::Context;
 use std::time::Duration;
 
 use rustix::event::epoll::EventFlags;
-use signalfd::{Batch, Epoll, Receiver, Signal, Signals, open};
+use signalfd::{Batch, Epoll, Receiver, Signal, Signals};
 
-use crate::common::{OwnEpoll, WakeCount, kill, pid, sigqueue};
+use crate::common::{OwnEpoll, WakeCount, kill, open, pid, sigqueue};
 use crate::harness::cases;
 
 cases! {
@@ -46,7 +46,9 @@ fn a_turn_wakes_the_tasks_whose_receivers_have_signals() {
     two.try_recv().unwrap().unwrap();
     send(Signal::USR1);
     let told = epoll.turn(None).unwrap();
-    assert_eq!(told, 2, "and told again with the next, until it is taken");
+    // Every signal is told to all signalfds, but only to the ring that read it.
+    let again = if crate::battery().reads_ahead() { 1 } else { 2 };
+    assert_eq!(told, again, "and told again with the next, until it is taken");
     assert_eq!(counts.each_ref().map(|count| count.get()), [1, 1, 1]);
     one.try_recv().unwrap().unwrap();
     three.try_recv().unwrap().unwrap();
@@ -109,6 +111,9 @@ fn an_edge_triggered_loop_is_told_of_every_arrival() {
 }
 
 fn an_edge_is_told_again_with_any_signal_until_all_is_taken() {
+    if crate::battery().reads_ahead() {
+        return an_edge_is_told_for_every_signal_that_a_ring_reads();
+    }
     let _other = signalfd::block(Signal::USR2).unwrap();
     let signals = open(Signal::USR1).unwrap();
     let epoll = OwnEpoll::of(&signals, EventFlags::ET);
@@ -125,4 +130,21 @@ fn an_edge_is_told_again_with_any_signal_until_all_is_taken() {
     assert!(epoll.is_ready(), "a needless wake-up, and a read to answer it");
     signals.try_recv().unwrap().unwrap();
     rest.try_recv().unwrap().unwrap();
+}
+
+fn an_edge_is_told_for_every_signal_that_a_ring_reads() {
+    let _other = signalfd::block(Signal::USR2).unwrap();
+    let signals = open(Signal::USR1).unwrap();
+    let epoll = OwnEpoll::of(&signals, EventFlags::ET);
+    send(Signal::USR2);
+    assert!(!epoll.is_ready(), "that is none of its signals");
+    for _ in 0..2 {
+        send(Signal::USR1);
+        assert!(epoll.is_ready());
+        assert!(!epoll.is_ready());
+    }
+    let rest = open(Signal::USR2).unwrap();
+    rest.try_recv().unwrap().unwrap();
+    while signals.try_recv().unwrap().is_some() {}
+    assert!(!epoll.is_ready());
 }

@@ -7,10 +7,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use signalfd::{
-    Batch, Epoll, Error, Receiver, Signal, SignalFd, block_on, mask, open,
+    Batch, Epoll, Error, Receiver, Signal, SignalFd, block_on, mask,
 };
 
-use crate::common::{Child, forbid, kill, pid};
+use crate::common::{Child, forbid, kill, open, pid};
 use crate::harness::cases;
 
 cases! {
@@ -114,10 +114,10 @@ fn a_child_can_open_its_own() {
     let signals = open(Signal::USR1).unwrap();
     Child::fork(|| {
         let own = open(Signal::USR1 | Signal::USR2).unwrap();
-        kill(pid(), Signal::USR2);
-        kill(pid(), Signal::USR1);
-        assert_eq!(own.wait().unwrap().signal(), Signal::USR1);
-        assert_eq!(own.wait().unwrap().signal(), Signal::USR2);
+        for signal in [Signal::USR1, Signal::USR2] {
+            kill(pid(), signal);
+            assert_eq!(own.wait().unwrap().signal(), signal);
+        }
         assert_eq!(signals.try_recv(), Err(Error::Forked));
         0
     })

@@ -6,6 +6,7 @@ use std::env;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -13,7 +14,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 
 use signalfd::SignalSet;
 
-use crate::common::{check, set_mask};
+use crate::common::{Battery, check, forbid, set_mask};
 
 /// A test in a process of its own.
 pub(crate) struct Case {
@@ -60,21 +61,63 @@ pub(crate) fn skip(reason: &str) -> ! {
     std::process::exit(SKIPPED);
 }
 
-pub(crate) fn main(modules: &[&'static [Case]]) -> ExitCode {
-    let cases = || modules.iter().copied().flatten();
+/// What the receivers of this case run on.
+static BATTERY: OnceLock<Battery> = OnceLock::new();
+
+pub(crate) fn battery() -> Battery {
+    *BATTERY.get().expect("this is a case")
+}
+
+/// A case on a battery.
+#[derive(Clone, Copy)]
+struct Run {
+    case: &'static Case,
+    battery: Battery,
+}
+
+impl Run {
+    /// The name, without that of the test's crate, and with the battery's unless
+    /// it is the usual one.
+    fn name(&self) -> String {
+        let name = self.case.name;
+        let name = name.split_once("::").map_or(name, |(_, name)| name);
+        if self.battery == Battery::EPOLL {
+            return name.into();
+        }
+        format!("{name}::{}", self.battery.name)
+    }
+
+    fn go(&self) {
+        BATTERY.set(self.battery).expect("it is the only one");
+        if let Some(errno) = self.battery.forbidden {
+            forbid(libc::SYS_io_uring_setup, errno);
+        }
+        (self.case.run)();
+    }
+}
+
+pub(crate) fn main(
+    modules: &[(&'static [Case], &'static [Battery])],
+) -> ExitCode {
+    let mut runs = Vec::new();
+    for &(cases, batteries) in modules {
+        for &battery in batteries {
+            runs.extend(cases.iter().map(|case| Run { case, battery }));
+        }
+    }
     if let Ok(name) = env::var(VARIABLE) {
-        let case = cases().find(|case| short(case.name) == name);
+        let run = runs.iter().find(|run| run.name() == name);
         start_afresh();
-        (case.expect("the parent names a case").run)();
+        run.expect("the parent names a case").go();
         return ExitCode::SUCCESS;
     }
 
     let arguments = Arguments::parse();
     let chosen: Vec<_> =
-        cases().filter(|case| arguments.choose(short(case.name))).collect();
+        runs.iter().filter(|run| arguments.choose(&run.name())).collect();
     if arguments.list {
-        for case in chosen {
-            println!("{}: test", short(case.name));
+        for run in chosen {
+            println!("{}: test", run.name());
         }
         return ExitCode::SUCCESS;
     }
@@ -82,9 +125,9 @@ pub(crate) fn main(modules: &[&'static [Case]]) -> ExitCode {
     println!("\nrunning {} tests", chosen.len());
     let (mut failed, mut skipped) = (Vec::new(), 0);
     let require_all = env::var_os("REQUIRE_ALL").is_some();
-    for case in &chosen {
-        let name = short(case.name);
-        match judge(case, &arguments) {
+    for run in &chosen {
+        let name = run.name();
+        match judge(run, &arguments) {
             Ok(None) => println!("test {name} ... ok"),
             Ok(Some(reason)) if !require_all => {
                 skipped += 1;
@@ -106,11 +149,6 @@ pub(crate) fn main(modules: &[&'static [Case]]) -> ExitCode {
         println!("    {name}");
     }
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// The name without that of the test's crate.
-fn short(name: &str) -> &str {
-    name.split_once("::").map_or(name, |(_, name)| name)
 }
 
 /// What libtest takes, as far as cargo and nextest use it.
@@ -160,9 +198,10 @@ impl Arguments {
 }
 
 /// Runs a case. Gives the reason if it was skipped, and an account if it failed.
-fn judge(case: &Case, arguments: &Arguments) -> Result<Option<String>, String> {
+fn judge(run: &Run, arguments: &Arguments) -> Result<Option<String>, String> {
+    let case = run.case;
     let mut child = Command::new(env::current_exe().unwrap())
-        .env(VARIABLE, short(case.name))
+        .env(VARIABLE, run.name())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -27,18 +27,38 @@ mod put_back;
 mod scopes;
 mod threads;
 
+use common::Battery;
+use harness::battery;
+
+const EPOLL: &[Battery] = &[Battery::EPOLL];
+#[cfg(feature = "io-uring")]
+const RINGS: &[Battery] =
+    &[Battery::EPOLL, Battery::READINESS, Battery::COMPLETION];
+#[cfg(feature = "io-uring")]
+const ALL: &[Battery] = &[
+    Battery::EPOLL,
+    Battery::READINESS,
+    Battery::COMPLETION,
+    Battery::EPERM,
+    Battery::ENOSYS,
+];
+#[cfg(not(feature = "io-uring"))]
+const RINGS: &[Battery] = EPOLL;
+#[cfg(not(feature = "io-uring"))]
+const ALL: &[Battery] = EPOLL;
+
 fn main() -> std::process::ExitCode {
     harness::main(&[
-        allocations::CASES,
-        causes::CASES,
-        delivery::CASES,
-        edges::CASES,
-        examples::CASES,
-        failures::CASES,
-        forks::CASES,
-        live::CASES,
-        put_back::CASES,
-        scopes::CASES,
-        threads::CASES,
+        (allocations::CASES, RINGS),
+        (causes::CASES, EPOLL),
+        (delivery::CASES, ALL),
+        (edges::CASES, RINGS),
+        (examples::CASES, EPOLL),
+        (failures::CASES, EPOLL),
+        (forks::CASES, RINGS),
+        (live::CASES, RINGS),
+        (put_back::CASES, RINGS),
+        (scopes::CASES, RINGS),
+        (threads::CASES, EPOLL),
     ])
 }

@@ -1,8 +1,8 @@
 //! Records that go back to the kernel.
 
-use signalfd::{Cause, ChildState, Error, Op, Sender, SigInfo, Signal, open};
+use signalfd::{Cause, ChildState, Error, Op, Sender, SigInfo, Signal};
 
-use crate::common::{Child, Forged, kill, pid, set_limit, sigqueue, uid};
+use crate::common::{Child, Forged, kill, open, pid, set_limit, sigqueue, uid};
 use crate::harness::cases;
 
 cases! {
@@ -158,7 +158,10 @@ fn a_standard_signal_that_is_pending_again_absorbs_it() {
     sigqueue(pid(), Signal::USR1, 2).unwrap();
     signals.put_back(&info).unwrap();
     assert_eq!(signals.wait().unwrap().value(), Some(2));
-    assert_eq!(signals.try_recv().unwrap(), None);
+    // A ring has taken the second one already, so the first is pending again.
+    let again = crate::battery().reads_ahead().then_some(1);
+    let rest = signals.try_recv().unwrap();
+    assert_eq!(rest.and_then(|info| info.value()), again);
 }
 
 fn a_full_queue_is_an_error() {

@@ -1,8 +1,8 @@
 //! What happens to signals when a scope ends.
 
-use signalfd::{Error, Signal, block, mask, open};
+use signalfd::{Error, Signal, block, mask};
 
-use crate::common::{Child, End, kill, pid, sigqueue};
+use crate::common::{Child, End, kill, open, pid, receiver_for, sigqueue};
 use crate::harness::cases;
 
 cases! {
@@ -27,8 +27,8 @@ fn open_blocks_receives_and_restores() {
     assert!(before.is_empty());
     let signals = open(Signal::HUP | Signal::TERM).unwrap();
     assert_eq!(mask::current().unwrap(), Signal::HUP | Signal::TERM);
-    kill(pid(), Signal::TERM);
     kill(pid(), Signal::HUP);
+    kill(pid(), Signal::TERM);
     assert_eq!(signals.wait().unwrap().signal(), Signal::HUP);
     assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
     assert_eq!(signals.try_recv().unwrap(), None);
@@ -52,10 +52,10 @@ fn an_unread_signal_reaches_the_outer_receiver() {
     let rt = Signal::rt(1).unwrap();
     let outer = open(Signal::TERM | rt).unwrap();
     let inner = open(Signal::TERM | rt).unwrap();
+    kill(pid(), Signal::TERM);
     for value in 0..3 {
         sigqueue(pid(), rt, value).unwrap();
     }
-    kill(pid(), Signal::TERM);
     assert_eq!(inner.wait().unwrap().signal(), Signal::TERM);
     assert_eq!(inner.wait().unwrap().value(), Some(0));
     drop(inner);
@@ -148,7 +148,7 @@ fn a_failed_open_leaves_no_trace() {
 
 fn a_receiver_can_go_to_another_thread_and_outlive_the_scope_there() {
     let _guard = block(Signal::TERM).unwrap();
-    let receiver = signalfd::Receiver::new(Signal::TERM).unwrap();
+    let receiver = receiver_for(Signal::TERM).unwrap();
     let thread = std::thread::spawn(move || receiver.wait().unwrap());
     kill(pid(), Signal::TERM);
     assert_eq!(thread.join().unwrap().signal(), Signal::TERM);

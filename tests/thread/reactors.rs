@@ -20,8 +20,8 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use signalfd::{Batch, Epoll, Receiver, Signal, Signals, block_on};
 
 use crate::common::{
-    DEADLINE, OwnEpoll, WakeCount, open_in_thread, raise, sigqueue_to_thread,
-    tgkill, tid, wait_until_asleep,
+    DEADLINE, OwnEpoll, WakeCount, open_in_thread, options, raise,
+    sigqueue_to_thread, tgkill, tid, wait_until_asleep,
 };
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
@@ -89,10 +89,8 @@ fn an_epoll_without_receivers_only_waits() {
 #[test]
 fn an_epoll_may_own_its_receivers() {
     let _guard = signalfd::block(Signal::USR1).unwrap();
-    let receiver = signalfd::Options::new()
-        .check_threads(false)
-        .receiver(Signal::USR1)
-        .unwrap();
+    let receiver =
+        options().check_threads(false).receiver(Signal::USR1).unwrap();
     let shared = Arc::new(receiver);
     let epoll = Epoll::new([Arc::clone(&shared)]).unwrap();
     let (count, waker) = WakeCount::new();

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use signalfd::{Batch, Options, SigInfo, Signal};
 
 use crate::common::{
-    open_in_thread, raise, sigqueue_to_thread, tgkill, tid, wait_until_asleep,
+    open_in_thread, options, raise, sigqueue_to_thread, tgkill, tid,
+    wait_until_asleep,
 };
 
 const SHORT: Duration = Duration::from_millis(20);
@@ -33,7 +34,7 @@ fn what_is_pending_needs_no_waiting() {
 #[test]
 fn a_timeout_is_kept() {
     for spin in [Duration::ZERO, Duration::from_millis(2), Duration::MAX] {
-        let signals = Options::new()
+        let signals = options()
             .check_threads(false)
             .spin(spin)
             .open(Signal::USR1)
@@ -71,7 +72,7 @@ fn wake<R: Send>(
 
 #[test]
 fn a_sleeping_wait_is_woken() {
-    let options = Options::new().check_threads(false);
+    let options = options().check_threads(false);
     let minute = Duration::from_secs(60);
     let info = wake(options, |receiver| receiver.wait().unwrap());
     assert_eq!(info.signal(), Signal::USR1);
@@ -92,14 +93,14 @@ fn a_sleeping_wait_is_woken() {
 #[test]
 fn a_wait_that_spins_goes_to_sleep_in_the_end() {
     let budget = Duration::from_micros(100);
-    let options = Options::new().check_threads(false).spin(budget);
+    let options = options().check_threads(false).spin(budget);
     let info = wake(options, |receiver| receiver.wait().unwrap());
     assert_eq!(info.signal(), Signal::USR1);
 }
 
 #[test]
 fn a_spinning_wait_takes_what_comes() {
-    let options = Options::new().check_threads(false).spin(Duration::MAX);
+    let options = options().check_threads(false).spin(Duration::MAX);
     let (send_tid, its_tid) = std::sync::mpsc::channel();
     thread::scope(|scope| {
         let waiter = scope.spawn(move || {

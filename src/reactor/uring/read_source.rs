@@ -1,0 +1,277 @@
+//! A source that reads.
+
+use core::fmt;
+use core::marker::PhantomData;
+
+use io_uring::{IoUring, cqueue, squeue};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+
+use crate::error::{Error, Op};
+use crate::receive::ring::{self, Cancel, Inbox, Outcome, Request, Target};
+use crate::receive::{Batch, Kind, Receiver};
+use crate::signal::SigInfo;
+
+/// Signals in the caller's ring, which reads them ahead: no system call for each.
+///
+/// The request is a read (`IORING_OP_READ_MULTISHOT`, or `IORING_OP_READ` where the
+/// kernel does not have that) into a group of 16 buffers, which the source
+/// registers with the ring and which have room for 1024 records.
+///
+/// What the ring has read is no longer pending. A signal that some thread does not
+/// block is taken away from its handler or default action, where a
+/// [`Source`](super::Source) leaves it alone.
+///
+/// # Dropping
+///
+/// Dropping it cancels the request, and puts back what was read and not taken
+/// ([`Receiver::put_back`]). The order is then not kept; to keep it,
+/// [`stop`](Self::stop) the source and take what is left. A queue of signals that
+/// others have filled meanwhile (`RLIMIT_SIGPENDING`) has no room for real-time
+/// signals, and they are lost; so `stop` is the better way there, too.
+///
+/// The kernel writes to memory that the source has mapped. It is unmapped when the
+/// request is cancelled and the ring has forgotten the buffers, and leaked if
+/// either fails. So it may be forgotten, the ring may be dropped first, and a
+/// forked child may still have it.
+///
+/// Completions of a source that is gone may still come. Give a new one another
+/// `user_data`, to tell them apart.
+///
+/// # Threads
+///
+/// A ring with `IORING_SETUP_SINGLE_ISSUER` takes instructions from one thread
+/// only. Dropping the source is one, so the source stays on its thread.
+///
+/// ```compile_fail,E0277
+/// fn is_send<T: Send>() {}
+/// is_send::<signalfd::uring::ReadSource<&signalfd::Receiver>>();
+/// ```
+///
+/// # Examples
+///
+/// ```
+/// use io_uring::IoUring;
+/// use signalfd::{Batch, Signal, uring::ReadSource};
+/// # use signalfd::Error;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let Ok(ring) = IoUring::new(8) else { return Ok(()) };
+/// # drop(ring);
+/// let signals = signalfd::open(Signal::HUP)?;
+/// let mut ring = IoUring::new(8)?;
+/// // 7 is the number of a buffer group: any that the ring does not have yet.
+/// let mut source = ReadSource::new(&signals, &ring, 7)?;
+/// source.push(&mut ring.submission(), 1)?;
+/// # unsafe { libc::kill(libc::getpid(), libc::SIGHUP) };
+/// ring.submit_and_wait(1)?;
+/// for completion in ring.completion() {
+///     source.complete(completion)?;
+/// }
+/// let mut batch = Batch::<16>::new();
+/// assert_eq!(source.take(&mut batch)?.len(), 1);
+/// # Ok(())
+/// # }
+/// ```
+pub struct ReadSource<R: AsRef<Receiver>> {
+    receiver: R,
+    request: Request,
+    user_data: u64,
+    file: Option<u32>,
+    inbox: Inbox,
+    /// The caller's ring, which stays for as long as the source.
+    ring: OwnedFd,
+    group: u16,
+    _stays_on_its_thread: PhantomData<*const ()>,
+}
+
+impl<R: AsRef<Receiver>> ReadSource<R> {
+    /// Makes a source of a receiver, and registers its buffers with the ring under
+    /// a number that no other buffer group of the ring has.
+    ///
+    /// It keeps a duplicate of the ring's descriptor.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Forked`]: in a forked child.
+    /// - [`Error::Os`]: `EINVAL` before Linux 6.0, which cannot cancel
+    ///   at once; `EEXIST` if the number is taken, or the ring is for another
+    ///   thread (`IORING_SETUP_SINGLE_ISSUER`); `ENOMEM`; `EMFILE`; or another error
+    ///   if a sandbox refuses the call.
+    pub fn new<S, C>(
+        receiver: R,
+        ring: &IoUring<S, C>,
+        group: u16,
+    ) -> Result<Self, Error>
+    where
+        S: squeue::EntryMarker,
+        C: cqueue::EntryMarker,
+    {
+        receiver.as_ref().check_process()?;
+        let ring = ring::duplicate(ring)?;
+        // Whether it can be stopped is known before it is begun. No request has
+        // this number, since the caller has not put one in yet.
+        let nobody = Cancel::UserData(u64::MAX);
+        ring::cancel(ring.as_fd(), nobody)
+            .map_err(|errno| Error::os(Op::UringRegister, errno))?;
+        let inbox = Inbox::new()?;
+        inbox.buffers().register(ring.as_fd(), group)?;
+        Ok(Self {
+            receiver,
+            request: Request::new(Kind::Completion),
+            user_data: 0,
+            file: None,
+            inbox,
+            ring,
+            group,
+            _stays_on_its_thread: PhantomData,
+        })
+    }
+
+    /// Lets the request name the receiver's descriptor by an index into the ring's
+    /// registered files, as [`Source::registered`](super::Source::registered)
+    /// does.
+    #[must_use]
+    pub const fn registered(mut self, index: u32) -> Self {
+        self.file = Some(index);
+        self
+    }
+
+    /// Returns the receiver.
+    pub fn receiver(&self) -> &Receiver {
+        self.receiver.as_ref()
+    }
+
+    /// Says whether the request has to be put into the ring: at first, and
+    /// whenever it has ended and there is room to read into.
+    #[must_use]
+    pub const fn needs_arming(&self) -> bool {
+        self.request.is_idle() && self.inbox.has_room()
+    }
+
+    /// Puts the request into a submission queue of the ring, with this
+    /// `user_data`, which no other request in the ring may have.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Source::push`](super::Source::push).
+    pub fn push<E: squeue::EntryMarker>(
+        &mut self,
+        queue: &mut squeue::SubmissionQueue<'_, E>,
+        user_data: u64,
+    ) -> Result<(), Error> {
+        let entry = self.arm(user_data)?;
+        ring::push(queue, entry).inspect_err(|_| self.request.disarm())
+    }
+
+    /// Hands out the submission, as [`Source::arm`](super::Source::arm) does. It
+    /// is for the ring that the source was made with; in another one it finds no
+    /// buffers, or those of somebody else.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Source::arm`](super::Source::arm).
+    pub fn arm(&mut self, user_data: u64) -> Result<squeue::Entry, Error> {
+        let receiver = self.receiver.as_ref();
+        receiver.check_process()?;
+        self.request.arm()?;
+        self.user_data = user_data;
+        let raw = receiver.signalfd().as_raw_fd();
+        let target =
+            self.file.map_or(Target::Descriptor(raw), Target::Registered);
+        Ok(self.request.entry(target, self.group).user_data(user_data))
+    }
+
+    /// Takes a completion that carries the `user_data`.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::ForeignCompletion`], without effect: it carries another
+    ///   `user_data`, or nothing is in the ring, or it names a buffer that nothing
+    ///   was read into.
+    /// - [`Error::Os`]: the ring cannot read signals; the error says why. The
+    ///   source is not armed again, and [`take`](Self::take) yields what is left.
+    /// - [`Error::Forked`]: in a forked child.
+    pub fn complete(
+        &mut self,
+        completion: impl Into<cqueue::Entry>,
+    ) -> Result<(), Error> {
+        self.receiver.as_ref().check_process()?;
+        let completion = completion.into();
+        if completion.user_data() != self.user_data {
+            return Err(Error::ForeignCompletion);
+        }
+        let (result, flags) = (completion.result(), completion.flags());
+        if let Outcome::Filled { buffer, records } =
+            self.request.look(result, flags)?
+        {
+            // What was there when it was stopped is taken without being told.
+            let is_new = self.inbox.push(buffer, records);
+            if !is_new && !self.request.is_stopping() {
+                return Err(Error::ForeignCompletion);
+            }
+        }
+        self.request.complete(result, flags).map(drop)
+    }
+
+    /// Takes signals, up to the size of the batch; the slice is empty when there
+    /// are none left. No system call.
+    ///
+    /// The buffers they were in can be read into again. A signal that the receiver
+    /// does not receive any more is put back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EmptyBatch`], [`Error::Forked`].
+    pub fn take<'b, const N: usize>(
+        &mut self,
+        batch: &'b mut Batch<N>,
+    ) -> Result<&'b [SigInfo], Error> {
+        let receiver = self.receiver.as_ref();
+        receiver.check_process()?;
+        let room = batch.room()?;
+        let taken = self.inbox.take(room, receiver.signals());
+        Ok(batch.filled(taken))
+    }
+
+    /// Cancels the request, at once. Afterwards [`take`](Self::take) yields all
+    /// that it has read, in order, and what it has not is pending.
+    ///
+    /// Completions may still come, and are to be given to the source. After the
+    /// last of them it does not ask to be armed again, but can be.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`] in a forked child; [`Error::Os`] if a sandbox forbids
+    /// `io_uring_register(2)`: then it goes on.
+    pub fn stop(&mut self) -> Result<(), Error> {
+        self.receiver.as_ref().check_process()?;
+        let which = Cancel::UserData(self.user_data);
+        ring::cancel(self.ring.as_fd(), which)
+            .map_err(|errno| Error::os(Op::UringRegister, errno))?;
+        self.request.stop();
+        self.inbox.push_all();
+        Ok(())
+    }
+}
+
+impl<R: AsRef<Receiver>> Drop for ReadSource<R> {
+    fn drop(&mut self) {
+        // In a forked child the ring is the parent's too, but the memory is not.
+        if self.receiver.as_ref().check_process().is_ok() {
+            let ring = self.ring.as_fd();
+            let which = Cancel::UserData(self.user_data);
+            let cancelled = ring::cancel(ring, which);
+            self.inbox.close(ring, self.group, cancelled);
+        }
+    }
+}
+
+impl<R: AsRef<Receiver>> fmt::Debug for ReadSource<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadSource")
+            .field("request", &self.request)
+            .field("user_data", &self.user_data)
+            .field("group", &self.group)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,168 @@
+//! A source that waits.
+
+use core::fmt;
+
+use io_uring::{cqueue, opcode, squeue};
+use rustix::fd::AsRawFd;
+
+use crate::error::Error;
+use crate::receive::ring::{self, Request, Target};
+use crate::receive::{Batch, Kind, Receiver};
+use crate::signal::SigInfo;
+
+/// Signals in the caller's ring, which says when there is something to read.
+///
+/// The request is a poll (`IORING_OP_POLL_ADD`), of many shots where the kernel
+/// has those. It names no memory, and takes no signal: [`take`](Self::take) does,
+/// with a read of its own. So it can be dropped, moved, forgotten or forked at any
+/// time, and works in a ring of any kind.
+///
+/// Dropping it leaves the request in the ring, and completions may still come; to
+/// prevent that, [`cancel`](Self::cancel) it before.
+///
+/// See [the module](crate::uring) for a loop.
+pub struct Source<R> {
+    receiver: R,
+    request: Request,
+    user_data: u64,
+    file: Option<u32>,
+    is_readable: bool,
+}
+
+impl<R: AsRef<Receiver>> Source<R> {
+    /// Makes a source of a receiver: `&Receiver`, `&Signals`, `Arc<Receiver>`, or
+    /// anything else that has one.
+    pub const fn new(receiver: R) -> Self {
+        Self {
+            receiver,
+            request: Request::new(Kind::Readiness),
+            user_data: 0,
+            file: None,
+            // Nothing has said so, but looking once costs little.
+            is_readable: true,
+        }
+    }
+
+    /// Lets the request name the receiver's descriptor by an index into the ring's
+    /// registered files, where the caller has registered it. That saves a little
+    /// for each submission.
+    #[must_use]
+    pub const fn registered(mut self, index: u32) -> Self {
+        self.file = Some(index);
+        self
+    }
+
+    /// Returns the receiver.
+    pub fn receiver(&self) -> &Receiver {
+        self.receiver.as_ref()
+    }
+
+    /// Says whether the request has to be put into the ring: at first, and
+    /// whenever it has ended.
+    #[must_use]
+    pub const fn needs_arming(&self) -> bool {
+        self.request.is_idle()
+    }
+
+    /// Puts the request into a submission queue, with this `user_data`, which no
+    /// other request in the ring may have.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::QueueFull`]: submit first; nothing has changed.
+    /// - [`Error::AlreadyArmed`]: the request is in the ring.
+    /// - [`Error::Os`]: it has failed for good.
+    /// - [`Error::Forked`]: in a forked child.
+    pub fn push<E: squeue::EntryMarker>(
+        &mut self,
+        queue: &mut squeue::SubmissionQueue<'_, E>,
+        user_data: u64,
+    ) -> Result<(), Error> {
+        let entry = self.arm(user_data)?;
+        ring::push(queue, entry).inspect_err(|_| self.request.disarm())
+    }
+
+    /// Hands out the submission, for a ring that is reached in other ways than
+    /// [`push`](Self::push) can. It counts as armed from now on: if the queue is
+    /// full, keep the entry and push it later.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`push`](Self::push), but for the full queue.
+    pub fn arm(&mut self, user_data: u64) -> Result<squeue::Entry, Error> {
+        let receiver = self.receiver.as_ref();
+        receiver.check_process()?;
+        self.request.arm()?;
+        self.user_data = user_data;
+        let raw = receiver.as_raw_fd();
+        let target =
+            self.file.map_or(Target::Descriptor(raw), Target::Registered);
+        Ok(self.request.entry(target, 0).user_data(user_data))
+    }
+
+    /// Takes a completion that carries the `user_data`.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::ForeignCompletion`], without effect: it carries another
+    ///   `user_data`, or nothing is in the ring.
+    /// - [`Error::Os`]: the ring cannot wait for signals; the error says why. The
+    ///   source is not armed again, and [`take`](Self::take) goes on working.
+    /// - [`Error::Forked`]: in a forked child.
+    pub fn complete(
+        &mut self,
+        completion: impl Into<cqueue::Entry>,
+    ) -> Result<(), Error> {
+        self.receiver.as_ref().check_process()?;
+        let completion = completion.into();
+        if completion.user_data() != self.user_data {
+            return Err(Error::ForeignCompletion);
+        }
+        // Whatever it says, even that the request is cancelled: it is worth a
+        // look, since a completion may have been lost.
+        self.request.complete(completion.result(), completion.flags())?;
+        self.is_readable = true;
+        Ok(())
+    }
+
+    /// Takes signals, up to the size of the batch; the slice is empty when there
+    /// are none left. At most one system call, and none before a completion says
+    /// that there is something.
+    ///
+    /// Call it until the slice is empty: the ring does not say again what it has
+    /// said.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Receiver::try_recv_batch`].
+    pub fn take<'b, const N: usize>(
+        &mut self,
+        batch: &'b mut Batch<N>,
+    ) -> Result<&'b [SigInfo], Error> {
+        if !self.is_readable {
+            return Ok(&[]);
+        }
+        let infos = self.receiver.as_ref().try_recv_batch(batch)?;
+        self.is_readable = infos.len() == N;
+        Ok(infos)
+    }
+
+    /// Hands out a submission that cancels the request, with a `user_data` of its
+    /// own; `None` if nothing is in the ring. The request's last completion comes
+    /// after that, and then the source does not ask to be armed again.
+    #[must_use = "it cancels nothing until it is submitted"]
+    pub fn cancel(&mut self, user_data: u64) -> Option<squeue::Entry> {
+        let cancel = opcode::AsyncCancel::new(self.user_data);
+        let cancel = cancel.build().user_data(user_data);
+        self.request.stop().then_some(cancel)
+    }
+}
+
+impl<R> fmt::Debug for Source<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("request", &self.request)
+            .field("user_data", &self.user_data)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,154 @@
+//! Which way a receiver takes signals, and why that one.
+
+use core::fmt;
+
+use crate::error::Error;
+
+/// How a receiver learns of signals: [`Options::backend`].
+///
+/// It can do the same with each; they differ in cost. For one receiver on its
+/// own thread plain reads are the fastest way there is: a blocking read is one
+/// system call for up to a whole batch, and nothing stays on the kernel's wait
+/// queue, where it would cost every sender something. A ring of the receiver's
+/// own gains where its signals are read ahead ([`Kind::Completion`]) and taken
+/// many at a time. If you have a ring already, do not open another one: put a
+/// `uring::Source` into yours.
+///
+/// [`Options::backend`]: crate::Options::backend
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+#[non_exhaustive]
+pub enum Backend {
+    /// What is fastest for a receiver on its own; that is [`Epoll`](Self::Epoll)
+    /// on every kernel measured so far.
+    #[default]
+    Auto,
+    /// Plain system calls: `read(2)`, `poll(2)`, and the descriptor in whatever
+    /// epoll it is added to.
+    Epoll,
+    /// An io_uring of the receiver's own, in the way that
+    /// [`Options::kind`](crate::Options::kind) says. Where io_uring is not to be
+    /// had, [`Epoll`](Self::Epoll) takes over, at once or later, and
+    /// [`Receiver::backend`](crate::Receiver::backend) says why.
+    Uring,
+}
+
+/// What a ring does for a receiver.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+#[non_exhaustive]
+pub enum Kind {
+    /// The ring says that there is something to read, and the receiver reads it.
+    ///
+    /// The kernel holds no memory of the process and takes no signal before the
+    /// caller does. Since Linux 5.11; a request that lasts since 5.13.
+    #[default]
+    Readiness,
+    /// The ring reads the signals ahead, into memory of its own: no system call
+    /// for each.
+    ///
+    /// What it has read is no longer pending. Dropping the receiver puts it back
+    /// ([`Receiver::put_back`](crate::Receiver::put_back) says how), and no
+    /// signal is lost by that. But a signal that some thread does *not* block is
+    /// taken away from its handler, where the other ways leave it alone.
+    ///
+    /// Since Linux 6.0, a request that lasts since 6.7; before, the receiver falls
+    /// back to [`Readiness`](Self::Readiness).
+    Completion,
+}
+
+/// Which backend a receiver runs on, and why: [`Receiver::backend`].
+///
+/// Its `Display` says both, and what could be done about it.
+///
+/// # Examples
+///
+/// ```
+/// use signalfd::{Backend, Options, Signal};
+///
+/// let signals = Options::new().backend(Backend::Uring).open(Signal::HUP)?;
+/// let running = signals.backend();
+/// println!("{running}");
+/// match running.fallback() {
+///     None => assert_eq!(running.backend(), Backend::Uring),
+///     Some(reason) => println!("no ring, because {reason}"),
+/// }
+/// # Ok::<(), signalfd::Error>(())
+/// ```
+///
+/// [`Receiver::backend`]: crate::Receiver::backend
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Running {
+    backend: Backend,
+    kind: Option<Kind>,
+    reason: Reason,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Reason {
+    Asked,
+    Fastest,
+    FellBack(Error),
+}
+
+impl Running {
+    /// What was asked for runs, or what is fastest if nothing was.
+    pub(crate) const fn plain(asked: Backend) -> Self {
+        let reason = match asked {
+            Backend::Epoll => Reason::Asked,
+            Backend::Auto | Backend::Uring => Reason::Fastest,
+        };
+        Self { backend: Backend::Epoll, kind: None, reason }
+    }
+
+    pub(crate) const fn ring(kind: Kind) -> Self {
+        let reason = Reason::Asked;
+        Self { backend: Backend::Uring, kind: Some(kind), reason }
+    }
+
+    pub(crate) const fn because(mut self, error: Error) -> Self {
+        self.reason = Reason::FellBack(error);
+        self
+    }
+
+    /// Returns the backend that runs: [`Backend::Epoll`] or [`Backend::Uring`].
+    #[must_use]
+    pub const fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// Returns what the ring does, if there is one.
+    #[must_use]
+    pub const fn kind(&self) -> Option<Kind> {
+        self.kind
+    }
+
+    /// Returns why it is not what [`Options`](crate::Options) asked for, if it
+    /// is not.
+    ///
+    /// [`Error::Os`] names the system call that failed, and
+    /// [`Error::NoUring`] says that the crate was built without io_uring.
+    #[must_use]
+    pub const fn fallback(&self) -> Option<Error> {
+        match self.reason {
+            Reason::FellBack(error) => Some(error),
+            Reason::Asked | Reason::Fastest => None,
+        }
+    }
+}
+
+impl fmt::Display for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            None => "epoll",
+            Some(Kind::Readiness) => "io_uring, for readiness",
+            Some(Kind::Completion) => "io_uring, for completions",
+        })?;
+        match self.reason {
+            Reason::Asked => f.write_str(": as asked for"),
+            Reason::Fastest => f.write_str(
+                ": nothing is faster for a receiver on its own; \
+                 Backend::Uring asks for a ring",
+            ),
+            Reason::FellBack(error) => write!(f, ": {error}"),
+        }
+    }
+}

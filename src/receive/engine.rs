@@ -1,0 +1,123 @@
+//! What a receiver runs on.
+
+use rustix::fd::{AsFd, BorrowedFd};
+
+use super::backend::{Backend, Kind, Running};
+use super::ring::OwnRing;
+use super::{Options, SignalFd};
+use crate::error::{Error, Op};
+use crate::signal::SigInfo;
+use crate::sys::{self, Deadline};
+
+/// The signalfd, and perhaps a ring that waits for it or reads it.
+#[derive(Debug)]
+pub(super) struct Engine {
+    // The order counts: the ring puts back what it has read before the signalfd
+    // is closed.
+    ring: Option<OwnRing>,
+    signalfd: SignalFd,
+    running: Running,
+}
+
+impl Engine {
+    /// Takes the backend that was asked for, or the next best.
+    pub(super) fn new(signalfd: SignalFd, options: Options) -> Self {
+        let plain = |running| (None, running);
+        let make = |kind| {
+            let ring = OwnRing::new(kind, signalfd.as_fd(), signalfd.birth())?;
+            Ok((Some(ring), Running::ring(kind)))
+        };
+        let (ring, running) = match options.backend {
+            Backend::Auto | Backend::Epoll => {
+                plain(Running::plain(options.backend))
+            }
+            Backend::Uring => make(options.kind)
+                .or_else(|error: Error| {
+                    let (ring, running) = match (options.kind, error.op()) {
+                        (Kind::Completion, Some(op))
+                            if op != Op::UringSetup =>
+                        {
+                            make(Kind::Readiness)?
+                        }
+                        _ => return Err(error),
+                    };
+                    Ok((ring, running.because(error)))
+                })
+                .unwrap_or_else(|error| {
+                    plain(Running::plain(Backend::Epoll).because(error))
+                }),
+        };
+        Self { ring, signalfd, running }
+    }
+
+    pub(super) fn running(&self) -> Running {
+        match self.ring.as_ref().and_then(OwnRing::failure) {
+            Some(error) => Running::plain(Backend::Epoll).because(error),
+            None => self.running,
+        }
+    }
+
+    pub(super) const fn signalfd(&self) -> &SignalFd {
+        &self.signalfd
+    }
+
+    /// What is readable when there is something to take.
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        let ring = self.ring.as_ref().and_then(OwnRing::descriptor);
+        ring.unwrap_or_else(|| self.signalfd.as_fd())
+    }
+
+    /// Takes what there is. If another thread is at it meanwhile that may be
+    /// nothing, and then that one calls `tell`.
+    pub(super) fn read(
+        &self,
+        room: &mut [SigInfo],
+        tell: impl FnOnce(),
+    ) -> Result<usize, Error> {
+        if let Some(ring) = &self.ring {
+            self.signalfd.birth().check()?;
+            let wanted = self.signalfd.signals();
+            let fd = self.signalfd.as_fd();
+            if let Some(taken) = ring.take(room, wanted, fd, tell) {
+                return Ok(taken);
+            }
+        }
+        self.signalfd.read(room)
+    }
+
+    /// Takes what there is, and waits for it if there is nothing. Zero if that
+    /// is not to be had in one system call.
+    pub(super) fn read_blocking(
+        &self,
+        room: &mut [SigInfo],
+    ) -> Result<usize, Error> {
+        match self.ring {
+            None => self.signalfd.read_blocking(room),
+            Some(_) => Ok(0),
+        }
+    }
+
+    /// Sleeps until there may be something to take, or the deadline is over.
+    pub(super) fn sleep(&self, deadline: Deadline) -> Result<(), Error> {
+        let signalfd = self.signalfd.as_fd();
+        match &self.ring {
+            None => sys::poll(signalfd, deadline).map(drop),
+            Some(ring) => ring.sleep(signalfd, deadline),
+        }
+    }
+
+    /// Tells whether the descriptor is readable, and sees to it that it will be.
+    pub(super) fn is_readable(&self) -> Result<bool, Error> {
+        if let Some(ring) = &self.ring {
+            ring.prepare(self.signalfd.as_fd());
+        }
+        sys::poll(self.descriptor(), Deadline::PAST)
+    }
+
+    /// The set has changed: what is not in it any more is pending again.
+    pub(super) fn set_changed(&self) {
+        if let Some(ring) = &self.ring {
+            ring.unwant(self.signalfd.signals());
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! No rings: the feature is off, or the io-uring crate does not know the target.
+
+use rustix::fd::BorrowedFd;
+
+use crate::error::Error;
+use crate::process::Birth;
+use crate::receive::Kind;
+use crate::signal::{SigInfo, SignalSet};
+use crate::sys::Deadline;
+
+/// A ring of the receiver's own, of which there is none.
+#[derive(Debug)]
+pub(crate) enum OwnRing {}
+
+impl OwnRing {
+    pub(crate) const fn new(
+        _kind: Kind,
+        _signalfd: BorrowedFd<'_>,
+        _birth: Birth,
+    ) -> Result<Self, Error> {
+        Err(Error::NoUring)
+    }
+
+    pub(crate) const fn failure(&self) -> Option<Error> {
+        match *self {}
+    }
+
+    pub(crate) const fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match *self {}
+    }
+
+    pub(crate) const fn take(
+        &self,
+        _room: &mut [SigInfo],
+        _wanted: SignalSet,
+        _signalfd: BorrowedFd<'_>,
+        _tell: impl FnOnce(),
+    ) -> Option<usize> {
+        match *self {}
+    }
+
+    pub(crate) const fn prepare(&self, _signalfd: BorrowedFd<'_>) {
+        match *self {}
+    }
+
+    pub(crate) const fn unwant(&self, _wanted: SignalSet) {
+        match *self {}
+    }
+
+    pub(crate) const fn sleep(
+        &self,
+        _signalfd: BorrowedFd<'_>,
+        _deadline: Deadline,
+    ) -> Result<(), Error> {
+        match *self {}
+    }
+}

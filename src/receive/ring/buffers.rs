@@ -1,0 +1,262 @@
+//! Memory that a ring reads signals into.
+//!
+//! The kernel takes its buffers from a *provided-buffer ring*, a page that both
+//! sides see: we put buffers in at its tail, the kernel takes them from its head,
+//! fills them, and says in a completion which one it was. Page and buffers are one
+//! anonymous mapping. It is never on the heap or the stack, so nothing that is
+//! moved, forgotten or freed moves or frees it.
+//!
+//! # Whose a buffer is
+//!
+//! From the moment it is put in until the kernel has filled it, a buffer is the
+//! kernel's. It has filled it when it says so. But what it says reaches us through
+//! the caller, who might say it twice, or of a buffer that was not filled. So what
+//! counts is what is *in* the buffer. A record that has not been filled in, or was
+//! taken already, has no signal number: the mapping begins as zeros, and taking a
+//! record wipes its number. A record can so be taken once, and only after it was
+//! received.
+//!
+//! The kernel might write while we look, if the caller says that a buffer is
+//! filled before it is. So records are copied out with volatile reads and never
+//! borrowed, and any bytes make a record.
+//!
+//! # When it may be unmapped
+//!
+//! Once the kernel can write to it no more: when no request that may take a buffer
+//! is in flight, and the ring has forgotten the buffers (`unregister`). A value
+//! of this type does not know that. Its owner does, and where it cannot be sure it
+//! calls `keep`, which leaks the memory. In a forked child the mapping is a copy
+//! that no ring knows of.
+
+#![expect(unsafe_code, reason = "memory that the kernel writes to")]
+
+use core::ffi::c_void;
+use core::mem::offset_of;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicU16, Ordering};
+
+use io_uring::types::BufRingEntry;
+use rustix::fd::BorrowedFd;
+use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags};
+
+use super::register;
+use crate::error::{Error, Op};
+use crate::receive::put_back::return_record;
+use crate::signal::{self, SigInfo};
+
+/// How many buffers there are; a power of two, as the kernel wants it.
+pub(crate) const BUFFERS: u16 = 16;
+/// How many records fit into one. Larger ones gain nothing that can be measured.
+pub(crate) const RECORDS: usize = 64;
+
+/// The page with the ring of buffers comes first. 64 KiB is the largest page that
+/// a machine of ours has; what is not touched costs nothing.
+const HEAD: usize = 64 * 1024;
+const BUFFER_BYTES: usize = RECORDS * size_of::<SigInfo>();
+const LENGTH: usize = HEAD + BUFFERS as usize * BUFFER_BYTES;
+
+const _: () = assert!(BUFFERS.is_power_of_two());
+const _: () = assert!(size_of::<BufRingEntry>() * BUFFERS as usize <= 4096);
+const _: () = assert!(HEAD % align_of::<SigInfo>() == 0);
+
+/// See the head of this file.
+#[derive(Debug)]
+pub(crate) struct Buffers {
+    base: NonNull<c_void>,
+    /// How many buffers were ever put in, wrapping.
+    tail: u16,
+    /// Whether the kernel may write to it even when this is dropped.
+    is_kept: bool,
+}
+
+// SAFETY: it owns the mapping, and nothing about a mapping belongs to a thread.
+unsafe impl Send for Buffers {}
+
+impl Buffers {
+    /// Maps memory and puts all buffers in.
+    pub(crate) fn new() -> Result<Self, Error> {
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new private mapping at an address of the kernel's choice
+        // (mmap(2)), which overlaps nothing.
+        let base = unsafe {
+            rustix::mm::mmap_anonymous(
+                ptr::null_mut(),
+                LENGTH,
+                access,
+                MapFlags::PRIVATE,
+            )
+        };
+        let base = base
+            .and_then(|base| NonNull::new(base).ok_or(Errno::NOMEM))
+            .map_err(|errno| Error::os(Op::Mmap, errno))?;
+        let mut buffers = Self { base, tail: 0, is_kept: false };
+        for buffer in 0..BUFFERS {
+            buffers.put(buffer);
+        }
+        Ok(buffers)
+    }
+
+    /// Tells a ring of the buffers, under a number of the caller's.
+    pub(crate) fn register(
+        &self,
+        ring: BorrowedFd<'_>,
+        group: u16,
+    ) -> Result<(), Error> {
+        register::buffers(ring, self.base.addr().get(), BUFFERS, group)
+            .map_err(|errno| Error::os(Op::UringRegister, errno))
+    }
+
+    /// Puts a buffer in, for the kernel to fill. What is left in it is wiped.
+    pub(crate) fn put(&mut self, buffer: u16) {
+        for at in 0..RECORDS {
+            if self.is_filled(buffer, at) {
+                self.wipe(buffer, at);
+            }
+        }
+        let Some(address) = self.record(buffer, 0) else { return };
+        let slot = usize::from(self.tail % BUFFERS);
+        let ring = self.base.cast::<BufRingEntry>();
+        // SAFETY: `slot` is less than `BUFFERS`, and the first page, which the
+        // mapping holds, has room for that many entries.
+        let entry = unsafe { ring.add(slot) };
+        // SAFETY: the entry is in the mapping, aligned as the page is, made of
+        // integers, and not the kernel's: it has taken the buffer that was there
+        // before, or it would not be ours to put in again. The tail, which shares
+        // the memory of the first entry's spare field, is not in what is set.
+        let entry = unsafe { &mut *entry.as_ptr() };
+        entry.set_addr(address.addr().get() as u64);
+        #[expect(clippy::cast_possible_truncation, reason = "8 KiB")]
+        entry.set_len(BUFFER_BYTES as u32);
+        entry.set_bid(buffer);
+        self.tail = self.tail.wrapping_add(1);
+        // SAFETY: the ring's first entry, in the mapping, which began as zeros.
+        let tail = unsafe { BufRingEntry::tail(ring.as_ptr()) };
+        // SAFETY: aligned, in the mapping, and written by nobody else; the kernel
+        // reads it, so it has to be atomic.
+        let tail = unsafe { AtomicU16::from_ptr(tail.cast_mut()) };
+        // Release: the kernel sees the entry before it sees that it is there.
+        tail.store(self.tail, Ordering::Release);
+    }
+
+    /// The kernel may write to it for ever: it is never unmapped.
+    pub(crate) const fn keep(&mut self) {
+        self.is_kept = true;
+    }
+
+    /// Takes a record out of a buffer, if there is one.
+    pub(crate) fn take(&mut self, buffer: u16, at: usize) -> Option<SigInfo> {
+        let info = self.look(buffer, at)?;
+        self.wipe(buffer, at);
+        Some(info)
+    }
+
+    fn look(&self, buffer: u16, at: usize) -> Option<SigInfo> {
+        if !self.is_filled(buffer, at) {
+            return None;
+        }
+        let record = self.record(buffer, at)?;
+        // SAFETY: the record is in the mapping and aligned, and any bytes are a
+        // `SigInfo`.
+        let mut info = unsafe { record.read_volatile() };
+        signal::unseal(&mut info);
+        Some(info)
+    }
+
+    /// Takes a record out of a buffer if there is one and `f` says so.
+    pub(crate) fn take_if(
+        &mut self,
+        buffer: u16,
+        at: usize,
+        f: impl FnOnce(&SigInfo) -> bool,
+    ) {
+        if let Some(info) = self.look(buffer, at) {
+            if f(&info) {
+                self.wipe(buffer, at);
+            }
+        }
+    }
+
+    /// Puts all records back into the process's queue, those of the oldest buffer
+    /// first.
+    pub(crate) fn put_back_all(&mut self) {
+        for buffer in self.oldest_first() {
+            for at in 0..RECORDS {
+                // It is lost only if the user's queue is full meanwhile.
+                self.take_if(buffer, at, |info| return_record(info).is_ok());
+            }
+        }
+    }
+
+    /// All buffers, those put in first before the others. One that was put in
+    /// twice, as only wrong completions can bring about, is not in the way of
+    /// any other.
+    pub(crate) fn oldest_first(&self) -> impl Iterator<Item = u16> + use<> {
+        let mut order = [0; BUFFERS as usize];
+        for (n, place) in (0..BUFFERS).zip(&mut order) {
+            *place = self.nth(n);
+        }
+        order.into_iter().chain(0..BUFFERS)
+    }
+
+    /// Which buffer was put in as the n-th of those that are in, the oldest first.
+    fn nth(&self, n: u16) -> u16 {
+        let slot = usize::from(self.tail.wrapping_add(n) % BUFFERS);
+        let ring = self.base.cast::<BufRingEntry>();
+        // SAFETY: as in `put`: the entry is in the mapping.
+        let entry = unsafe { ring.add(slot) };
+        // SAFETY: as in `put`; the kernel only ever reads it.
+        unsafe { (*entry.as_ptr()).bid() }
+    }
+
+    /// Whether there is a record that was not taken.
+    pub(crate) fn is_filled(&self, buffer: u16, at: usize) -> bool {
+        let Some(number) = self.number(buffer, at) else { return false };
+        // SAFETY: the number is an integer in the mapping, and aligned. The kernel
+        // may write there, so it is read volatile.
+        unsafe { number.read_volatile() != 0 }
+    }
+
+    fn wipe(&self, buffer: u16, at: usize) {
+        let Some(number) = self.number(buffer, at) else { return };
+        // SAFETY: as in `is_filled`; nobody holds a reference to it.
+        unsafe { number.write_volatile(0) };
+    }
+
+    /// Where the number of a record is.
+    fn number(&self, buffer: u16, at: usize) -> Option<NonNull<i32>> {
+        let record = self.record(buffer, at)?;
+        // SAFETY: within the record, so within the mapping.
+        let number = unsafe { record.byte_add(offset_of!(SigInfo, signo)) };
+        Some(number.cast())
+    }
+
+    /// Where a record is, if there is such a one.
+    fn record(&self, buffer: u16, at: usize) -> Option<NonNull<SigInfo>> {
+        if buffer >= BUFFERS || at >= RECORDS {
+            return None;
+        }
+        let offset = HEAD
+            + usize::from(buffer) * BUFFER_BYTES
+            + at * size_of::<SigInfo>();
+        // SAFETY: `buffer` and `at` are in range, so the whole record is within
+        // the mapping, whose `LENGTH` is that of all buffers.
+        let record = unsafe { self.base.byte_add(offset) };
+        Some(record.cast())
+    }
+}
+
+impl Drop for Buffers {
+    fn drop(&mut self) {
+        if self.is_kept {
+            return;
+        }
+        // SAFETY: the mapping that `new` made. No reference into it is alive, and
+        // by the contract at the head of this file the kernel does not write to
+        // it any more, or it would have been leaked.
+        let unmapped =
+            unsafe { rustix::mm::munmap(self.base.as_ptr(), LENGTH) };
+        // If a sandbox forbids it the memory is lost, and nothing else.
+        let _ = unmapped;
+    }
+}

@@ -1,0 +1,131 @@
+//! Buffers that the kernel says it has filled, in the order in which it said so.
+
+use rustix::fd::BorrowedFd;
+use rustix::io::Errno;
+
+use super::{BUFFERS, Buffers, RECORDS};
+use crate::error::Error;
+use crate::receive::put_back::return_record;
+use crate::signal::{SigInfo, SignalSet};
+
+/// The buffers of a ring, and a queue of those that are filled.
+///
+/// A buffer is in the queue at most once. The first one may have been taken from
+/// already.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    buffers: Buffers,
+    queue: [Filled; BUFFERS as usize],
+    begin: usize,
+    length: usize,
+    /// How much was taken of the first.
+    taken: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Filled {
+    buffer: u16,
+    records: usize,
+}
+
+impl Inbox {
+    pub(crate) fn new() -> Result<Self, Error> {
+        Ok(Self {
+            buffers: Buffers::new()?,
+            queue: [Filled { buffer: 0, records: 0 }; BUFFERS as usize],
+            begin: 0,
+            length: 0,
+            taken: 0,
+        })
+    }
+
+    pub(crate) const fn buffers(&self) -> &Buffers {
+        &self.buffers
+    }
+
+    /// Whether the kernel has a buffer left.
+    pub(crate) const fn has_room(&self) -> bool {
+        self.length < self.queue.len()
+    }
+
+    /// Queues a filled buffer, unless it is there already or holds nothing.
+    pub(crate) fn push(&mut self, buffer: u16, records: usize) -> bool {
+        let is_there = self.iter().any(|filled| filled.buffer == buffer);
+        let holds = |at| self.buffers.is_filled(buffer, at);
+        if is_there || !(0..records.min(RECORDS)).any(holds) {
+            return false;
+        }
+        let end = (self.begin + self.length) % self.queue.len();
+        let Some(place) = self.queue.get_mut(end) else { return false };
+        *place = Filled { buffer, records };
+        self.length += 1;
+        true
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Filled> {
+        self.queue.iter().cycle().skip(self.begin).take(self.length)
+    }
+
+    /// Queues every buffer that holds something, whatever was said of it. Only
+    /// when the kernel fills none any more.
+    pub(crate) fn push_all(&mut self) {
+        for buffer in self.buffers.oldest_first() {
+            self.push(buffer, RECORDS);
+        }
+    }
+
+    /// Takes records. Those that are not wanted go back to the kernel.
+    pub(crate) fn take(
+        &mut self,
+        room: &mut [SigInfo],
+        wanted: SignalSet,
+    ) -> usize {
+        let mut taken = 0;
+        while let Some(place) = room.get_mut(taken) {
+            let Some(info) = self.next() else { break };
+            // What cannot go back is handed out rather than lost.
+            if wanted.has(info.signal()) || return_record(&info).is_err() {
+                *place = info;
+                taken += 1;
+            }
+        }
+        taken
+    }
+
+    /// Takes the next record. A buffer with no more of them goes to the kernel.
+    fn next(&mut self) -> Option<SigInfo> {
+        loop {
+            let Filled { buffer, records } = *self.iter().next()?;
+            let info = self.buffers.take(buffer, self.taken);
+            self.taken += 1;
+            if self.taken >= records {
+                self.buffers.put(buffer);
+                self.taken = 0;
+                self.begin = (self.begin + 1) % self.queue.len();
+                self.length -= 1;
+            }
+            if info.is_some() {
+                return info;
+            }
+        }
+    }
+
+    /// Lets the ring forget the buffers, and puts back what is not taken. Unless
+    /// the request is cancelled and the buffers are forgotten, they are kept.
+    pub(crate) fn close(
+        &mut self,
+        ring: BorrowedFd<'_>,
+        group: u16,
+        cancelled: Result<(), Errno>,
+    ) {
+        let forgotten = super::forget_buffers(ring, group);
+        self.push_all();
+        while let Some(info) = self.next() {
+            // It is lost only if the user's queue is full meanwhile.
+            let _put_back = return_record(&info);
+        }
+        if cancelled.is_err() || forgotten.is_err() {
+            self.buffers.keep();
+        }
+    }
+}

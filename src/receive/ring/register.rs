@@ -1,0 +1,172 @@
+//! What is done with a ring that somebody else owns.
+//!
+//! The io-uring crate makes the calls of `io_uring_register(2)` on a ring that it
+//! owns. A source has only a descriptor of the caller's ring, which may outlive the
+//! caller's own.
+
+#![expect(unsafe_code, reason = "system calls on a ring that is the caller's")]
+
+use core::ffi::{c_int, c_long, c_uint};
+use core::ptr;
+
+use io_uring::{IoUring, cqueue, squeue};
+use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+
+use crate::error::{Error, Op};
+
+// include/uapi/linux/io_uring.h
+const IORING_REGISTER_PBUF_RING: c_uint = 22;
+const IORING_UNREGISTER_PBUF_RING: c_uint = 23;
+const IORING_REGISTER_SYNC_CANCEL: c_uint = 24;
+const IORING_ASYNC_CANCEL_ALL: u32 = 1 << 0;
+const IORING_ASYNC_CANCEL_ANY: u32 = 1 << 2;
+
+/// `struct io_uring_buf_reg`.
+#[repr(C)]
+struct BufReg {
+    ring_addr: u64,
+    ring_entries: u32,
+    bgid: u16,
+    flags: u16,
+    resv: [u64; 3],
+}
+
+/// `struct io_uring_sync_cancel_reg`.
+#[repr(C)]
+struct SyncCancelReg {
+    addr: u64,
+    fd: i32,
+    flags: u32,
+    timeout: [i64; 2],
+    opcode: u8,
+    pad: [u8; 7],
+    pad2: [u64; 3],
+}
+
+const _: () = assert!(size_of::<BufReg>() == 40);
+const _: () = assert!(size_of::<SyncCancelReg>() == 64);
+
+/// The descriptor of a ring.
+pub(super) fn descriptor<S, C>(ring: &IoUring<S, C>) -> BorrowedFd<'_>
+where
+    S: squeue::EntryMarker,
+    C: cqueue::EntryMarker,
+{
+    // SAFETY: the ring owns the descriptor and is borrowed for as long.
+    unsafe { BorrowedFd::borrow_raw(ring.as_raw_fd()) }
+}
+
+/// A descriptor of the same ring.
+pub(crate) fn duplicate<S, C>(ring: &IoUring<S, C>) -> Result<OwnedFd, Error>
+where
+    S: squeue::EntryMarker,
+    C: cqueue::EntryMarker,
+{
+    rustix::io::fcntl_dupfd_cloexec(descriptor(ring), 0)
+        .map_err(|errno| Error::os(Op::Fcntl, errno))
+}
+
+/// Puts what a [`Request`](super::Request) has made into a submission queue.
+pub(crate) fn push<E: squeue::EntryMarker>(
+    queue: &mut squeue::SubmissionQueue<'_, E>,
+    entry: squeue::Entry,
+) -> Result<(), Error> {
+    // SAFETY: the entry names a descriptor by its number, which the kernel checks,
+    // and no memory. A read names a group of buffers: those that a source has
+    // registered, which stay mapped until the ring has forgotten them (`Inbox`),
+    // or, in another ring, those that were lent to it for whatever names them.
+    unsafe { queue.push(&E::from(entry)) }.map_err(|_| Error::QueueFull)
+}
+
+/// Tells the ring of a ring of buffers at an address.
+pub(super) fn buffers(
+    ring: BorrowedFd<'_>,
+    address: usize,
+    entries: u16,
+    group: u16,
+) -> Result<(), Errno> {
+    let reg = BufReg {
+        ring_addr: address as u64,
+        ring_entries: entries.into(),
+        bgid: group,
+        flags: 0,
+        resv: [0; 3],
+    };
+    register(ring, IORING_REGISTER_PBUF_RING, &reg)
+}
+
+/// Lets the ring forget a ring of buffers.
+pub(crate) fn forget_buffers(
+    ring: BorrowedFd<'_>,
+    group: u16,
+) -> Result<(), Errno> {
+    let reg = BufReg {
+        ring_addr: 0,
+        ring_entries: 0,
+        bgid: group,
+        flags: 0,
+        resv: [0; 3],
+    };
+    register(ring, IORING_UNREGISTER_PBUF_RING, &reg)
+}
+
+/// Which requests to cancel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cancel {
+    /// All of the ring.
+    Any,
+    /// Those with this `user_data`.
+    UserData(u64),
+}
+
+/// Cancels requests. It returns once the kernel will do nothing more for them,
+/// though their last completions may come later (`io_sync_cancel()`). That there
+/// was none is no error.
+pub(crate) fn cancel(ring: BorrowedFd<'_>, which: Cancel) -> Result<(), Errno> {
+    let (addr, flags) = match which {
+        Cancel::Any => (0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL),
+        Cancel::UserData(user_data) => (user_data, IORING_ASYNC_CANCEL_ALL),
+    };
+    let reg = SyncCancelReg {
+        addr,
+        fd: -1,
+        flags,
+        timeout: [1, 0],
+        opcode: 0,
+        pad: [0; 7],
+        pad2: [0; 3],
+    };
+    match register(ring, IORING_REGISTER_SYNC_CANCEL, &reg) {
+        Err(Errno::NOENT) => Ok(()),
+        done => done,
+    }
+}
+
+fn register<T>(
+    ring: BorrowedFd<'_>,
+    op: c_uint,
+    argument: &T,
+) -> Result<(), Errno> {
+    let raw: c_int = ring.as_raw_fd();
+    loop {
+        // SAFETY: for each of the three operations io_uring_register(2) reads one
+        // structure at the pointer, which is of the size that it reads, and lives
+        // past the call. What the structure of buffers points to is the concern of
+        // `Buffers`, which owns it.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_io_uring_register,
+                c_long::from(raw),
+                op,
+                ptr::from_ref(argument),
+                1 as c_uint,
+            )
+        };
+        match crate::sys::check(result) {
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}

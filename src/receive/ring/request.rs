@@ -1,0 +1,259 @@
+//! One request in a ring, as a state machine.
+//!
+//! A ring is asked once, by a submission, and answers with completions, until one
+//! of them lacks `IORING_CQE_F_MORE`: then the request is gone and has to be made
+//! anew. Whoever owns the ring, the receiver or the caller, the request goes
+//! through the same phases:
+//!
+//! - **Idle.** Nothing is in the ring. It wants to be armed.
+//! - **Armed.** It is in the ring, or on its way there. Each completion says that
+//!   the signalfd is readable, or which buffer was filled. The last one makes it
+//!   idle.
+//! - **Stopping.** It is in the ring and its cancellation was asked for. A
+//!   completion may still bring records that arrived before; the last one makes
+//!   it stopped.
+//! - **Stopped.** Nothing is in the ring, and nothing should be, until somebody
+//!   arms it again.
+//! - **Failed.** The kernel will never do what is asked. It is not armed again.
+//!
+//! What a last completion means is in its result:
+//!
+//! - A count or an event: the request was of one shot, or the completion queue had
+//!   no room (`io_req_post_cqe()`). Idle.
+//! - `ECANCELED`: somebody cancelled it, or the thread that submitted it has ended.
+//!   `ENOBUFS`: every buffer is filled. `EINTR`: a cancelled read before Linux 6.10.
+//!   Whatever was pending still is, and arming looks again. Idle.
+//! - `EINVAL` to a request of many shots: the kernel is older than those. From now
+//!   on it is a request of one shot. Idle.
+//! - Anything else, and `EINVAL` to a request of one shot: failed. Among these is
+//!   the `EAGAIN` to a read, with which Linux before 6.0 completes a read of a
+//!   signalfd that is not readable any more: armed again, it would spin.
+//!
+//! A completion in any other phase than armed and stopping is not this request's:
+//! it is given twice, or invented. So is one that names no buffer, or a buffer
+//! that there is not. It is refused, and nothing changes.
+
+use io_uring::{opcode, squeue, types};
+use rustix::fd::RawFd;
+use rustix::io::Errno;
+
+use super::buffers::{BUFFERS, RECORDS};
+use crate::error::{Error, Op};
+use crate::receive::Kind;
+use crate::signal::SigInfo;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Idle,
+    Armed,
+    Stopping,
+    Stopped,
+    Failed(Errno),
+}
+
+/// How often one submission is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Shots {
+    Many,
+    One,
+}
+
+/// See the head of this file.
+#[derive(Debug)]
+pub(crate) struct Request {
+    phase: Phase,
+    shots: Shots,
+    kind: Kind,
+}
+
+/// What a completion brings.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+    /// Nothing but a change of phase.
+    Nothing,
+    /// The signalfd is readable.
+    Readable,
+    /// The kernel has filled a buffer with so many records.
+    Filled { buffer: u16, records: usize },
+}
+
+/// The file that a request is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target {
+    Descriptor(RawFd),
+    /// An index into the ring's registered files.
+    Registered(u32),
+}
+
+impl Request {
+    pub(crate) const fn new(kind: Kind) -> Self {
+        Self { phase: Phase::Idle, shots: Shots::Many, kind }
+    }
+
+    /// Whether it ought to be armed.
+    pub(crate) const fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Idle)
+    }
+
+    /// Whether the kernel may still complete it.
+    pub(crate) const fn is_in_flight(&self) -> bool {
+        matches!(self.phase, Phase::Armed | Phase::Stopping)
+    }
+
+    /// Arms it: the caller puts it into the ring.
+    pub(crate) const fn arm(&mut self) -> Result<(), Error> {
+        match self.phase {
+            Phase::Idle | Phase::Stopped => self.phase = Phase::Armed,
+            Phase::Armed | Phase::Stopping => return Err(Error::AlreadyArmed),
+            Phase::Failed(errno) => return Err(self.failure(errno)),
+        }
+        Ok(())
+    }
+
+    /// It could not be put into the ring after all.
+    pub(crate) const fn disarm(&mut self) {
+        self.phase = Phase::Idle;
+    }
+
+    /// Its cancellation is asked for. Tells whether there is something to cancel.
+    pub(crate) const fn stop(&mut self) -> bool {
+        let was_in_flight = self.is_in_flight();
+        self.phase = match self.phase {
+            Phase::Armed | Phase::Stopping => Phase::Stopping,
+            Phase::Idle | Phase::Stopped => Phase::Stopped,
+            Phase::Failed(errno) => Phase::Failed(errno),
+        };
+        was_in_flight
+    }
+
+    /// Whether its cancellation was asked for and has not come about.
+    pub(crate) const fn is_stopping(&self) -> bool {
+        matches!(self.phase, Phase::Stopping)
+    }
+
+    /// Looks what a completion brings.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ForeignCompletion`].
+    pub(crate) fn look(
+        &self,
+        result: i32,
+        flags: u32,
+    ) -> Result<Outcome, Error> {
+        if !self.is_in_flight() {
+            return Err(Error::ForeignCompletion);
+        }
+        match usize::try_from(result) {
+            Err(_) => Ok(Outcome::Nothing),
+            Ok(_) if self.kind == Kind::Readiness => Ok(Outcome::Readable),
+            Ok(bytes) => filled(bytes, flags),
+        }
+    }
+
+    /// Takes a completion.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ForeignCompletion`], without effect; [`Error::Os`] when the
+    /// request has failed for good.
+    pub(crate) fn complete(
+        &mut self,
+        result: i32,
+        flags: u32,
+    ) -> Result<Outcome, Error> {
+        let outcome = self.look(result, flags)?;
+        if io_uring::cqueue::more(flags) {
+            return Ok(outcome);
+        }
+        match last(result, self.shots) {
+            Last::Again => self.end(),
+            Last::AgainWithOneShot => {
+                self.shots = Shots::One;
+                self.end();
+            }
+            Last::Never(errno) => {
+                self.phase = Phase::Failed(errno);
+                return Err(self.failure(errno));
+            }
+        }
+        Ok(outcome)
+    }
+
+    const fn end(&mut self) {
+        self.phase = match self.phase {
+            Phase::Stopping => Phase::Stopped,
+            _ => Phase::Idle,
+        };
+    }
+
+    const fn failure(&self, errno: Errno) -> Error {
+        let op = match self.kind {
+            Kind::Readiness => Op::UringPoll,
+            Kind::Completion => Op::UringRead,
+        };
+        Error::os(op, errno)
+    }
+
+    /// The submission that arms it.
+    pub(crate) fn entry(&self, target: Target, group: u16) -> squeue::Entry {
+        let (fd, flags) = match target {
+            Target::Descriptor(raw) => (types::Fd(raw), squeue::Flags::empty()),
+            Target::Registered(index) => (
+                types::Fd(i32::from_ne_bytes(index.to_ne_bytes())),
+                squeue::Flags::FIXED_FILE,
+            ),
+        };
+        let many = self.shots == Shots::Many;
+        match self.kind {
+            Kind::Readiness => opcode::PollAdd::new(fd, POLLIN)
+                .multi(many)
+                .build()
+                .flags(flags),
+            Kind::Completion if many => {
+                opcode::ReadMulti::new(fd, 0, group).build().flags(flags)
+            }
+            Kind::Completion => {
+                let nowhere = core::ptr::null_mut();
+                opcode::Read::new(fd, nowhere, BUFFER_BYTES)
+                    .buf_group(group)
+                    .build()
+                    .flags(flags | squeue::Flags::BUFFER_SELECT)
+            }
+        }
+    }
+}
+
+const POLLIN: u32 = libc::POLLIN as u32;
+
+#[expect(clippy::cast_possible_truncation, reason = "8 KiB")]
+const BUFFER_BYTES: u32 = (RECORDS * size_of::<SigInfo>()) as u32;
+
+/// Which buffer was filled, if the completion may say so.
+pub(super) fn filled(bytes: usize, flags: u32) -> Result<Outcome, Error> {
+    let records = bytes / size_of::<SigInfo>();
+    match io_uring::cqueue::buffer_select(flags) {
+        Some(buffer) if buffer < BUFFERS && records <= RECORDS => {
+            Ok(Outcome::Filled { buffer, records })
+        }
+        _ => Err(Error::ForeignCompletion),
+    }
+}
+
+/// What comes after a request's last completion.
+enum Last {
+    Again,
+    AgainWithOneShot,
+    Never(Errno),
+}
+
+fn last(result: i32, shots: Shots) -> Last {
+    if result >= 0 {
+        return Last::Again;
+    }
+    match Errno::from_raw_os_error(result.saturating_neg()) {
+        Errno::CANCELED | Errno::NOBUFS | Errno::INTR => Last::Again,
+        Errno::INVAL if shots == Shots::Many => Last::AgainWithOneShot,
+        errno => Last::Never(errno),
+    }
+}
