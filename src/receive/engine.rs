@@ -3,7 +3,7 @@
 use rustix::fd::{AsFd, BorrowedFd};
 
 use super::backend::{Backend, Kind, Running};
-use super::ring::OwnRing;
+use super::ring::{self, OwnRing};
 use super::{Options, SignalFd};
 use crate::error::{Error, Op};
 use crate::signal::SigInfo;
@@ -74,11 +74,15 @@ impl Engine {
         room: &mut [SigInfo],
         tell: impl FnOnce(),
     ) -> Result<usize, Error> {
-        if let Some(ring) = &self.ring {
+        if let Some(own) = &self.ring {
             self.signalfd.birth().check()?;
             let wanted = self.signalfd.signals();
             let fd = self.signalfd.as_fd();
-            if let Some(taken) = ring.take(room, wanted, fd, tell) {
+            let left = ring::take_left(room, wanted);
+            if left > 0 {
+                return Ok(left);
+            }
+            if let Some(taken) = own.take(room, wanted, fd, tell) {
                 return Ok(taken);
             }
         }

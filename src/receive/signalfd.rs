@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use super::Batch;
+use super::{Batch, ring};
 use crate::error::Error;
 use crate::process::Birth;
 use crate::signal::{self, SigInfo, SignalSet};
@@ -121,14 +121,17 @@ impl SignalFd {
         Ok(batch.filled(taken))
     }
 
-    pub(super) const fn birth(&self) -> Birth {
+    pub(crate) const fn birth(&self) -> Birth {
         self.birth
     }
 
     /// Takes what is pending now; zero records if nothing is.
     pub(super) fn read(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
         self.birth.check()?;
-        read_from(self.fd.as_fd(), room)
+        match ring::take_left(room, self.signals()) {
+            0 => read_from(self.fd.as_fd(), room),
+            taken => Ok(taken),
+        }
     }
 
     /// Takes what is pending, and waits for it if nothing is. Zero if it could
@@ -138,6 +141,10 @@ impl SignalFd {
         room: &mut [SigInfo],
     ) -> Result<usize, Error> {
         self.birth.check()?;
+        let left = ring::take_left(room, self.signals());
+        if left > 0 {
+            return Ok(left);
+        }
         let Some(blocking) = &self.blocking else { return Ok(0) };
         let fd = blocking.get().or_else(|| self.make_blocking(blocking).ok());
         fd.map_or(Ok(0), |fd| read_from(fd, room))

@@ -25,9 +25,9 @@ use crate::signal::SigInfo;
 ///
 /// Dropping it cancels the request, and puts back what was read and not taken
 /// ([`Receiver::put_back`]). The order is then not kept; to keep it,
-/// [`stop`](Self::stop) the source and take what is left. A queue of signals that
-/// others have filled meanwhile (`RLIMIT_SIGPENDING`) has no room for real-time
-/// signals, and they are lost; so `stop` is the better way there, too.
+/// [`stop`](Self::stop) the source and take what is left. Where others have filled
+/// the queue of signals meanwhile (`RLIMIT_SIGPENDING`), real-time signals do not
+/// go back; whatever receiver of the process reads next gets them.
 ///
 /// The kernel writes to memory that the source has mapped. It is unmapped when the
 /// request is cancelled and the ring has forgotten the buffers, and leaked if
@@ -229,7 +229,11 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         let receiver = self.receiver.as_ref();
         receiver.check_process()?;
         let room = batch.room()?;
-        let taken = self.inbox.take(room, receiver.signals());
+        let wanted = receiver.signals();
+        let taken = match ring::take_left(room, wanted) {
+            0 => self.inbox.take(room, wanted),
+            taken => taken,
+        };
         Ok(batch.filled(taken))
     }
 
@@ -257,11 +261,12 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
 impl<R: AsRef<Receiver>> Drop for ReadSource<R> {
     fn drop(&mut self) {
         // In a forked child the ring is the parent's too, but the memory is not.
-        if self.receiver.as_ref().check_process().is_ok() {
+        let birth = self.receiver.as_ref().signalfd().birth();
+        if birth.check().is_ok() {
             let ring = self.ring.as_fd();
             let which = Cancel::UserData(self.user_data);
             let cancelled = ring::cancel(ring, which);
-            self.inbox.close(ring, self.group, cancelled);
+            self.inbox.close(ring, self.group, cancelled, birth);
         }
     }
 }

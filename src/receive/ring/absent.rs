@@ -8,6 +8,14 @@ use crate::receive::Kind;
 use crate::signal::{SigInfo, SignalSet};
 use crate::sys::Deadline;
 
+/// Nothing is ever left.
+pub(crate) const fn take_left(
+    _room: &mut [SigInfo],
+    _wanted: SignalSet,
+) -> usize {
+    0
+}
+
 /// A ring of the receiver's own, of which there is none.
 #[derive(Debug)]
 pub(crate) enum OwnRing {}

@@ -25,7 +25,7 @@
 //! Once the kernel can write to it no more: when no request that may take a buffer
 //! is in flight, and the ring has forgotten the buffers (`unregister`). A value
 //! of this type does not know that. Its owner does, and where it cannot be sure it
-//! calls `keep`, which leaks the memory. In a forked child the mapping is a copy
+//! tells `close` so, which leaks the memory. In a forked child the mapping is a copy
 //! that no ring knows of.
 
 #![expect(unsafe_code, reason = "memory that the kernel writes to")]
@@ -33,6 +33,7 @@
 use core::ffi::c_void;
 use core::mem::offset_of;
 use core::ptr::{self, NonNull};
+use core::slice;
 use core::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::types::BufRingEntry;
@@ -40,10 +41,11 @@ use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 
-use super::register;
+use super::{left, register};
 use crate::error::{Error, Op};
+use crate::process::Birth;
 use crate::receive::put_back::return_record;
-use crate::signal::{self, SigInfo};
+use crate::signal::{self, SigInfo, SignalSet};
 
 /// How many buffers there are; a power of two, as the kernel wants it.
 pub(crate) const BUFFERS: u16 = 16;
@@ -66,7 +68,7 @@ pub(crate) struct Buffers {
     base: NonNull<c_void>,
     /// How many buffers were ever put in, wrapping.
     tail: u16,
-    /// Whether the kernel may write to it even when this is dropped.
+    /// Whether it stays mapped when this is dropped.
     is_kept: bool,
 }
 
@@ -139,11 +141,6 @@ impl Buffers {
         tail.store(self.tail, Ordering::Release);
     }
 
-    /// The kernel may write to it for ever: it is never unmapped.
-    pub(crate) const fn keep(&mut self) {
-        self.is_kept = true;
-    }
-
     /// Takes a record out of a buffer, if there is one.
     pub(crate) fn take(&mut self, buffer: u16, at: usize) -> Option<SigInfo> {
         let info = self.look(buffer, at)?;
@@ -177,15 +174,49 @@ impl Buffers {
         }
     }
 
-    /// Puts all records back into the process's queue, those of the oldest buffer
-    /// first.
-    pub(crate) fn put_back_all(&mut self) {
+    /// Ends: puts all records back into the process's queue, those of the oldest
+    /// buffer first, and leaves those that do not go back to whoever receives
+    /// next. The memory is unmapped if `is_over` says that the kernel can write to
+    /// it no more.
+    pub(crate) fn close(&mut self, is_over: bool, birth: Birth) {
+        self.is_kept |= !is_over;
+        let mut is_empty = true;
         for buffer in self.oldest_first() {
             for at in 0..RECORDS {
-                // It is lost only if the user's queue is full meanwhile.
-                self.take_if(buffer, at, |info| return_record(info).is_ok());
+                self.take_if(buffer, at, |info| {
+                    let went = return_record(info).is_ok();
+                    is_empty &= went;
+                    went
+                });
             }
         }
+        if !is_empty {
+            left::leave(self, birth);
+        }
+    }
+
+    /// Takes records of these signals, those of the oldest buffer first, and
+    /// tells whether none is left of any signal.
+    pub(super) fn take_wanted(
+        &mut self,
+        room: &mut slice::IterMut<'_, SigInfo>,
+        wanted: SignalSet,
+    ) -> bool {
+        let mut is_empty = true;
+        for buffer in self.oldest_first() {
+            for at in 0..RECORDS {
+                self.take_if(buffer, at, |info| {
+                    let place = wanted.has(info.signal()).then(|| room.next());
+                    let place = place.flatten();
+                    is_empty &= place.is_some();
+                    place.is_some_and(|place| {
+                        *place = *info;
+                        true
+                    })
+                });
+            }
+        }
+        is_empty
     }
 
     /// All buffers, those put in first before the others. One that was put in
@@ -244,6 +275,55 @@ impl Buffers {
         let record = unsafe { self.base.byte_add(offset) };
         Some(record.cast())
     }
+}
+
+/// What a mapping is when it is nothing but a link in a chain.
+impl Buffers {
+    /// Gives the mapping up: dropping this does not unmap it any more. What is
+    /// needed to have it back is written into it, behind the ring of buffers.
+    pub(super) const fn give_up(&mut self, birth: Birth) -> NonNull<Link> {
+        let link = Link {
+            next: ptr::null_mut(),
+            tail: self.tail,
+            is_kept: self.is_kept,
+            birth,
+        };
+        self.is_kept = true;
+        // SAFETY: within the mapping, since `HEAD` is larger.
+        let place = unsafe { self.base.byte_add(LINK) }.cast::<Link>();
+        // SAFETY: aligned, and in nobody's way: the ring of buffers is shorter,
+        // and the buffers come after `HEAD`.
+        unsafe { place.write(link) };
+        place
+    }
+
+    /// Takes a mapping back, together with the rest of the chain.
+    ///
+    /// # Safety
+    ///
+    /// `link` came from `give_up` and was not given here since.
+    pub(super) const unsafe fn from_link(link: NonNull<Link>) -> (Self, Link) {
+        // SAFETY: by contract `give_up` wrote it, and nobody else has the mapping,
+        // so it is as it was.
+        let read = unsafe { link.read() };
+        // SAFETY: `give_up` came here by as many bytes from the beginning.
+        let base = unsafe { link.byte_sub(LINK) }.cast();
+        let buffers = Self { base, tail: read.tail, is_kept: read.is_kept };
+        (buffers, read)
+    }
+}
+
+/// Where in the mapping a link is.
+const LINK: usize = 4096;
+const _: () = assert!(LINK + size_of::<Link>() <= HEAD);
+
+/// What a given-up mapping says of itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Link {
+    pub(super) next: *mut Link,
+    pub(super) birth: Birth,
+    tail: u16,
+    is_kept: bool,
 }
 
 impl Drop for Buffers {

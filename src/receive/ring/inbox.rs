@@ -5,6 +5,7 @@ use rustix::io::Errno;
 
 use super::{BUFFERS, Buffers, RECORDS};
 use crate::error::Error;
+use crate::process::Birth;
 use crate::receive::put_back::return_record;
 use crate::signal::{SigInfo, SignalSet};
 
@@ -110,22 +111,17 @@ impl Inbox {
         }
     }
 
-    /// Lets the ring forget the buffers, and puts back what is not taken. Unless
-    /// the request is cancelled and the buffers are forgotten, they are kept.
+    /// Lets the ring forget the buffers, and ends. `cancelled` tells whether the
+    /// request is.
     pub(crate) fn close(
         &mut self,
         ring: BorrowedFd<'_>,
         group: u16,
         cancelled: Result<(), Errno>,
+        birth: Birth,
     ) {
         let forgotten = super::forget_buffers(ring, group);
-        self.push_all();
-        while let Some(info) = self.next() {
-            // It is lost only if the user's queue is full meanwhile.
-            let _put_back = return_record(&info);
-        }
-        if cancelled.is_err() || forgotten.is_err() {
-            self.buffers.keep();
-        }
+        let is_over = cancelled.is_ok() && forgotten.is_ok();
+        self.buffers.close(is_over, birth);
     }
 }

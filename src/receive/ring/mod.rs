@@ -3,6 +3,7 @@
 
 mod buffers;
 mod inbox;
+mod left;
 mod own;
 mod register;
 mod request;
@@ -10,6 +11,7 @@ mod turn;
 
 use buffers::{BUFFERS, Buffers, RECORDS};
 pub(crate) use inbox::Inbox;
+pub(crate) use left::take as take_left;
 pub(super) use own::OwnRing;
 use register::forget_buffers;
 pub(crate) use register::{Cancel, cancel, duplicate, push};

@@ -38,7 +38,8 @@
 //! # The end
 //!
 //! Dropping cancels the requests, waits for their last completions, and puts back
-//! what was read and not taken. If they do not come the memory is leaked. In a
+//! what is in the buffers (`buffers.rs` says why no completion has to say so). If
+//! they do not come the memory is leaked. In a
 //! forked child the ring is the parent's too, so the child only lets go of it.
 
 #![expect(unsafe_code, reason = "the queues of a ring shared between threads")]
@@ -504,27 +505,23 @@ impl Drop for OwnRing {
                 let cancel = opcode::AsyncCancel::new(inner.last);
                 self.submit(&[cancel.build().user_data(ASIDE)], fd);
             }
-            self.put_back_completed(inner);
-            let Some(mut buffers) = inner.buffers.take() else { return };
-            let is_forgotten = super::forget_buffers(fd, GROUP).is_ok();
-            buffers.put_back_all();
-            if !is_forgotten || !inner.is_quiet() {
-                buffers.keep();
-            }
+            self.wait_for_the_end(inner);
+            let is_quiet = inner.is_quiet();
+            let Some(buffers) = &mut inner.buffers else { return };
+            let forgotten = super::forget_buffers(fd, GROUP);
+            let is_over = is_quiet && forgotten.is_ok();
+            buffers.close(is_over, self.birth);
         });
     }
 }
 
 impl OwnRing {
-    /// Waits for the last completions, and puts back what they bring.
-    fn put_back_completed(&self, inner: &mut Inner) {
+    /// Waits for the last completions.
+    fn wait_for_the_end(&self, inner: &mut Inner) {
         let deadline = Deadline::after(Some(PATIENCE));
         let ring = descriptor(&self.ring);
         loop {
-            while let Some(info) = self.next(inner, ring) {
-                // It is lost only if the user's queue is full meanwhile.
-                let _put_back = return_record(&info);
-            }
+            self.note_all(inner, ring);
             let is_over = deadline.is_over() || self.failure().is_some();
             if inner.is_quiet() || is_over {
                 return;

@@ -1,0 +1,72 @@
+//! What could not be put back.
+//!
+//! A ring that reads ahead makes room in the kernel's queue, and others may fill it
+//! (`RLIMIT_SIGPENDING`). When the ring goes, its real-time signals then do not go
+//! back. They are not lost: their memory stays, and whichever receiver of the
+//! process reads next, of those that receive the signal, takes them before what is
+//! pending.
+//!
+//! The mappings are a chain that hangs on one word. Whoever wants to look takes the
+//! whole chain off and hangs back what is not empty, so nobody looks at a mapping
+//! that another thread has, and nobody waits. Who comes meanwhile finds nothing,
+//! and reads what is pending.
+//!
+//! In a forked child the chain is a copy of the parent's, and signals are not
+//! inherited: the child unmaps it.
+
+#![expect(unsafe_code, reason = "a chain of mappings")]
+
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use super::Buffers;
+use super::buffers::Link;
+use crate::process::Birth;
+use crate::signal::{SigInfo, SignalSet};
+
+static CHAIN: AtomicPtr<Link> = AtomicPtr::new(ptr::null_mut());
+
+/// Leaves a mapping to whoever receives next.
+pub(super) fn leave(buffers: &mut Buffers, birth: Birth) {
+    let link = buffers.give_up(birth).as_ptr();
+    let mut first = CHAIN.load(Ordering::Relaxed);
+    loop {
+        // SAFETY: `give_up` returned it, and nobody else knows of it.
+        unsafe { (*link).next = first };
+        // Release: shows the mapping, records and all.
+        let (set, seen) = (Ordering::Release, Ordering::Relaxed);
+        match CHAIN.compare_exchange_weak(first, link, set, seen) {
+            Ok(_) => return,
+            Err(other) => first = other,
+        }
+    }
+}
+
+/// Takes records of these signals that were left.
+pub(crate) fn take(room: &mut [SigInfo], wanted: SignalSet) -> usize {
+    if CHAIN.load(Ordering::Relaxed).is_null() {
+        return 0;
+    }
+    take_some(room, wanted)
+}
+
+#[cold]
+fn take_some(room: &mut [SigInfo], wanted: SignalSet) -> usize {
+    let length = room.len();
+    let mut room = room.iter_mut();
+    // Acquire: sees what `leave` shows.
+    let mut link = CHAIN.swap(ptr::null_mut(), Ordering::Acquire);
+    while let Some(first) = NonNull::new(link) {
+        // SAFETY: the chain holds nothing but what `leave` hung on it, and the
+        // swap has taken it off, so it is taken back once.
+        let (mut buffers, read) = unsafe { Buffers::from_link(first) };
+        link = read.next;
+        if read.birth != Birth::here() {
+            continue;
+        }
+        if !buffers.take_wanted(&mut room, wanted) {
+            leave(&mut buffers, read.birth);
+        }
+    }
+    length - room.len()
+}
