@@ -78,7 +78,7 @@ unsafe impl GlobalAlloc for Counting {
 static COUNTING: Counting = Counting;
 
 /// Runs the function and checks that nothing was allocated meanwhile.
-fn without_allocating<R>(run: impl FnOnce() -> R) -> R {
+pub(crate) fn without_allocating<R>(run: impl FnOnce() -> R) -> R {
     let before = ALLOCATIONS.load(Ordering::Relaxed);
     let result = run();
     let allocated = ALLOCATIONS.load(Ordering::Relaxed) - before;

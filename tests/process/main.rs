@@ -25,6 +25,19 @@ mod harness;
 mod live;
 mod put_back;
 mod scopes;
+#[cfg(all(
+    feature = "io-uring",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "loongarch64",
+        target_arch = "powerpc64",
+    )
+))]
+mod sources;
 mod threads;
 
 use common::Battery;
@@ -59,6 +72,19 @@ fn main() -> std::process::ExitCode {
         (live::CASES, RINGS),
         (put_back::CASES, RINGS),
         (scopes::CASES, RINGS),
+        #[cfg(all(
+            feature = "io-uring",
+            target_os = "linux",
+            target_pointer_width = "64",
+            any(
+                target_arch = "x86_64",
+                target_arch = "aarch64",
+                target_arch = "riscv64",
+                target_arch = "loongarch64",
+                target_arch = "powerpc64",
+            )
+        ))]
+        (sources::CASES, EPOLL),
         (threads::CASES, EPOLL),
     ])
 }

@@ -14,8 +14,8 @@ use crate::signal::SigInfo;
 /// Signals in the caller's ring, which reads them ahead: no system call for each.
 ///
 /// The request is a read (`IORING_OP_READ_MULTISHOT`, or `IORING_OP_READ` where the
-/// kernel does not have that) into a group of 16 buffers, which the source
-/// registers with the ring and which have room for 1024 records.
+/// kernel does not have that) into a group of 64 buffers, which the source
+/// registers with the ring. Each has room for 64 records.
 ///
 /// What the ring has read is no longer pending. A signal that some thread does not
 /// block is taken away from its handler or default action, where a

@@ -47,8 +47,9 @@ use crate::process::Birth;
 use crate::receive::put_back::return_record;
 use crate::signal::{self, SigInfo, SignalSet};
 
-/// How many buffers there are; a power of two, as the kernel wants it.
-pub(crate) const BUFFERS: u16 = 16;
+/// How many buffers there are; a power of two, as the kernel wants it. Signals
+/// that come one by one fill one each.
+pub(crate) const BUFFERS: u16 = 64;
 /// How many records fit into one. Larger ones gain nothing that can be measured.
 pub(crate) const RECORDS: usize = 64;
 
@@ -68,7 +69,8 @@ pub(crate) struct Buffers {
     base: NonNull<c_void>,
     /// How many buffers were ever put in, wrapping.
     tail: u16,
-    /// Whether it stays mapped when this is dropped.
+    /// Whether it stays mapped when this is dropped: it is given up, or the kernel
+    /// may write to it for ever.
     is_kept: bool,
 }
 
@@ -176,10 +178,16 @@ impl Buffers {
 
     /// Ends: puts all records back into the process's queue, those of the oldest
     /// buffer first, and leaves those that do not go back to whoever receives
-    /// next. The memory is unmapped if `is_over` says that the kernel can write to
-    /// it no more.
+    /// next.
+    ///
+    /// Unless `is_over` says that the kernel can write to it no more, the memory is
+    /// left as it is: what went back, the kernel might read again.
     pub(crate) fn close(&mut self, is_over: bool, birth: Birth) {
-        self.is_kept |= !is_over;
+        if !is_over {
+            self.is_kept = true;
+            left::leave(self, birth);
+            return;
+        }
         let mut is_empty = true;
         for buffer in self.oldest_first() {
             for at in 0..RECORDS {
@@ -196,13 +204,13 @@ impl Buffers {
     }
 
     /// Takes records of these signals, those of the oldest buffer first, and
-    /// tells whether none is left of any signal.
+    /// tells whether there will be none of any signal.
     pub(super) fn take_wanted(
         &mut self,
         room: &mut slice::IterMut<'_, SigInfo>,
         wanted: SignalSet,
     ) -> bool {
-        let mut is_empty = true;
+        let mut is_empty = !self.is_kept;
         for buffer in self.oldest_first() {
             for at in 0..RECORDS {
                 self.take_if(buffer, at, |info| {

@@ -9,6 +9,8 @@ use crate::process::Birth;
 use crate::receive::put_back::return_record;
 use crate::signal::{SigInfo, SignalSet};
 
+const _: () = assert!(BUFFERS as u32 <= u64::BITS);
+
 /// The buffers of a ring, and a queue of those that are filled.
 ///
 /// A buffer is in the queue at most once. The first one may have been taken from
@@ -17,6 +19,8 @@ use crate::signal::{SigInfo, SignalSet};
 pub(crate) struct Inbox {
     buffers: Buffers,
     queue: [Filled; BUFFERS as usize],
+    /// Which are in the queue, a bit for each.
+    queued: u64,
     begin: usize,
     length: usize,
     /// How much was taken of the first.
@@ -34,6 +38,7 @@ impl Inbox {
         Ok(Self {
             buffers: Buffers::new()?,
             queue: [Filled { buffer: 0, records: 0 }; BUFFERS as usize],
+            queued: 0,
             begin: 0,
             length: 0,
             taken: 0,
@@ -51,7 +56,8 @@ impl Inbox {
 
     /// Queues a filled buffer, unless it is there already or holds nothing.
     pub(crate) fn push(&mut self, buffer: u16, records: usize) -> bool {
-        let is_there = self.iter().any(|filled| filled.buffer == buffer);
+        let bit = 1 << (buffer % BUFFERS);
+        let is_there = self.queued & bit != 0;
         let holds = |at| self.buffers.is_filled(buffer, at);
         if is_there || !(0..records.min(RECORDS)).any(holds) {
             return false;
@@ -60,11 +66,8 @@ impl Inbox {
         let Some(place) = self.queue.get_mut(end) else { return false };
         *place = Filled { buffer, records };
         self.length += 1;
+        self.queued |= bit;
         true
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Filled> {
-        self.queue.iter().cycle().skip(self.begin).take(self.length)
     }
 
     /// Queues every buffer that holds something, whatever was said of it. Only
@@ -96,7 +99,10 @@ impl Inbox {
     /// Takes the next record. A buffer with no more of them goes to the kernel.
     fn next(&mut self) -> Option<SigInfo> {
         loop {
-            let Filled { buffer, records } = *self.iter().next()?;
+            if self.length == 0 {
+                return None;
+            }
+            let Filled { buffer, records } = *self.queue.get(self.begin)?;
             let info = self.buffers.take(buffer, self.taken);
             self.taken += 1;
             if self.taken >= records {
@@ -104,6 +110,7 @@ impl Inbox {
                 self.taken = 0;
                 self.begin = (self.begin + 1) % self.queue.len();
                 self.length -= 1;
+                self.queued &= !(1 << (buffer % BUFFERS));
             }
             if info.is_some() {
                 return info;

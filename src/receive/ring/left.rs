@@ -6,6 +6,10 @@
 //! process reads next, of those that receive the signal, takes them before what is
 //! pending.
 //!
+//! So does the memory of a request that cannot be cancelled, because a sandbox has
+//! come to forbid that. The kernel may go on to read signals into it, and there they
+//! are found.
+//!
 //! The mappings are a chain that hangs on one word. Whoever wants to look takes the
 //! whole chain off and hangs back what is not empty, so nobody looks at a mapping
 //! that another thread has, and nobody waits. Who comes meanwhile finds nothing,

@@ -99,7 +99,7 @@ const ASIDE: u64 = 0;
 const GROUP: u16 = 0;
 const ENTRIES: u32 = 4;
 /// Room for one completion for each buffer, and then some.
-const COMPLETIONS: u32 = 4 * BUFFERS as u32;
+const COMPLETIONS: u32 = 2 * BUFFERS as u32;
 /// How long a drop waits for last completions, which are a matter of the
 /// scheduler.
 const PATIENCE: Duration = Duration::from_secs(1);

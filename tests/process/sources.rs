@@ -1,0 +1,936 @@
+//! Sources in rings of the caller's: every kind of source in every kind of ring.
+
+use std::io;
+use std::mem;
+
+use io_uring::{IoUring, cqueue, opcode, squeue};
+use signalfd::uring::{ReadSource, Source};
+use signalfd::{Batch, Error, Op, Receiver, SigInfo, Signal, Signals};
+
+use crate::allocations::without_allocating;
+use crate::common::{
+    Child, End, forbid, kill, open, pid, sigqueue, wait_until,
+};
+use crate::harness::cases;
+
+cases! {
+    a_hundred_thousand_by_polling_in_every_ring,
+    a_hundred_thousand_by_reading_in_every_ring,
+    a_hundred_thousand_by_registered_files,
+    polling_sources_made_anew_in_the_storm,
+    reading_sources_stopped_and_made_anew_in_the_storm,
+    reading_sources_dropped_and_made_anew_in_the_storm,
+    one_system_call_for_half_a_thousand_signals,
+    more_than_the_buffers_hold,
+    a_full_completion_queue,
+    what_does_not_go_back_is_left_to_the_next_receiver,
+    foreign_completions_change_nothing,
+    a_source_is_armed_once,
+    a_full_submission_queue_gives_the_entry_back,
+    a_ring_of_the_wrong_kind_is_refused_with_a_reason,
+    a_disabled_ring_works_once_it_is_enabled,
+    a_number_of_buffers_that_is_taken,
+    a_file_that_is_not_registered,
+    the_thread_that_armed_it_ends,
+    a_cancelled_source_rests_until_it_is_armed,
+    the_ring_goes_first,
+    a_forked_child_has_the_ring_too,
+    a_child_that_drops_a_source_leaves_the_parents_alone,
+    a_forgotten_source_does_no_harm,
+    nothing_is_written_where_the_buffers_were,
+    what_is_removed_is_pending_again,
+    a_removed_signal_that_was_read_ends_the_process => libc::SIGTERM,
+    unblocked_signals_stay_with_their_handler_when_polling,
+    a_sandbox_that_forbids_registering,
+    nothing_is_allocated_by_sources,
+}
+
+/// The `user_data` of a source.
+const MINE: u64 = 7;
+/// The number of its buffers.
+const GROUP: u16 = 3;
+
+/// What both kinds of source can do.
+trait AnySource {
+    fn needs_arming(&self) -> bool;
+    fn push<E: squeue::EntryMarker>(
+        &mut self,
+        queue: &mut squeue::SubmissionQueue<'_, E>,
+        user_data: u64,
+    ) -> Result<(), Error>;
+    fn complete(
+        &mut self,
+        completion: impl Into<cqueue::Entry>,
+    ) -> Result<(), Error>;
+    fn take<'b, const N: usize>(
+        &mut self,
+        batch: &'b mut Batch<N>,
+    ) -> Result<&'b [SigInfo], Error>;
+}
+
+macro_rules! any_source {
+    ($name:ident) => {
+        impl<R: AsRef<Receiver>> AnySource for $name<R> {
+            fn needs_arming(&self) -> bool {
+                self.needs_arming()
+            }
+            fn push<E: squeue::EntryMarker>(
+                &mut self,
+                queue: &mut squeue::SubmissionQueue<'_, E>,
+                user_data: u64,
+            ) -> Result<(), Error> {
+                self.push(queue, user_data)
+            }
+            fn complete(
+                &mut self,
+                completion: impl Into<cqueue::Entry>,
+            ) -> Result<(), Error> {
+                self.complete(completion)
+            }
+            fn take<'b, const N: usize>(
+                &mut self,
+                batch: &'b mut Batch<N>,
+            ) -> Result<&'b [SigInfo], Error> {
+                self.take(batch)
+            }
+        }
+    };
+}
+any_source!(Source);
+any_source!(ReadSource);
+
+/// Makes a ring of each kind, and does something with each.
+macro_rules! in_every_ring {
+    (|$ring:ident| $do:expr) => {{
+        let default = || IoUring::builder();
+        let mut coop = IoUring::builder();
+        coop.setup_coop_taskrun().setup_taskrun_flag();
+        let mut defer = IoUring::builder();
+        defer.setup_single_issuer().setup_defer_taskrun();
+        let mut kernel_thread = IoUring::builder();
+        kernel_thread.setup_sqpoll(100);
+        for builder in [default(), coop, defer, kernel_thread] {
+            let mut $ring: IoUring = builder.build(8).unwrap();
+            $do
+        }
+        let mut $ring: IoUring<squeue::Entry128, cqueue::Entry32> =
+            IoUring::builder().build(8).unwrap();
+        $do
+    }};
+}
+
+fn rt() -> Signal {
+    Signal::rt(1).unwrap()
+}
+
+/// Lets another process send numbers from 0 up.
+fn storm(count: i32) -> Child {
+    let receiver = pid();
+    Child::fork(move || {
+        for value in 0..count {
+            wait_until("there is room in the queue", || {
+                match sigqueue(receiver, rt(), value) {
+                    Ok(()) => true,
+                    Err(error) => {
+                        assert_eq!(error.raw_os_error(), Some(libc::EAGAIN));
+                        false
+                    }
+                }
+            });
+        }
+        0
+    })
+}
+
+/// Queues numbers for this process.
+fn queue(values: std::ops::Range<i32>) {
+    values.for_each(|value| sigqueue(pid(), rt(), value).unwrap());
+}
+
+/// Arms the source if it wants to be.
+fn arm<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
+    ring: &mut IoUring<S, C>,
+    source: &mut impl AnySource,
+    user_data: u64,
+) {
+    while source.needs_arming() {
+        let pushed = source.push(&mut ring.submission(), user_data);
+        match pushed {
+            // The kernel's thread has not come round to it.
+            Err(Error::QueueFull) => drop(ring.submit().unwrap()),
+            pushed => pushed.unwrap(),
+        }
+    }
+}
+
+/// Gives the source its completions; others are let go.
+fn complete<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
+    ring: &mut IoUring<S, C>,
+    source: &mut impl AnySource,
+    user_data: u64,
+) {
+    for completion in ring.completion() {
+        let completion: cqueue::Entry = completion.into();
+        if completion.user_data() == user_data {
+            source.complete(completion).unwrap();
+        }
+    }
+}
+
+/// Takes all that the source has.
+fn take(source: &mut impl AnySource, values: &mut Vec<i32>) {
+    let mut batch = Batch::<64>::new();
+    loop {
+        let infos = source.take(&mut batch).unwrap();
+        if infos.is_empty() {
+            return;
+        }
+        values.extend(infos.iter().map(|info| info.value().unwrap()));
+    }
+}
+
+/// One turn of the loop.
+fn turn<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
+    ring: &mut IoUring<S, C>,
+    source: &mut impl AnySource,
+    values: &mut Vec<i32>,
+) {
+    arm(ring, source, MINE);
+    ring.submit_and_wait(1).unwrap();
+    complete(ring, source, MINE);
+    take(source, values);
+}
+
+const COUNT: i32 = 100_000;
+
+fn a_hundred_thousand<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
+    ring: &mut IoUring<S, C>,
+    source: &mut impl AnySource,
+) {
+    let child = storm(COUNT);
+    let mut values = Vec::new();
+    while values.len() < COUNT as usize {
+        turn(ring, source, &mut values);
+    }
+    assert!(values.into_iter().eq(0..COUNT), "in order, and once");
+    child.wait_for_success();
+}
+
+fn a_hundred_thousand_by_polling_in_every_ring() {
+    let signals = open(rt()).unwrap();
+    in_every_ring!(|ring| {
+        let mut source = Source::new(&signals);
+        a_hundred_thousand(&mut ring, &mut source);
+    });
+    assert_eq!(signals.try_recv().unwrap(), None);
+}
+
+fn a_hundred_thousand_by_reading_in_every_ring() {
+    let signals = open(rt()).unwrap();
+    in_every_ring!(|ring| {
+        let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+        a_hundred_thousand(&mut ring, &mut source);
+    });
+    assert_eq!(signals.try_recv().unwrap(), None);
+}
+
+fn a_hundred_thousand_by_registered_files() {
+    use std::os::fd::AsRawFd;
+    let signals = open(rt()).unwrap();
+    let mut ring = IoUring::new(8).unwrap();
+    ring.submitter().register_files(&[-1, signals.as_raw_fd()]).unwrap();
+    let mut source = Source::new(&signals).registered(1);
+    a_hundred_thousand(&mut ring, &mut source);
+    let entry = source.cancel(0).unwrap();
+    submit(&mut ring, entry);
+    drop(ring);
+
+    let mut ring = IoUring::new(8).unwrap();
+    ring.submitter().register_files(&[-1, signals.as_raw_fd()]).unwrap();
+    let source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    a_hundred_thousand(&mut ring, &mut source.registered(1));
+}
+
+/// Sources are made anew this often.
+const ROUNDS: u64 = 1000;
+/// What a batch may hold, so that there are as many rounds.
+const SOME: usize = 64;
+
+/// Makes sources in a storm until all is taken, storm after storm until there were
+/// a thousand sources. `last` ends each, and `check` looks at what came of a storm.
+fn made_anew<A: AnySource>(
+    signals: &Signals,
+    mut make: impl FnMut(&IoUring) -> A,
+    mut last: impl FnMut(A, &mut IoUring, &mut Vec<i32>),
+    check: impl Fn(Vec<i32>),
+) {
+    let mut ring = IoUring::new(8).unwrap();
+    let mut rounds = 0;
+    while rounds < ROUNDS {
+        let child = storm(COUNT);
+        let mut values = Vec::new();
+        while values.len() < COUNT as usize {
+            rounds += 1;
+            let mut source = make(&ring);
+            arm(&mut ring, &mut source, rounds);
+            ring.submit().unwrap();
+            complete(&mut ring, &mut source, rounds);
+            let mut batch = Batch::<SOME>::new();
+            let infos = source.take(&mut batch).unwrap();
+            values.extend(infos.iter().map(|info| info.value().unwrap()));
+            last(source, &mut ring, &mut values);
+        }
+        child.wait_for_success();
+        assert_eq!(signals.try_recv().unwrap(), None);
+        check(values);
+    }
+}
+
+fn in_order(values: Vec<i32>) {
+    assert!(values.into_iter().eq(0..COUNT), "in order, and once");
+}
+
+fn in_any_order(mut values: Vec<i32>) {
+    values.sort_unstable();
+    assert!(values.into_iter().eq(0..COUNT), "none is lost or doubled");
+}
+
+fn polling_sources_made_anew_in_the_storm() {
+    let signals = open(rt()).unwrap();
+    let make = |_ring: &IoUring| Source::new(&signals);
+    let last = |mut source: Source<_>, ring: &mut _, _values: &mut _| {
+        if let Some(entry) = source.cancel(0) {
+            submit(ring, entry);
+        }
+    };
+    made_anew(&signals, make, last, in_order);
+}
+
+fn make_reading<'r>(
+    signals: &'r Signals,
+) -> impl FnMut(&IoUring) -> ReadSource<&'r Signals> {
+    move |ring| ReadSource::new(signals, ring, GROUP).unwrap()
+}
+
+fn reading_sources_stopped_and_made_anew_in_the_storm() {
+    let signals = open(rt()).unwrap();
+    let last = |mut source: ReadSource<_>, _ring: &mut _, values: &mut _| {
+        source.stop().unwrap();
+        take(&mut source, values);
+    };
+    made_anew(&signals, make_reading(&signals), last, in_order);
+}
+
+fn reading_sources_dropped_and_made_anew_in_the_storm() {
+    let signals = open(rt()).unwrap();
+    let last = |source, _ring: &mut _, _values: &mut _| drop(source);
+    made_anew(&signals, make_reading(&signals), last, in_any_order);
+}
+
+fn submit<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
+    ring: &mut IoUring<S, C>,
+    entry: squeue::Entry,
+) {
+    #[expect(unsafe_code, reason = "what the caller of a ring does")]
+    // SAFETY: neither a cancellation nor a no-op names memory.
+    unsafe { ring.submission().push(&entry.into()) }.unwrap();
+    ring.submit().unwrap();
+}
+
+/// A loop that makes no other system call, and is told of many at once.
+fn one_system_call_for_half_a_thousand_signals() {
+    const DEPTH: i32 = 512;
+    let signals = open(rt()).unwrap();
+    let mut builder = IoUring::builder();
+    builder.setup_single_issuer().setup_defer_taskrun();
+    let mut ring: IoUring = builder.build(8).unwrap();
+    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    // Taking them needs no read.
+    forbid(libc::SYS_read, libc::EPERM);
+    let mut values = Vec::new();
+    let mut enters = 0;
+    for round in 0..10 {
+        queue(round * DEPTH..(round + 1) * DEPTH);
+        while values.len() < ((round + 1) * DEPTH) as usize {
+            turn(&mut ring, &mut source, &mut values);
+            enters += 1;
+        }
+    }
+    assert!(values.into_iter().eq(0..10 * DEPTH));
+    let each = f64::from(enters) / f64::from(10 * DEPTH);
+    if has_many_shots() {
+        assert!(each <= 0.003, "{enters} system calls, {each} for a signal");
+    } else {
+        assert!(each <= 0.02, "{enters} system calls, {each} for a signal");
+    }
+}
+
+/// Whether a read may be answered more than once.
+fn has_many_shots() -> bool {
+    let mut probe = io_uring::Probe::new();
+    let ring = IoUring::new(2).unwrap();
+    ring.submitter().register_probe(&mut probe).unwrap();
+    probe.is_supported(opcode::ReadMulti::CODE)
+}
+
+fn more_than_the_buffers_hold() {
+    let signals = open(rt()).unwrap();
+    let mut builder = IoUring::builder();
+    builder.setup_cqsize(256);
+    let mut ring: IoUring = builder.build(8).unwrap();
+    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    queue(0..10_000);
+    arm(&mut ring, &mut source, MINE);
+    ring.submit_and_wait(1).unwrap();
+    complete(&mut ring, &mut source, MINE);
+    // The request has ended, and there is no room for another one.
+    assert!(!has_many_shots() || !source.needs_arming());
+    let mut values = Vec::new();
+    take(&mut source, &mut values);
+    assert!(values.len() <= 64 * 64);
+    assert!(source.needs_arming());
+    while values.len() < 10_000 {
+        turn(&mut ring, &mut source, &mut values);
+    }
+    assert!(values.into_iter().eq(0..10_000));
+}
+
+fn a_full_completion_queue() {
+    let signals = open(rt()).unwrap();
+    let mut builder = IoUring::builder();
+    builder.setup_cqsize(2);
+    let mut ring: IoUring = builder.build(2).unwrap();
+    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    let mut values = Vec::new();
+    for round in 0..20 {
+        arm(&mut ring, &mut source, MINE);
+        ring.submit().unwrap();
+        queue(round * 10..(round + 1) * 10);
+    }
+    while values.len() < 200 {
+        turn(&mut ring, &mut source, &mut values);
+    }
+    assert!(values.into_iter().eq(0..200));
+}
+
+/// A user's queue is filled while a ring has read ahead.
+fn what_does_not_go_back_is_left_to_the_next_receiver() {
+    let signals = open(rt()).unwrap();
+    let mut ring = IoUring::new(8).unwrap();
+    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    queue(0..10);
+    arm(&mut ring, &mut source, MINE);
+    ring.submit_and_wait(1).unwrap();
+    crate::common::set_limit(libc::RLIMIT_SIGPENDING, 0);
+    drop(source);
+    // The order is kept, too, since nothing went back.
+    for value in 0..10 {
+        let info = signals.try_recv().unwrap().unwrap();
+        assert_eq!(info.value(), Some(value));
+    }
+    assert_eq!(signals.try_recv().unwrap(), None);
+}
+
+fn foreign_completions_change_nothing() {
+    let signals = open(rt()).unwrap();
+    let mut ring = IoUring::new(8).unwrap();
+    // Completions of something else, with the same user_data.
+    let nop = opcode::Nop::new().build().user_data(MINE);
+    submit(&mut ring, nop);
+    let invented: cqueue::Entry = ring.completion().next().unwrap();
+    let other = opcode::Nop::new().build().user_data(MINE + 1);
+    submit(&mut ring, other);
+    let others: cqueue::Entry = ring.completion().next().unwrap();
+
+    let mut source = Source::new(&signals);
+    let foreign = Err(Error::ForeignCompletion);
+    assert_eq!(source.complete(invented.clone()), foreign, "nothing is armed");
+    arm(&mut ring, &mut source, MINE);
+    assert_eq!(source.complete(others.clone()), foreign);
+    assert!(!source.needs_arming());
+    let entry = source.cancel(0).unwrap();
+    submit(&mut ring, entry);
+    while ring.completion().next().is_some() {}
+
+    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    assert_eq!(source.complete(invented.clone()), foreign);
+    arm(&mut ring, &mut source, MINE);
+    ring.submit().unwrap();
+    assert_eq!(source.complete(others), foreign);
+    assert_eq!(source.complete(invented), foreign, "it names no buffer");
+    assert!(!source.needs_arming());
+
+    queue(0..3);
+    let mut values = Vec::new();
+    while values.len() < 3 {
+        arm(&mut ring, &mut source, MINE);
+        ring.submit_and_wait(1).unwrap();
+        let all: Vec<cqueue::Entry> = ring.completion().collect();
+        for one in all {
+            source.complete(one.clone()).unwrap();
+            let again = source.complete(one.clone());
+            take(&mut source, &mut values);
+            let late = source.complete(one);
+            // A last completion may look like that of the next request; what
+            // counts is that nothing comes twice.
+            assert!(again == foreign || again.is_ok());
+            assert!(late == foreign || late.is_ok());
+            take(&mut source, &mut values);
+        }
+    }
+    assert_eq!(values, [0, 1, 2]);
+}
+
+fn a_source_is_armed_once() {
+    let signals = open(rt()).unwrap();
+    let mut ring = IoUring::new(8).unwrap();
+    let mut source = Source::new(&signals);
+    source.arm(MINE).unwrap();
+    assert_eq!(source.arm(MINE).unwrap_err(), Error::AlreadyArmed);
+    let pushed = source.push(&mut ring.submission(), MINE);
+    assert_eq!(pushed, Err(Error::AlreadyArmed));
+    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    source.push(&mut ring.submission(), MINE).unwrap();
+    assert_eq!(source.arm(MINE).unwrap_err(), Error::AlreadyArmed);
+    let text = Error::AlreadyArmed.to_string();
+    assert!(text.contains("needs_arming"), "{text}");
+}
+
+fn a_full_submission_queue_gives_the_entry_back() {
+    let signals = open(rt()).unwrap();
+    let mut ring = IoUring::new(2).unwrap();
+    let mut source = Source::new(&signals);
+    let fill = |ring: &mut IoUring| loop {
+        let nop = opcode::Nop::new().build().user_data(0);
+        #[expect(unsafe_code, reason = "what the caller of a ring does")]
+        // SAFETY: it names no memory.
+        if unsafe { ring.submission().push(&nop) }.is_err() {
+            return;
+        }
+    };
+    fill(&mut ring);
+    let pushed = source.push(&mut ring.submission(), MINE);
+    assert_eq!(pushed, Err(Error::QueueFull));
+    assert!(source.needs_arming());
+    ring.submit().unwrap();
+    complete(&mut ring, &mut source, MINE);
+    queue(0..2);
+    let mut values = Vec::new();
+    while values.len() < 2 {
+        turn(&mut ring, &mut source, &mut values);
+    }
+    let entry = source.cancel(0).unwrap();
+    submit(&mut ring, entry);
+    ring.completion().for_each(drop);
+
+    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    fill(&mut ring);
+    let pushed = source.push(&mut ring.submission(), MINE);
+    assert_eq!(pushed, Err(Error::QueueFull));
+    assert!(source.needs_arming());
+}
+
+fn a_ring_of_the_wrong_kind_is_refused_with_a_reason() {
+    let signals = open(rt()).unwrap();
+    let mut builder = IoUring::builder();
+    builder.setup_iopoll();
+    let mut ring: IoUring = builder.build(8).unwrap();
+
+    let mut source = Source::new(&signals);
+    let error = fail(&mut ring, &mut source);
+    assert!(matches!(error, Error::Os { op: Op::UringPoll, .. }), "{error}");
+    assert!(error.to_string().contains("IORING_SETUP_IOPOLL"), "{error}");
+    assert_eq!(source.arm(MINE).unwrap_err(), error, "it stays so");
+
+    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    let error = fail(&mut ring, &mut source);
+    assert!(matches!(error, Error::Os { op: Op::UringRead, .. }), "{error}");
+    assert!(error.to_string().contains("IORING_SETUP_IOPOLL"), "{error}");
+    assert_eq!(source.arm(MINE).unwrap_err(), error, "it stays so");
+    drop(source);
+
+    // Nothing was taken by that.
+    queue(0..1);
+    assert_eq!(signals.wait().unwrap().value(), Some(0));
+}
+
+/// Arms a source until it fails.
+fn fail(ring: &mut IoUring, source: &mut impl AnySource) -> Error {
+    for _ in 0..10 {
+        arm(ring, source, MINE);
+        ring.submit().unwrap();
+        for completion in ring.completion() {
+            if let Err(error) = source.complete(completion) {
+                assert!(!source.needs_arming());
+                return error;
+            }
+        }
+    }
+    panic!("it is armed again and again");
+}
+
+fn a_disabled_ring_works_once_it_is_enabled() {
+    let signals = open(rt()).unwrap();
+    let mut builder = IoUring::builder();
+    builder.setup_r_disabled();
+    let mut ring: IoUring = builder.build(8).unwrap();
+    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    arm(&mut ring, &mut source, MINE);
+    let error = ring.submit().unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EBADFD));
+    ring.submitter().register_enable_rings().unwrap();
+    queue(0..2);
+    let mut values = Vec::new();
+    while values.len() < 2 {
+        turn(&mut ring, &mut source, &mut values);
+    }
+    assert_eq!(values, [0, 1]);
+}
+
+fn a_number_of_buffers_that_is_taken() {
+    let signals = open(rt()).unwrap();
+    let ring = IoUring::new(8).unwrap();
+    let _first = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    let error = ReadSource::new(&signals, &ring, GROUP).unwrap_err();
+    let taken = Error::Os { op: Op::UringRegister, errno: libc::EEXIST };
+    assert_eq!(error, taken);
+    assert!(error.to_string().contains("this number"), "{error}");
+    ReadSource::new(&signals, &ring, GROUP + 1).unwrap();
+}
+
+fn a_file_that_is_not_registered() {
+    let signals = open(rt()).unwrap();
+    let mut ring = IoUring::new(8).unwrap();
+    let mut source = Source::new(&signals).registered(5);
+    let error = fail(&mut ring, &mut source);
+    let none = Error::Os { op: Op::UringPoll, errno: libc::EBADF };
+    assert_eq!(error, none);
+    assert!(error.to_string().contains("register"), "{error}");
+}
+
+fn the_thread_that_armed_it_ends() {
+    let signals = open(rt()).unwrap();
+    let receiver: &Receiver = &signals;
+    let mut ring = IoUring::new(8).unwrap();
+    let mut source = Source::new(receiver);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            arm(&mut ring, &mut source, MINE);
+            ring.submit().unwrap();
+        });
+    });
+    queue(0..3);
+    let mut values = Vec::new();
+    while values.len() < 3 {
+        turn(&mut ring, &mut source, &mut values);
+    }
+    assert_eq!(values, [0, 1, 2]);
+}
+
+fn a_cancelled_source_rests_until_it_is_armed() {
+    let signals = open(rt()).unwrap();
+    let mut ring = IoUring::new(8).unwrap();
+    let mut source = Source::new(&signals);
+    assert!(source.cancel(0).is_none(), "nothing is in the ring");
+    assert!(!source.needs_arming());
+    source.push(&mut ring.submission(), MINE).unwrap();
+    ring.submit().unwrap();
+    let entry = source.cancel(0).unwrap();
+    submit(&mut ring, entry);
+    complete(&mut ring, &mut source, MINE);
+    assert!(!source.needs_arming());
+    source.push(&mut ring.submission(), MINE).unwrap();
+    queue(0..1);
+    let mut values = Vec::new();
+    turn(&mut ring, &mut source, &mut values);
+    assert_eq!(values, [0]);
+
+    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    source.push(&mut ring.submission(), MINE + 1).unwrap();
+    ring.submit().unwrap();
+    source.stop().unwrap();
+    assert!(!source.needs_arming());
+    complete(&mut ring, &mut source, MINE + 1);
+    assert!(!source.needs_arming());
+    queue(1..2);
+    source.push(&mut ring.submission(), MINE + 1).unwrap();
+    ring.submit_and_wait(1).unwrap();
+    complete(&mut ring, &mut source, MINE + 1);
+    take(&mut source, &mut values);
+    assert_eq!(values, [0, 1]);
+}
+
+fn the_ring_goes_first() {
+    let signals = open(rt()).unwrap();
+    for round in 0..100 {
+        let mut ring = IoUring::new(8).unwrap();
+        let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+        arm(&mut ring, &mut source, MINE);
+        ring.submit().unwrap();
+        queue(round * 3..round * 3 + 1);
+        drop(ring);
+        queue(round * 3 + 1..round * 3 + 2);
+        drop(source);
+        queue(round * 3 + 2..round * 3 + 3);
+        let mut values: Vec<_> = (0..3)
+            .map(|_| signals.try_recv().unwrap().unwrap().value().unwrap())
+            .collect();
+        values.sort_unstable();
+        assert!(values.into_iter().eq(round * 3..round * 3 + 3));
+    }
+}
+
+fn a_forked_child_has_the_ring_too() {
+    let signals = open(rt()).unwrap();
+    let mut ring = IoUring::new(8).unwrap();
+    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    arm(&mut ring, &mut source, MINE);
+    ring.submit().unwrap();
+    let child = Child::fork(|| {
+        // SAFETY: has no preconditions.
+        #[expect(unsafe_code, reason = "waits until it is killed")]
+        unsafe {
+            libc::pause()
+        }
+    });
+    queue(0..2);
+    drop(source);
+    drop(ring);
+    // The child still has the ring, and the ring still has the signalfd.
+    queue(2..100);
+    let mut values = Vec::new();
+    while let Some(info) = signals.try_recv().unwrap() {
+        values.push(info.value().unwrap());
+    }
+    values.sort_unstable();
+    assert!(values.into_iter().eq(0..100));
+    kill(child.pid, Signal::KILL);
+    assert_eq!(child.wait(), End::Killed(libc::SIGKILL));
+}
+
+fn a_child_that_drops_a_source_leaves_the_parents_alone() {
+    let signals = open(rt()).unwrap();
+    let mut ring = IoUring::new(8).unwrap();
+    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    let mut values = Vec::new();
+    queue(0..1);
+    turn(&mut ring, &mut source, &mut values);
+    arm(&mut ring, &mut source, MINE);
+    ring.submit().unwrap();
+    Child::fork(|| {
+        let forked = Error::Forked;
+        let mut batch = Batch::<1>::new();
+        assert_eq!(source.take(&mut batch).unwrap_err(), forked);
+        assert_eq!(source.stop().unwrap_err(), forked);
+        assert_eq!(source.arm(MINE).unwrap_err(), forked);
+        let error = ReadSource::new(&signals, &ring, GROUP + 1).unwrap_err();
+        assert_eq!(error, forked);
+        #[expect(unsafe_code, reason = "drops what it has by reference")]
+        // SAFETY: the child ends without looking at it again.
+        drop(unsafe { std::ptr::read(&raw const source) });
+        0
+    })
+    .wait_for_success();
+    queue(1..3);
+    while values.len() < 3 {
+        turn(&mut ring, &mut source, &mut values);
+    }
+    assert_eq!(values, [0, 1, 2]);
+}
+
+fn a_forgotten_source_does_no_harm() {
+    let signals = open(rt()).unwrap();
+    let mut ring = IoUring::new(8).unwrap();
+    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    arm(&mut ring, &mut source, MINE);
+    ring.submit().unwrap();
+    mem::forget(source);
+    // The ring reads them into memory that nobody looks at, and that is there.
+    queue(0..100);
+    drop(ring);
+    while signals.try_recv().unwrap().is_some() {}
+}
+
+/// The mappings of this process, as ranges of addresses.
+fn mappings() -> Vec<(usize, usize)> {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let number = |text| usize::from_str_radix(text, 16).unwrap();
+    maps.lines()
+        .map(|line| {
+            let (range, _) = line.split_once(' ').unwrap();
+            let (begin, end) = range.split_once('-').unwrap();
+            (number(begin), number(end))
+        })
+        .collect()
+}
+
+/// The length of a source's mapping.
+const LENGTH: usize = 64 * 1024 + 64 * 64 * 128;
+
+#[expect(unsafe_code, reason = "maps something where the buffers were")]
+fn nothing_is_written_where_the_buffers_were() {
+    let signals = open(rt()).unwrap();
+    in_every_ring!(|ring| {
+        for _ in 0..20 {
+            let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+            arm(&mut ring, &mut source, MINE);
+            ring.submit().unwrap();
+            let before = mappings();
+            drop(source);
+            let after = mappings();
+            // What is gone, from whichever mapping it was a part of.
+            let is_mapped = |at: usize| {
+                after.iter().any(|&(begin, end)| (begin..end).contains(&at))
+            };
+            let begin = before
+                .iter()
+                .flat_map(|&(begin, end)| (begin..end).step_by(4096))
+                .find(|&at| !is_mapped(at))
+                .expect("the buffers are unmapped");
+            let wanted = std::ptr::without_provenance_mut(begin);
+            // SAFETY: maps memory where there is none.
+            let other = unsafe {
+                libc::mmap(
+                    wanted,
+                    LENGTH,
+                    libc::PROT_READ | libc::PROT_WRITE,
+                    libc::MAP_PRIVATE
+                        | libc::MAP_ANONYMOUS
+                        | libc::MAP_FIXED_NOREPLACE,
+                    -1,
+                    0,
+                )
+            };
+            assert_eq!(other, wanted, "{}", io::Error::last_os_error());
+            queue(0..10);
+            let _submitted = ring.submit();
+            // SAFETY: the mapping of that length that was just made.
+            let bytes = unsafe {
+                std::slice::from_raw_parts(other.cast::<u64>(), LENGTH / 8)
+            };
+            assert!(bytes.iter().all(|&word| word == 0));
+            // SAFETY: nothing looks at it any more.
+            assert_eq!(unsafe { libc::munmap(other, LENGTH) }, 0);
+            for value in 0..10 {
+                let info = signals.try_recv().unwrap().unwrap();
+                assert_eq!(info.value(), Some(value));
+            }
+            while ring.completion().next().is_some() {}
+        }
+    });
+}
+
+fn what_is_removed_is_pending_again() {
+    let signals = open(rt() | Signal::USR1).unwrap();
+    let mut ring = IoUring::new(8).unwrap();
+    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    arm(&mut ring, &mut source, MINE);
+    ring.submit().unwrap();
+    queue(0..1);
+    kill(pid(), Signal::USR1);
+    ring.submit_and_wait(1).unwrap();
+    complete(&mut ring, &mut source, MINE);
+    let receiver: &Receiver = &signals;
+    receiver.remove(Signal::USR1).unwrap();
+    let mut values = Vec::new();
+    take(&mut source, &mut values);
+    assert_eq!(values, [0]);
+    let other = open(Signal::USR1).unwrap();
+    assert_eq!(other.try_recv().unwrap().unwrap().signal(), Signal::USR1);
+}
+
+/// A ring of the receiver's own has read it, and the scope ends.
+fn a_removed_signal_that_was_read_ends_the_process() {
+    let signals = signalfd::Options::new()
+        .backend(signalfd::Backend::Uring)
+        .kind(signalfd::Kind::Completion)
+        .open(Signal::TERM | Signal::HUP)
+        .unwrap();
+    kill(pid(), Signal::HUP);
+    kill(pid(), Signal::TERM);
+    assert_eq!(signals.wait().unwrap().signal(), Signal::HUP);
+    signals.remove(Signal::TERM).unwrap();
+}
+
+#[expect(unsafe_code, reason = "installs a handler")]
+fn unblocked_signals_stay_with_their_handler_when_polling() {
+    use std::sync::atomic::{AtomicI32, Ordering};
+    static SEEN: AtomicI32 = AtomicI32::new(0);
+    extern "C" fn handler(_signal: libc::c_int) {
+        SEEN.fetch_add(1, Ordering::Relaxed);
+    }
+    let signals = open(Signal::USR1).unwrap();
+    in_every_ring!(|ring| {
+        SEEN.store(0, Ordering::Relaxed);
+        let mut source = Source::new(&signals);
+        arm(&mut ring, &mut source, MINE);
+        ring.submit().unwrap();
+        let handler: extern "C" fn(libc::c_int) = handler;
+        // SAFETY: the handler does nothing that a handler may not do.
+        unsafe { libc::signal(libc::SIGUSR1, handler as libc::sighandler_t) };
+        crate::common::set_mask(signalfd::SignalSet::empty());
+        for _ in 0..200 {
+            kill(pid(), Signal::USR1);
+        }
+        assert_eq!(SEEN.load(Ordering::Relaxed), 200);
+        crate::common::set_mask(Signal::USR1.into());
+        if let Some(entry) = source.cancel(0) {
+            submit(&mut ring, entry);
+        }
+    });
+}
+
+fn a_sandbox_that_forbids_registering() {
+    let signals = open(rt()).unwrap();
+    let mut ring = IoUring::new(8).unwrap();
+    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    arm(&mut ring, &mut source, MINE);
+    ring.submit().unwrap();
+    forbid(libc::SYS_io_uring_register, libc::EPERM);
+    let refused = Error::Os { op: Op::UringRegister, errno: libc::EPERM };
+    let error = ReadSource::new(&signals, &ring, GROUP + 1).unwrap_err();
+    assert_eq!(error, refused);
+    assert!(error.to_string().contains("seccomp"), "{error}");
+    assert_eq!(source.stop(), Err(refused));
+    queue(0..2);
+    let mut values = Vec::new();
+    while values.len() < 2 {
+        turn(&mut ring, &mut source, &mut values);
+    }
+    assert_eq!(values, [0, 1]);
+    // It cannot be cancelled, so its memory stays, and is looked at.
+    queue(2..4);
+    drop(source);
+    queue(4..200);
+    for value in 2..200 {
+        let info = signals.try_recv().unwrap().unwrap();
+        assert_eq!(info.value(), Some(value));
+    }
+}
+
+fn nothing_is_allocated_by_sources() {
+    fn thousand(ring: &mut IoUring, source: &mut impl AnySource) {
+        let mut batch = Batch::<64>::new();
+        for value in 0..1000 {
+            sigqueue(pid(), rt(), value).unwrap();
+            let mut taken = 0;
+            while taken == 0 {
+                arm(ring, source, MINE);
+                ring.submit_and_wait(1).unwrap();
+                complete(ring, source, MINE);
+                taken = source.take(&mut batch).unwrap().len();
+            }
+            assert_eq!(taken, 1);
+            assert!(source.take(&mut batch).unwrap().is_empty());
+        }
+    }
+    let signals = open(rt()).unwrap();
+    without_allocating(|| {
+        let mut ring = IoUring::new(8).unwrap();
+        thousand(&mut ring, &mut Source::new(&signals));
+        let mut ring = IoUring::new(8).unwrap();
+        let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+        thousand(&mut ring, &mut source);
+        source.stop().unwrap();
+    });
+}
