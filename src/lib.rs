@@ -215,6 +215,8 @@ pub use self::mask::{MaskGuard, block};
 mod models {
     #[path = "parker/life.rs"]
     mod life;
+    #[path = "ring/turn.rs"]
+    mod turn;
     mod waker;
 }
 

@@ -24,6 +24,19 @@ mod forks;
 mod harness;
 mod live;
 mod put_back;
+#[cfg(all(
+    feature = "io-uring",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "loongarch64",
+        target_arch = "powerpc64",
+    )
+))]
+mod rings;
 mod scopes;
 #[cfg(all(
     feature = "io-uring",
@@ -71,6 +84,19 @@ fn main() -> std::process::ExitCode {
         (forks::CASES, RINGS),
         (live::CASES, RINGS),
         (put_back::CASES, RINGS),
+        #[cfg(all(
+            feature = "io-uring",
+            target_os = "linux",
+            target_pointer_width = "64",
+            any(
+                target_arch = "x86_64",
+                target_arch = "aarch64",
+                target_arch = "riscv64",
+                target_arch = "loongarch64",
+                target_arch = "powerpc64",
+            )
+        ))]
+        (rings::CASES, EPOLL),
         (scopes::CASES, RINGS),
         #[cfg(all(
             feature = "io-uring",

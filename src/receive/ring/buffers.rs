@@ -285,6 +285,25 @@ impl Buffers {
     }
 }
 
+/// What the kernel does, for tests.
+#[cfg(test)]
+impl Buffers {
+    pub(super) const fn tail(&self) -> u16 {
+        self.tail
+    }
+
+    /// The buffer that was put in as this one of all that ever were.
+    pub(super) fn slot(&self, number: u16) -> u16 {
+        self.nth(number.wrapping_sub(self.tail))
+    }
+
+    pub(super) fn write(&mut self, buffer: u16, at: usize, info: &SigInfo) {
+        let record = self.record(buffer, at).unwrap();
+        // SAFETY: in the mapping, aligned, and nobody holds a reference to it.
+        unsafe { record.write_volatile(*info) };
+    }
+}
+
 /// What a mapping is when it is nothing but a link in a chain.
 impl Buffers {
     /// Gives the mapping up: dropping this does not unmap it any more. What is

@@ -35,7 +35,6 @@
 
 use io_uring::{opcode, squeue, types};
 use rustix::fd::RawFd;
-use rustix::io::Errno;
 
 use super::buffers::{BUFFERS, RECORDS};
 use crate::error::{Error, Op};
@@ -48,7 +47,7 @@ enum Phase {
     Armed,
     Stopping,
     Stopped,
-    Failed(Errno),
+    Failed(i32),
 }
 
 /// How often one submission is answered.
@@ -187,12 +186,12 @@ impl Request {
         };
     }
 
-    const fn failure(&self, errno: Errno) -> Error {
+    const fn failure(&self, errno: i32) -> Error {
         let op = match self.kind {
             Kind::Readiness => Op::UringPoll,
             Kind::Completion => Op::UringRead,
         };
-        Error::os(op, errno)
+        Error::Os { op, errno }
     }
 
     /// The submission that arms it.
@@ -244,16 +243,172 @@ pub(super) fn filled(bytes: usize, flags: u32) -> Result<Outcome, Error> {
 enum Last {
     Again,
     AgainWithOneShot,
-    Never(Errno),
+    Never(i32),
 }
 
 fn last(result: i32, shots: Shots) -> Last {
     if result >= 0 {
         return Last::Again;
     }
-    match Errno::from_raw_os_error(result.saturating_neg()) {
-        Errno::CANCELED | Errno::NOBUFS | Errno::INTR => Last::Again,
-        Errno::INVAL if shots == Shots::Many => Last::AgainWithOneShot,
+    match result.saturating_neg() {
+        libc::ECANCELED | libc::ENOBUFS | libc::EINTR => Last::Again,
+        libc::EINVAL if shots == Shots::Many => Last::AgainWithOneShot,
         errno => Last::Never(errno),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `IORING_CQE_F_MORE`, and `IORING_CQE_F_BUFFER` with a number.
+    const MORE: u32 = 1 << 1;
+    const fn buffer(number: u16) -> u32 {
+        1 | (number as u32) << 16
+    }
+
+    fn armed(kind: Kind) -> Request {
+        let mut request = Request::new(kind);
+        assert!(request.is_idle() && !request.is_in_flight());
+        request.arm().unwrap();
+        assert!(!request.is_idle() && request.is_in_flight());
+        request
+    }
+
+    fn failed(kind: Kind, errno: i32) -> (Request, Error) {
+        let mut request = armed(kind);
+        for _ in 0..2 {
+            match request.complete(-errno, 0) {
+                Ok(_) => request.arm().unwrap(),
+                Err(error) => return (request, error),
+            }
+        }
+        panic!("{errno} is taken again and again");
+    }
+
+    #[test]
+    fn a_request_lasts_until_the_last_completion() {
+        let mut request = armed(Kind::Readiness);
+        for _ in 0..3 {
+            let outcome = request.complete(libc::POLLIN.into(), MORE);
+            assert_eq!(outcome, Ok(Outcome::Readable));
+            assert_eq!(request.arm(), Err(Error::AlreadyArmed));
+        }
+        let outcome = request.complete(libc::POLLIN.into(), 0);
+        assert_eq!(outcome, Ok(Outcome::Readable));
+        assert!(request.is_idle());
+        let again = request.complete(libc::POLLIN.into(), 0);
+        assert_eq!(again, Err(Error::ForeignCompletion));
+    }
+
+    #[test]
+    fn a_read_says_which_buffer_it_filled() {
+        let mut request = armed(Kind::Completion);
+        let outcome = request.complete(5 * 128, MORE | buffer(3));
+        assert_eq!(outcome, Ok(Outcome::Filled { buffer: 3, records: 5 }));
+        // The rest of a record is none.
+        let outcome = request.complete(5 * 128 + 64, MORE | buffer(3));
+        assert_eq!(outcome, Ok(Outcome::Filled { buffer: 3, records: 5 }));
+        for (result, flags) in [
+            (128, MORE),
+            (0, MORE),
+            (128, MORE | buffer(BUFFERS)),
+            (i32::MAX, MORE | buffer(3)),
+            (128, 0),
+        ] {
+            let outcome = request.complete(result, flags);
+            assert_eq!(outcome, Err(Error::ForeignCompletion));
+            assert!(request.is_in_flight(), "it is without effect");
+        }
+    }
+
+    #[test]
+    fn what_ends_a_request_is_told_from_what_forbids_it() {
+        for kind in [Kind::Readiness, Kind::Completion] {
+            for errno in [libc::ECANCELED, libc::ENOBUFS, libc::EINTR] {
+                let mut request = armed(kind);
+                assert_eq!(request.complete(-errno, 0), Ok(Outcome::Nothing));
+                assert!(request.is_idle());
+            }
+            for errno in 1..=133 {
+                let goes_on = [libc::ECANCELED, libc::ENOBUFS, libc::EINTR];
+                if goes_on.contains(&errno) {
+                    continue;
+                }
+                let (mut request, error) = failed(kind, errno);
+                assert_eq!(error.raw_os_error(), Some(errno));
+                assert_eq!(request.arm(), Err(error), "it stays so");
+                assert!(!request.is_idle() && !request.is_in_flight());
+                request.stop();
+                assert_eq!(request.arm(), Err(error), "and so it does then");
+            }
+        }
+    }
+
+    #[test]
+    fn without_many_shots_one_is_asked_for() {
+        for kind in [Kind::Readiness, Kind::Completion] {
+            let mut request = armed(kind);
+            let einval = -libc::EINVAL;
+            assert_eq!(request.complete(einval, 0), Ok(Outcome::Nothing));
+            assert!(request.is_idle());
+            request.arm().unwrap();
+            assert_eq!(request.shots, Shots::One);
+            assert!(request.complete(einval, 0).is_err());
+        }
+    }
+
+    #[test]
+    fn a_stopped_request_does_not_want_to_be_armed() {
+        let mut request = armed(Kind::Completion);
+        assert!(request.stop() && request.is_stopping());
+        let outcome = request.complete(128, MORE | buffer(0));
+        assert!(matches!(outcome, Ok(Outcome::Filled { .. })));
+        assert_eq!(request.arm(), Err(Error::AlreadyArmed));
+        request.complete(-libc::ECANCELED, 0).unwrap();
+        assert!(!request.is_idle() && !request.is_in_flight());
+        assert!(!request.stop());
+        request.arm().unwrap();
+        assert!(request.is_in_flight());
+    }
+
+    /// Any completions, in any order: the phases stay what they are.
+    #[test]
+    fn arbitrary_completions() {
+        let mut random = crate::receive::ring::tests::Random::new(1);
+        for _ in 0..20_000 {
+            let kinds = [Kind::Readiness, Kind::Completion];
+            let mut request = Request::new(kinds[random.below(2)]);
+            let mut has_failed = None;
+            for _ in 0..random.below(30) {
+                let was_in_flight = request.is_in_flight();
+                match random.below(6) {
+                    0 => match request.arm() {
+                        Ok(()) => assert!(!was_in_flight),
+                        Err(Error::AlreadyArmed) => assert!(was_in_flight),
+                        Err(error) => assert_eq!(has_failed, Some(error)),
+                    },
+                    1 => assert_eq!(request.stop(), was_in_flight),
+                    _ => {
+                        let (result, flags) = random.completion();
+                        match request.complete(result, flags) {
+                            Ok(_) => assert!(was_in_flight),
+                            Err(Error::ForeignCompletion) => assert_eq!(
+                                request.is_in_flight(),
+                                was_in_flight
+                            ),
+                            Err(error) => {
+                                assert!(was_in_flight);
+                                has_failed = Some(error);
+                            }
+                        }
+                    }
+                }
+                assert!(!(request.is_idle() && request.is_in_flight()));
+                if let Some(error) = has_failed {
+                    assert_eq!(request.arm(), Err(error));
+                }
+            }
+        }
     }
 }

@@ -87,3 +87,57 @@ impl<T> Turns<T> {
         self.state.swap(FREE, Ordering::AcqRel) == NOTED
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use loom::sync::Arc;
+    use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use loom::thread;
+
+    use super::*;
+
+    /// Two threads are never inside at once (loom's cell would notice), each sees
+    /// what the other did there, and somebody always gets in.
+    #[test]
+    fn one_thread_at_a_time() {
+        loom::model(|| {
+            let turns = Arc::new(Turns::new(0));
+            let add = |turns: &Turns<usize>| {
+                usize::from(turns.take(|value| *value += 1).is_some())
+            };
+            let other = {
+                let turns = Arc::clone(&turns);
+                thread::spawn(move || add(&turns))
+            };
+            let done = add(&turns) + other.join().unwrap();
+            assert!(done >= 1);
+            assert_eq!(turns.take(|value| *value).unwrap().result, done);
+        });
+    }
+
+    /// A thread that leaves something for the one inside and does not get in is
+    /// either told of by a note, and what it left is seen; or it gets in later.
+    #[test]
+    fn a_note_shows_what_was_left() {
+        loom::model(|| {
+            let turns = Arc::new(Turns::new(()));
+            let left = Arc::new(AtomicBool::new(false));
+            let told = Arc::new(AtomicUsize::new(0));
+            let other = {
+                let (turns, left) = (Arc::clone(&turns), Arc::clone(&left));
+                thread::spawn(move || {
+                    left.store(true, Ordering::Relaxed);
+                    turns.take(|()| ()).is_some()
+                })
+            };
+            if let Some(done) = turns.take(|()| ()) {
+                if done.was_noted {
+                    assert!(left.load(Ordering::Relaxed));
+                    told.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            let got_in = other.join().unwrap();
+            assert!(got_in || told.load(Ordering::Relaxed) == 1);
+        });
+    }
+}

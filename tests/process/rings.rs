@@ -1,0 +1,487 @@
+//! A ring of the receiver's own: where it runs, where not, and why.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use rustix::event::epoll::EventFlags;
+use signalfd::{
+    Backend, Batch, Error, Kind, Op, Options, Receiver, Signal, Signals,
+    block_on,
+};
+
+use crate::common::{
+    Child, End, OwnEpoll, check, forbid, kill, open_descriptors, pid,
+    set_limit, sigqueue, tgkill, tid, wait_until, wait_until_asleep,
+};
+use crate::harness::cases;
+
+cases! {
+    plain_reads_are_the_default,
+    each_kind_runs_and_says_so,
+    a_ring_that_is_forbidden_is_replaced,
+    a_ring_that_may_not_be_entered_is_replaced,
+    a_ring_that_may_not_be_told_of_buffers_waits_instead,
+    what_the_sysctl_forbids,
+    no_descriptor_left_for_a_ring,
+    no_memory_may_be_locked,
+    a_ring_that_fails_later_is_replaced_and_nothing_lost,
+    a_wait_survives_the_failure_of_its_ring,
+    a_hundred_thousand_by_each_kind,
+    the_thread_that_armed_the_ring_ends,
+    a_ring_moves_with_its_receiver,
+    threads_that_wait_at_once_share_what_comes,
+    threads_that_take_at_once_share_what_comes,
+    a_signal_for_the_waiting_thread_is_seen,
+    unread_signals_go_back_where_there_is_room,
+    a_forked_child_keeps_the_ring_alive,
+    nothing_of_a_ring_is_left_open,
+    a_descriptor_is_readable_as_long_as_there_is_something,
+}
+
+const KINDS: [Kind; 2] = [Kind::Readiness, Kind::Completion];
+
+const fn ring(kind: Kind) -> Options {
+    Options::new().backend(Backend::Uring).kind(kind)
+}
+
+fn rt() -> Signal {
+    Signal::rt(1).unwrap()
+}
+
+fn queue(values: std::ops::Range<i32>) {
+    values.for_each(|value| sigqueue(pid(), rt(), value).unwrap());
+}
+
+/// Takes numbers, waiting for them.
+fn expect(receiver: &Receiver, values: std::ops::Range<i32>) {
+    for value in values {
+        assert_eq!(receiver.wait().unwrap().value(), Some(value));
+    }
+}
+
+fn plain_reads_are_the_default() {
+    let signals = signalfd::open(rt()).unwrap();
+    let running = signals.backend();
+    assert_eq!(running.backend(), Backend::Epoll);
+    assert_eq!((running.kind(), running.fallback()), (None, None));
+    assert!(running.to_string().contains("Backend::Uring"), "{running}");
+    let asked = Options::new().backend(Backend::Epoll).open(rt()).unwrap();
+    assert_eq!(asked.backend().to_string(), "epoll: as asked for");
+}
+
+fn each_kind_runs_and_says_so() {
+    for kind in KINDS {
+        let signals = ring(kind).open(rt()).unwrap();
+        let running = signals.backend();
+        assert_eq!(running.backend(), Backend::Uring);
+        assert_eq!(running.kind(), Some(kind));
+        assert_eq!(running.fallback(), None);
+        assert!(running.to_string().starts_with("io_uring"), "{running}");
+    }
+}
+
+/// What a receiver does that had to do without a ring.
+fn works_without(signals: &Signals, error: Error) {
+    let running = signals.backend();
+    assert_eq!(running.fallback(), Some(error));
+    assert_eq!(running.backend(), Backend::Epoll);
+    assert_eq!(running.kind(), None);
+    let text = running.to_string();
+    assert!(text.starts_with("epoll: ") && text.contains("failed"), "{text}");
+    queue(0..3);
+    assert_eq!(signals.try_recv().unwrap().unwrap().value(), Some(0));
+    expect(signals, 1..2);
+    let info = block_on(signals.recv()).unwrap().unwrap();
+    assert_eq!(info.value(), Some(2));
+}
+
+fn a_ring_that_is_forbidden_is_replaced() {
+    forbid(libc::SYS_io_uring_setup, libc::EPERM);
+    for kind in KINDS {
+        let signals = ring(kind).open(rt()).unwrap();
+        let errno = libc::EPERM;
+        works_without(&signals, Error::Os { op: Op::UringSetup, errno });
+        let text = signals.backend().to_string();
+        assert!(text.contains("kernel.io_uring_disabled"), "{text}");
+        assert!(text.contains("seccomp"), "{text}");
+    }
+}
+
+fn a_ring_that_may_not_be_entered_is_replaced() {
+    forbid(libc::SYS_io_uring_enter, libc::EPERM);
+    for kind in KINDS {
+        let signals = ring(kind).open(rt()).unwrap();
+        let errno = libc::EPERM;
+        works_without(&signals, Error::Os { op: Op::UringEnter, errno });
+    }
+}
+
+fn a_ring_that_may_not_be_told_of_buffers_waits_instead() {
+    forbid(libc::SYS_io_uring_register, libc::ENOSYS);
+    let signals = ring(Kind::Completion).open(rt()).unwrap();
+    let running = signals.backend();
+    assert_eq!(running.kind(), Some(Kind::Readiness));
+    let errno = libc::ENOSYS;
+    let reason = Error::Os { op: Op::UringRegister, errno };
+    assert_eq!(running.fallback(), Some(reason));
+    queue(0..3);
+    expect(&signals, 0..3);
+}
+
+/// 0 allows it, 1 allows it to those with `CAP_SYS_ADMIN`, 2 to nobody.
+fn what_the_sysctl_forbids() {
+    let path = "/proc/sys/kernel/io_uring_disabled";
+    let value = std::fs::read_to_string(path).unwrap_or_default();
+    if value.trim() == "1" {
+        become_nobody();
+    }
+    let signals = ring(Kind::Completion).open(rt()).unwrap();
+    if matches!(value.trim(), "1" | "2") {
+        let errno = libc::EPERM;
+        works_without(&signals, Error::Os { op: Op::UringSetup, errno });
+    } else {
+        assert_eq!(signals.backend().fallback(), None);
+    }
+}
+
+/// Gives up all that root may do.
+#[expect(unsafe_code, reason = "becomes another user")]
+fn become_nobody() {
+    // SAFETY: takes a number.
+    check(unsafe { libc::setuid(65534) }).unwrap();
+}
+
+fn no_descriptor_left_for_a_ring() {
+    let guard = signalfd::block(rt()).unwrap();
+    let free = std::fs::File::open("/dev/null").unwrap();
+    let next = std::os::fd::AsRawFd::as_raw_fd(&free);
+    drop(free);
+    let limit = libc::rlim_t::try_from(next).unwrap();
+    let unchecked = ring(Kind::Completion).check_threads(false);
+    // For the signalfd alone, then for the ring, then for the ring's epoll.
+    let results = [1, 2, 3].map(|more| {
+        let before = set_limit(libc::RLIMIT_NOFILE, limit + more);
+        let receiver = unchecked.receiver(rt()).unwrap();
+        let running = receiver.backend();
+        queue(0..3);
+        expect(&receiver, 0..3);
+        set_limit(libc::RLIMIT_NOFILE, before);
+        running
+    });
+    let full = |op| Some(Error::Os { op, errno: libc::EMFILE });
+    assert_eq!(results[0].fallback(), full(Op::UringSetup));
+    assert!(results[0].to_string().contains("RLIMIT_NOFILE"));
+    assert_eq!(results[0].backend(), Backend::Epoll);
+    assert_eq!(results[1].fallback(), full(Op::EpollCreate));
+    assert_eq!(results[1].kind(), Some(Kind::Readiness));
+    assert_eq!(results[2].fallback(), None);
+    drop(guard);
+}
+
+/// Some kernels count a ring as locked memory.
+fn no_memory_may_be_locked() {
+    set_limit(libc::RLIMIT_MEMLOCK, 0);
+    become_nobody();
+    for kind in KINDS {
+        let signals = ring(kind).open(rt()).unwrap();
+        if let Some(error) = signals.backend().fallback() {
+            assert_eq!(error.raw_os_error(), Some(libc::ENOMEM), "{error}");
+            assert!(error.to_string().contains("RLIMIT_MEMLOCK"), "{error}");
+        }
+        queue(0..3);
+        expect(&signals, 0..3);
+    }
+}
+
+/// A sandbox comes while a ring is in use. What others wait for stays the same.
+fn a_ring_that_fails_later_is_replaced_and_nothing_lost() {
+    let both = KINDS.map(|kind| {
+        let signal = Signal::rt(1 + kind as u8).unwrap();
+        (signal, ring(kind).open(signal).unwrap())
+    });
+    let epolls = both
+        .each_ref()
+        .map(|(_, signals)| OwnEpoll::of(signals, EventFlags::empty()));
+    for (signal, signals) in &both {
+        sigqueue(pid(), *signal, 1).unwrap();
+        assert_eq!(signals.wait().unwrap().value(), Some(1));
+        assert_eq!(signals.try_recv().unwrap(), None);
+        assert_eq!(signals.backend().fallback(), None);
+    }
+    forbid(libc::SYS_io_uring_enter, libc::EPERM);
+    for ((signal, signals), epoll) in both.iter().zip(&epolls) {
+        let soon = Duration::from_millis(1);
+        assert_eq!(signals.wait_timeout(soon).unwrap(), None);
+        let errno = libc::EPERM;
+        let reason = Error::Os { op: Op::UringEnter, errno };
+        assert_eq!(signals.backend().fallback(), Some(reason));
+        assert!(!epoll.is_ready());
+        // More than the buffers of a ring that is still armed.
+        for value in 0..200 {
+            sigqueue(pid(), *signal, value).unwrap();
+        }
+        for value in 0..200 {
+            assert!(epoll.is_ready());
+            let info = block_on(signals.recv()).unwrap().unwrap();
+            assert_eq!(info.value(), Some(value));
+        }
+        assert_eq!(signals.try_recv().unwrap(), None);
+        assert!(!epoll.is_ready());
+        sigqueue(pid(), *signal, 7).unwrap();
+        assert_eq!(signals.wait().unwrap().value(), Some(7));
+    }
+}
+
+fn a_wait_survives_the_failure_of_its_ring() {
+    for kind in KINDS {
+        let signals = ring(kind).open(rt()).unwrap();
+        let receiver: &Receiver = &signals;
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                // Filters are inherited by nobody but this thread's children.
+                forbid(libc::SYS_io_uring_enter, libc::EPERM);
+                receiver.wait().unwrap().value()
+            });
+            queue(5..6);
+            assert_eq!(waiting.join().unwrap(), Some(5));
+        });
+    }
+}
+
+fn a_hundred_thousand_by_each_kind() {
+    const COUNT: i32 = 100_000;
+    for kind in KINDS {
+        let signals = ring(kind).open(rt()).unwrap();
+        let receiver = pid();
+        let child = Child::fork(move || {
+            for value in 0..COUNT {
+                wait_until("there is room in the queue", || {
+                    sigqueue(receiver, rt(), value).is_ok()
+                });
+            }
+            0
+        });
+        let mut batch = Batch::<64>::new();
+        let mut next = 0;
+        while next < COUNT {
+            for info in signals.wait_batch(&mut batch).unwrap() {
+                assert_eq!(info.value(), Some(next));
+                next += 1;
+            }
+        }
+        child.wait_for_success();
+        assert_eq!(signals.try_recv().unwrap(), None);
+    }
+}
+
+fn the_thread_that_armed_the_ring_ends() {
+    for kind in KINDS {
+        let _guard = signalfd::block(rt()).unwrap();
+        let made = std::thread::spawn(move || {
+            let receiver = ring(kind).receiver(rt()).unwrap();
+            let soon = Duration::from_millis(1);
+            assert_eq!(receiver.wait_timeout(soon).unwrap(), None);
+            receiver
+        });
+        let receiver = made.join().unwrap();
+        let epoll = OwnEpoll::of(&receiver, EventFlags::empty());
+        queue(0..3);
+        // The request has ended with its thread, and says so.
+        wait_until("the descriptor is readable", || epoll.is_ready());
+        expect(&receiver, 0..3);
+        queue(3..4);
+        wait_until("the descriptor is readable", || epoll.is_ready());
+        expect(&receiver, 3..4);
+    }
+}
+
+fn a_ring_moves_with_its_receiver() {
+    for kind in KINDS {
+        let _guard = signalfd::block(rt()).unwrap();
+        let mut receiver = ring(kind).receiver(rt()).unwrap();
+        for round in 0..20 {
+            queue(round..round + 1);
+            receiver = std::thread::spawn(move || {
+                expect(&receiver, round..round + 1);
+                let soon = Duration::from_millis(1);
+                assert_eq!(receiver.wait_timeout(soon).unwrap(), None);
+                receiver
+            })
+            .join()
+            .unwrap();
+        }
+    }
+}
+
+const MANY: i32 = 20_000;
+
+/// Several threads take until all is taken; returns what each has taken.
+fn share(
+    kind: Kind,
+    take: impl Fn(&Receiver) -> Option<i32> + Sync,
+) -> Vec<Vec<i32>> {
+    let signals = ring(kind).open(rt()).unwrap();
+    let receiver: &Receiver = &signals;
+    let left = std::sync::atomic::AtomicI32::new(MANY);
+    let parent = pid();
+    let child = Child::fork(move || {
+        for value in 0..MANY {
+            wait_until("there is room in the queue", || {
+                sigqueue(parent, rt(), value).is_ok()
+            });
+        }
+        0
+    });
+    let relaxed = std::sync::atomic::Ordering::Relaxed;
+    let all = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut values = Vec::new();
+                    while left.load(relaxed) > 0 {
+                        if let Some(value) = take(receiver) {
+                            values.push(value);
+                            left.fetch_sub(1, relaxed);
+                        }
+                    }
+                    values
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    child.wait_for_success();
+    assert_eq!(receiver.try_recv().unwrap(), None);
+    all
+}
+
+fn check_shares(shares: Vec<Vec<i32>>) {
+    let mut all: Vec<_> = shares.into_iter().flatten().collect();
+    all.sort_unstable();
+    assert!(all.into_iter().eq(0..MANY), "each came once, to one of them");
+}
+
+fn threads_that_wait_at_once_share_what_comes() {
+    for kind in KINDS {
+        check_shares(share(kind, |receiver| {
+            let soon = Duration::from_millis(5);
+            let info = receiver.wait_timeout(soon).unwrap()?;
+            Some(info.value().unwrap())
+        }));
+    }
+}
+
+fn threads_that_take_at_once_share_what_comes() {
+    for kind in KINDS {
+        check_shares(share(kind, |receiver| {
+            Some(receiver.try_recv().unwrap()?.value().unwrap())
+        }));
+    }
+}
+
+/// A ring works on behalf of the thread that submitted, so the one that waits has
+/// to be that one.
+fn a_signal_for_the_waiting_thread_is_seen() {
+    for kind in KINDS {
+        let signals = ring(kind).open(rt()).unwrap();
+        let receiver: &Receiver = &signals;
+        let soon = Duration::from_millis(1);
+        assert_eq!(receiver.wait_timeout(soon).unwrap(), None);
+        std::thread::scope(|scope| {
+            let (send, there) = std::sync::mpsc::channel();
+            let waiting = scope.spawn(move || {
+                send.send(tid()).unwrap();
+                receiver.wait().unwrap().signal()
+            });
+            let there = there.recv().unwrap();
+            wait_until_asleep(there);
+            tgkill(there, rt());
+            assert_eq!(waiting.join().unwrap(), rt());
+        });
+    }
+}
+
+fn unread_signals_go_back_where_there_is_room() {
+    let outer = signalfd::open(rt() | Signal::TERM).unwrap();
+    let inner = ring(Kind::Completion).open(rt() | Signal::TERM).unwrap();
+    queue(0..100);
+    kill(pid(), Signal::TERM);
+    expect(&inner, 0..1);
+    set_limit(libc::RLIMIT_SIGPENDING, 0);
+    drop(inner);
+    let mut values = Vec::new();
+    let mut ended = false;
+    while let Some(info) = outer.try_recv().unwrap() {
+        match info.signal() {
+            Signal::TERM => ended = true,
+            _ => values.push(info.value().unwrap()),
+        }
+    }
+    assert!(ended, "a standard signal always goes back");
+    values.sort_unstable();
+    assert!(values.into_iter().eq(1..100));
+}
+
+/// A child that was forked meanwhile has the ring, and must not keep it reading.
+fn a_forked_child_keeps_the_ring_alive() {
+    for kind in KINDS {
+        let signals = ring(kind).open(rt()).unwrap();
+        let soon = Duration::from_millis(1);
+        assert_eq!(signals.wait_timeout(soon).unwrap(), None);
+        let outer = signalfd::block(rt()).unwrap();
+        let child = Child::fork(|| {
+            assert_eq!(signals.try_recv(), Err(Error::Forked));
+            assert_eq!(signals.wait(), Err(Error::Forked));
+            #[expect(unsafe_code, reason = "waits until it is killed")]
+            // SAFETY: has no preconditions.
+            unsafe {
+                libc::pause()
+            }
+        });
+        queue(0..2);
+        drop(signals);
+        queue(2..50);
+        let mut values = Vec::new();
+        let signals = signalfd::open(rt()).unwrap();
+        while let Some(info) = signals.try_recv().unwrap() {
+            values.push(info.value().unwrap());
+        }
+        values.sort_unstable();
+        assert!(values.into_iter().eq(0..50));
+        kill(child.pid, Signal::KILL);
+        assert_eq!(child.wait(), End::Killed(libc::SIGKILL));
+        drop(outer);
+    }
+}
+
+fn nothing_of_a_ring_is_left_open() {
+    let before = open_descriptors();
+    for kind in KINDS {
+        for _ in 0..50 {
+            let signals = ring(kind).open(rt()).unwrap();
+            queue(0..2);
+            expect(&signals, 0..2);
+        }
+    }
+    assert_eq!(open_descriptors(), before);
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    assert!(!maps.contains("io_uring"), "{maps}");
+}
+
+fn a_descriptor_is_readable_as_long_as_there_is_something() {
+    for kind in KINDS {
+        let signals = ring(kind).open(rt()).unwrap();
+        let level = OwnEpoll::of(&signals, EventFlags::empty());
+        assert!(!level.is_ready());
+        queue(0..100);
+        let mut batch = Batch::<3>::new();
+        let mut taken = 0;
+        while taken < 100 {
+            assert!(level.is_ready(), "after {taken}");
+            taken += signals.try_recv_batch(&mut batch).unwrap().len();
+        }
+        while signals.try_recv().unwrap().is_some() {}
+        assert!(!level.is_ready());
+        let _descriptor = signals.as_fd();
+    }
+}
