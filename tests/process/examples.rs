@@ -17,6 +17,8 @@ cases! {
     graceful_shutdown_cleans_up_and_dies_by_the_signal,
     epoll_loop_serves_signals_and_a_socket,
     no_alloc_core_links_and_runs,
+    uring_loop_serves_signals_and_connections,
+    backend_says_what_runs_and_why,
 }
 
 /// A command for an example that has been built beside this test.
@@ -145,4 +147,46 @@ fn no_alloc_core_links_and_runs() {
     assert_line(&text, "told by the epoll: SIGUSR1 ", &["sender=verified"]);
     assert_line(&text, "awaited: SIGALRM ", &["sender=kernel"]);
     assert_line(&text, "awaited: SIGTERM ", &["sender=verified"]);
+}
+
+fn uring_loop_serves_signals_and_connections() {
+    let (output, text) = run(example("uring_loop").arg("--demo"));
+    assert!(output.status.success());
+    if text.starts_with("this is built without io_uring") {
+        return;
+    }
+    for connection in ["connection 0: ", "connection 1: "] {
+        for length in [3, 5, 4] {
+            assert_line(&text, &format!("{connection}{length} bytes"), &[]);
+        }
+    }
+    assert_line(&text, "SIGHUP ", &["cause=kill", "sender=verified"]);
+    assert_line(&text, "  reloading", &[]);
+    assert_line(&text, "SIGTERM ", &["cause=kill", "sender=verified"]);
+    assert_line(&text, "  closed 2 connections", &[]);
+}
+
+fn backend_says_what_runs_and_why() {
+    let (output, text) = run(&mut example("backend"));
+    assert!(output.status.success());
+    let mut lines = text.lines();
+    for (asked, runs) in [
+        ("Backend::Auto", "epoll: nothing is faster"),
+        ("Backend::Epoll", "epoll: as asked for"),
+        ("Backend::Uring", ""),
+        ("Backend::Uring, Kind::Completion", ""),
+    ] {
+        assert!(lines.any(|line| line == asked));
+        let said = lines.next().unwrap().trim_start();
+        assert!(said.starts_with(runs), "{said}");
+    }
+
+    // Without io_uring it says why.
+    crate::common::forbid(libc::SYS_io_uring_setup, libc::EPERM);
+    let (output, text) = run(&mut example("backend"));
+    assert!(output.status.success());
+    if !text.contains("not in this build") {
+        let reason = "epoll: io_uring_setup failed with EPERM: ";
+        assert_eq!(text.matches(reason).count(), 2);
+    }
 }

@@ -43,7 +43,13 @@ pub(super) struct Done<R> {
 }
 
 impl<T> Turns<T> {
+    #[cfg(not(loom))]
     pub(super) const fn new(value: T) -> Self {
+        Self { state: AtomicU8::new(FREE), value: UnsafeCell::new(value) }
+    }
+
+    #[cfg(loom)]
+    pub(super) fn new(value: T) -> Self {
         Self { state: AtomicU8::new(FREE), value: UnsafeCell::new(value) }
     }
 

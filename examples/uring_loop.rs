@@ -1,0 +1,248 @@
+//! A hand-written io_uring loop: a TCP echo server and signals in one ring.
+//!
+//! ```text
+//! cargo run --example uring_loop             # prints its address, and serves
+//! cargo run --example uring_loop -- --demo   # is its own client, too
+//! ```
+//!
+//! SIGHUP reloads. SIGINT or SIGTERM ends it: it accepts no more, has the kernel
+//! let go of its buffers, and goes.
+
+#[cfg(all(
+    feature = "io-uring",
+    target_os = "linux",
+    target_pointer_width = "64"
+))]
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    server::main()
+}
+
+#[cfg(not(all(
+    feature = "io-uring",
+    target_os = "linux",
+    target_pointer_width = "64"
+)))]
+fn main() {
+    println!("this is built without io_uring");
+}
+
+#[cfg(all(
+    feature = "io-uring",
+    target_os = "linux",
+    target_pointer_width = "64"
+))]
+mod server {
+    #![expect(unsafe_code, reason = "who submits vouches for the buffers")]
+
+    use std::error::Error;
+    use std::io::{self, Read, Write};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::os::fd::{AsRawFd, FromRawFd};
+    use std::thread;
+
+    use io_uring::{IoUring, cqueue, opcode, squeue, types};
+    use rustix::process::{Signal as Number, getpid, kill_process};
+    use signalfd::uring::Source;
+    use signalfd::{Batch, Receiver, Signal};
+
+    /// What a completion is about: one of these, or the connection of that number.
+    const SIGNALS: u64 = u64::MAX;
+    const ACCEPT: u64 = u64::MAX - 1;
+    const CANCEL: u64 = u64::MAX - 2;
+
+    pub(super) fn main() -> Result<(), Box<dyn Error>> {
+        // Before the other thread is started: it inherits the mask.
+        let signals = signalfd::open(Signal::HUP | Signal::INT | Signal::TERM)?;
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        println!("pid {} listens on {address}", std::process::id());
+        let is_demo = std::env::args().nth(1).as_deref() == Some("--demo");
+        let world = is_demo.then(|| thread::spawn(move || the_world(address)));
+
+        let mut server = Server::new(&listener)?;
+        let ended = server.run(&signals);
+        server.close()?;
+        ended?;
+        if let Some(world) = world {
+            world.join().map_err(|_| "the world panicked")??;
+        }
+        Ok(())
+    }
+
+    struct Server<'l> {
+        ring: IoUring,
+        listener: &'l TcpListener,
+        connections: Vec<Connection>,
+        /// How many of our requests the kernel has, besides the signals'.
+        in_flight: usize,
+    }
+
+    /// A connection has one request in the ring at a time, so its buffer is the
+    /// kernel's or ours in turns.
+    struct Connection {
+        stream: TcpStream,
+        buffer: Box<[u8; 1024]>,
+        is_sending: bool,
+    }
+
+    impl<'l> Server<'l> {
+        fn new(listener: &'l TcpListener) -> io::Result<Self> {
+            let ring = IoUring::new(64)?;
+            Ok(Self { ring, listener, connections: vec![], in_flight: 0 })
+        }
+
+        /// The loop. It ends with SIGINT or SIGTERM.
+        fn run(&mut self, signals: &Receiver) -> Result<(), Box<dyn Error>> {
+            let mut source = Source::new(signals);
+            let mut batch = Batch::<16>::new();
+            self.accept()?;
+            loop {
+                if source.needs_arming() {
+                    source.push(&mut self.ring.submission(), SIGNALS)?;
+                }
+                self.ring.submit_and_wait(1)?;
+                let completions: Vec<_> = self.ring.completion().collect();
+                for completion in completions {
+                    match completion.user_data() {
+                        SIGNALS => source.complete(completion)?,
+                        ACCEPT => self.accepted(&completion)?,
+                        _ => self.progressed(&completion)?,
+                    }
+                }
+                // Until nothing is left: the ring does not say again what it
+                // has said.
+                loop {
+                    let infos = source.take(&mut batch)?;
+                    if infos.is_empty() {
+                        break;
+                    }
+                    for info in infos {
+                        println!("{info}");
+                        if info.signal() != Signal::HUP {
+                            println!("  ending");
+                            return Ok(());
+                        }
+                        println!("  reloading the configuration");
+                    }
+                }
+            }
+        }
+
+        fn accept(&mut self) -> io::Result<()> {
+            let fd = types::Fd(self.listener.as_raw_fd());
+            let nothing = std::ptr::null_mut();
+            let entry = opcode::Accept::new(fd, nothing, nothing.cast())
+                .flags(libc::SOCK_CLOEXEC);
+            self.push(&entry.build().user_data(ACCEPT))
+        }
+
+        fn accepted(&mut self, completion: &cqueue::Entry) -> io::Result<()> {
+            self.in_flight -= 1;
+            let raw = result(completion)?;
+            // SAFETY: accept4(2) made it for us, and nobody else knows of it.
+            let stream = unsafe { TcpStream::from_raw_fd(raw) };
+            let buffer = Box::new([0; 1024]);
+            self.connections.push(Connection {
+                stream,
+                buffer,
+                is_sending: false,
+            });
+            self.receive(self.connections.len() - 1)?;
+            self.accept()
+        }
+
+        fn receive(&mut self, number: usize) -> io::Result<()> {
+            let connection = &mut self.connections[number];
+            connection.is_sending = false;
+            let fd = types::Fd(connection.stream.as_raw_fd());
+            let (buffer, length) = (connection.buffer.as_mut_ptr(), 1024);
+            let entry = opcode::Recv::new(fd, buffer, length).build();
+            self.push(&entry.user_data(number as u64))
+        }
+
+        fn send(&mut self, number: usize, length: u32) -> io::Result<()> {
+            let connection = &mut self.connections[number];
+            connection.is_sending = true;
+            let fd = types::Fd(connection.stream.as_raw_fd());
+            let buffer = connection.buffer.as_ptr();
+            let entry = opcode::Send::new(fd, buffer, length)
+                .flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
+                .build();
+            self.push(&entry.user_data(number as u64))
+        }
+
+        /// A connection has received something, or sent it back.
+        fn progressed(&mut self, completion: &cqueue::Entry) -> io::Result<()> {
+            self.in_flight -= 1;
+            let number = usize::try_from(completion.user_data());
+            let number = number.map_err(io::Error::other)?;
+            match result(completion) {
+                Ok(_) if self.connections[number].is_sending => {
+                    self.receive(number)
+                }
+                Ok(1..) => {
+                    let length = completion.result().unsigned_abs();
+                    println!("connection {number}: {length} bytes");
+                    self.send(number, length)
+                }
+                // The other side has closed, or is gone.
+                _ => self.connections[number]
+                    .stream
+                    .shutdown(std::net::Shutdown::Both)
+                    .or(Ok(())),
+            }
+        }
+
+        fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
+            // SAFETY: the buffer that the entry names is on the heap, is not
+            // touched while its connection's one request is in flight, and is
+            // freed after `close` has waited for the last of them.
+            let pushed = unsafe { self.ring.submission().push(entry) };
+            self.in_flight += 1;
+            pushed.map_err(io::Error::other)
+        }
+
+        /// Cancels everything, and waits until the kernel has no buffer of ours.
+        fn close(mut self) -> io::Result<()> {
+            let all = opcode::AsyncCancel2::new(types::CancelBuilder::any());
+            self.push(&all.build().user_data(CANCEL))?;
+            while self.in_flight > 0 {
+                self.ring.submit_and_wait(1)?;
+                self.in_flight -= self
+                    .ring
+                    .completion()
+                    .filter(|completion| completion.user_data() != SIGNALS)
+                    .count();
+            }
+            println!("  closed {} connections", self.connections.len());
+            Ok(())
+        }
+    }
+
+    fn result(completion: &cqueue::Entry) -> io::Result<i32> {
+        match completion.result() {
+            error @ ..0 => Err(io::Error::from_raw_os_error(-error)),
+            value => Ok(value),
+        }
+    }
+
+    /// Sends lines and signals, and checks the echo.
+    fn the_world(address: SocketAddr) -> io::Result<()> {
+        let mut first = TcpStream::connect(address)?;
+        let mut second = TcpStream::connect(address)?;
+        for word in ["one", "three", "five"] {
+            for stream in [&mut first, &mut second] {
+                stream.write_all(word.as_bytes())?;
+                let mut echo = vec![0; word.len()];
+                stream.read_exact(&mut echo)?;
+                assert_eq!(echo, word.as_bytes());
+            }
+            kill_process(getpid(), Number::HUP)?;
+        }
+        drop(second);
+        first.write_all(b"seven")?;
+        first.read_exact(&mut [0; 5])?;
+        kill_process(getpid(), Number::TERM)?;
+        Ok(())
+    }
+}
