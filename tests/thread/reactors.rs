@@ -117,6 +117,11 @@ fn a_receiver_given_twice_is_an_error() {
 /// signals are the reactor thread's, so it takes them when it is woken.
 #[test]
 fn a_reactor_thread_wakes_a_task_of_another_executor() {
+    if crate::battery().reads_ahead() {
+        // The ring reads on behalf of the thread that polls, and the signal is for
+        // the one that turns.
+        return;
+    }
     let (tell, told) = mpsc::channel();
     thread::scope(|scope| {
         let reactor = scope.spawn(move || {
