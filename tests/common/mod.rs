@@ -103,6 +103,13 @@ pub(crate) fn open_in_thread(set: impl Into<SignalSet>) -> Signals {
     options().check_threads(false).open(set).unwrap()
 }
 
+/// How many signals a storm has: a hundred thousand, unless an emulator is in the
+/// way (`STORM=10000`).
+pub(crate) fn storm_size() -> i32 {
+    let size = std::env::var("STORM").ok();
+    size.map_or(100_000, |size| size.parse().unwrap())
+}
+
 /// Waits until something is so, for as long as [`DEADLINE`].
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + DEADLINE;

@@ -11,7 +11,8 @@ use signalfd::{
 
 use crate::common::{
     Child, End, OwnEpoll, check, forbid, kill, open_descriptors, pid,
-    set_limit, sigqueue, tgkill, tid, wait_until, wait_until_asleep,
+    set_limit, sigqueue, storm_size, tgkill, tid, wait_until,
+    wait_until_asleep,
 };
 use crate::harness::cases;
 
@@ -249,12 +250,11 @@ fn a_wait_survives_the_failure_of_its_ring() {
 }
 
 fn a_hundred_thousand_by_each_kind() {
-    const COUNT: i32 = 100_000;
     for kind in KINDS {
         let signals = ring(kind).open(rt()).unwrap();
         let receiver = pid();
         let child = Child::fork(move || {
-            for value in 0..COUNT {
+            for value in 0..storm_size() {
                 wait_until("there is room in the queue", || {
                     sigqueue(receiver, rt(), value).is_ok()
                 });
@@ -263,7 +263,7 @@ fn a_hundred_thousand_by_each_kind() {
         });
         let mut batch = Batch::<64>::new();
         let mut next = 0;
-        while next < COUNT {
+        while next < storm_size() {
             for info in signals.wait_batch(&mut batch).unwrap() {
                 assert_eq!(info.value(), Some(next));
                 next += 1;

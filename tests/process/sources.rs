@@ -9,7 +9,7 @@ use signalfd::{Batch, Error, Op, Receiver, SigInfo, Signal, Signals};
 
 use crate::allocations::without_allocating;
 use crate::common::{
-    Child, End, forbid, kill, open, pid, sigqueue, wait_until,
+    Child, End, forbid, kill, open, pid, sigqueue, storm_size, wait_until,
 };
 use crate::harness::cases;
 
@@ -201,18 +201,16 @@ fn turn<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
     take(source, values);
 }
 
-const COUNT: i32 = 100_000;
-
 fn a_hundred_thousand<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
     ring: &mut IoUring<S, C>,
     source: &mut impl AnySource,
 ) {
-    let child = storm(COUNT);
+    let child = storm(storm_size());
     let mut values = Vec::new();
-    while values.len() < COUNT as usize {
+    while values.len() < storm_size() as usize {
         turn(ring, source, &mut values);
     }
-    assert!(values.into_iter().eq(0..COUNT), "in order, and once");
+    assert!(values.into_iter().eq(0..storm_size()), "in order, and once");
     child.wait_for_success();
 }
 
@@ -267,9 +265,9 @@ fn made_anew<A: AnySource>(
     let mut ring = IoUring::new(8).unwrap();
     let mut rounds = 0;
     while rounds < ROUNDS {
-        let child = storm(COUNT);
+        let child = storm(storm_size());
         let mut values = Vec::new();
-        while values.len() < COUNT as usize {
+        while values.len() < storm_size() as usize {
             rounds += 1;
             let mut source = make(&ring);
             arm(&mut ring, &mut source, rounds);
@@ -287,12 +285,12 @@ fn made_anew<A: AnySource>(
 }
 
 fn in_order(values: Vec<i32>) {
-    assert!(values.into_iter().eq(0..COUNT), "in order, and once");
+    assert!(values.into_iter().eq(0..storm_size()), "in order, and once");
 }
 
 fn in_any_order(mut values: Vec<i32>) {
     values.sort_unstable();
-    assert!(values.into_iter().eq(0..COUNT), "none is lost or doubled");
+    assert!(values.into_iter().eq(0..storm_size()), "none is lost or doubled");
 }
 
 fn polling_sources_made_anew_in_the_storm() {
