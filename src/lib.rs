@@ -98,7 +98,7 @@
 //!
 //! - `std` (default): the descriptor types are those of the standard library, an
 //!   [`Error`] converts into `std::io::Error`, and the guards of a thread may be
-//!   dropped in any order. Without it the crate needs neither std nor alloc, and
+//!   dropped in any order ([`MaskGuard`] has the details). Without it the crate needs neither std nor alloc, and
 //!   the descriptor types are those of `rustix::fd`.
 //!
 //! # Platforms

@@ -11,8 +11,16 @@
 //! is the mask it found, without what guards had blocked of it, and with what
 //! guards still hold. In the reverse order, that is the mask it found.
 //!
+//! Other code may have unblocked what older guards hold, a child after a fork for
+//! one. A guard notes what it found so. If it goes in its turn, the youngest first,
+//! it leaves these unblocked, unless an older one has been told since to block
+//! them. Out of turn it cannot know whether a younger guard needs them: then they
+//! stay blocked.
+//!
 //! Without the standard library there are no thread-local variables to count in:
-//! a guard then restores the mask it found, and the order is up to the caller.
+//! a guard then unblocks what it has blocked itself and was not before. In the
+//! reverse order that is the mask it found, if nothing else has changed it. In any
+//! other it is right as long as the guards have no signal in common.
 
 pub(super) use imp::Held;
 
@@ -21,6 +29,7 @@ mod imp {
     use core::cell::Cell;
 
     use crate::signal::{Signal, SignalSet};
+    use crate::sys::How;
 
     /// What one guard holds.
     #[derive(Debug)]
@@ -28,6 +37,10 @@ mod imp {
         set: Cell<SignalSet>,
         /// What was blocked when the guard was made, other than by guards.
         others: SignalSet,
+        /// What older guards held then, and yet was not blocked.
+        lifted: SignalSet,
+        /// Greater than that of every older guard of the thread.
+        number: u64,
     }
 
     impl Held {
@@ -35,8 +48,12 @@ mod imp {
         pub(crate) fn new(set: SignalSet, found: SignalSet) -> Self {
             THREAD.with(|thread| {
                 let others = found - thread.ours.get();
+                let lifted = thread.held.get() - found;
+                thread.late.set(thread.late.get() - lifted);
+                let number = thread.youngest.get() + 1;
+                thread.youngest.set(number);
                 thread.hold(set, found);
-                Self { set: Cell::new(set), others }
+                Self { set: Cell::new(set), others, lifted, number }
             })
         }
 
@@ -49,7 +66,12 @@ mod imp {
         ) -> SignalSet {
             let new = set - self.set.get();
             self.set.set(self.set.get() | new);
-            THREAD.with(|thread| thread.hold(new, found));
+            THREAD.with(|thread| {
+                if thread.youngest.get() != self.number {
+                    thread.late.set(thread.late.get() | set);
+                }
+                thread.hold(new, found);
+            });
             new
         }
 
@@ -57,13 +79,33 @@ mod imp {
         pub(crate) fn remove(&self, set: SignalSet) -> SignalSet {
             let gone = set & self.set.get();
             self.set.set(self.set.get() - gone);
-            THREAD.with(|thread| thread.release(gone))
+            THREAD.with(|thread| {
+                let lifted = gone & self.still_lifted(thread);
+                thread.release(gone) | lifted
+            })
         }
 
-        /// Gives all signals up, and returns the mask to restore.
-        pub(crate) fn leave(&self) -> SignalSet {
-            self.remove(self.set.get());
-            THREAD.with(|thread| self.others | thread.held.get())
+        /// Gives all signals up, and returns how to restore the mask.
+        pub(crate) fn leave(&self) -> (How, SignalSet) {
+            THREAD.with(|thread| {
+                let lifted = self.still_lifted(thread);
+                thread.release(self.set.get());
+                if thread.youngest.get() == self.number {
+                    thread.youngest.set(self.number - 1);
+                }
+                let held = thread.held.get() - lifted;
+                (How::Set, self.others | held)
+            })
+        }
+
+        /// What was found unblocked, if nobody has blocked it since but this
+        /// guard and those that are gone.
+        fn still_lifted(&self, thread: &Thread) -> SignalSet {
+            if thread.youngest.get() == self.number {
+                self.lifted - thread.late.get()
+            } else {
+                SignalSet::empty()
+            }
         }
     }
 
@@ -75,6 +117,11 @@ mod imp {
         held: Cell<SignalSet>,
         /// What of that was not blocked before.
         ours: Cell<SignalSet>,
+        /// What a guard was told to block when there were younger ones, and has
+        /// not been found unblocked since.
+        late: Cell<SignalSet>,
+        /// The number of the youngest guard, or of one that went out of turn.
+        youngest: Cell<u64>,
     }
 
     std::thread_local! {
@@ -83,6 +130,8 @@ mod imp {
                 guards: [const { Cell::new(0) }; 64],
                 held: Cell::new(SignalSet::empty()),
                 ours: Cell::new(SignalSet::empty()),
+                late: Cell::new(SignalSet::empty()),
+                youngest: Cell::new(0),
             }
         };
     }
@@ -125,32 +174,38 @@ mod imp {
 
 #[cfg(not(feature = "std"))]
 mod imp {
-    use crate::signal::SignalSet;
+    use core::cell::Cell;
 
-    /// The mask that a guard found.
+    use crate::signal::SignalSet;
+    use crate::sys::How;
+
+    /// What one guard has blocked that was not blocked before.
     #[derive(Debug)]
-    pub(crate) struct Held(SignalSet);
+    pub(crate) struct Held(Cell<SignalSet>);
 
     impl Held {
-        pub(crate) const fn new(_: SignalSet, found: SignalSet) -> Self {
-            Self(found)
+        pub(crate) const fn new(set: SignalSet, found: SignalSet) -> Self {
+            Self(Cell::new(set.difference(found)))
         }
 
-        #[expect(clippy::unused_self, reason = "as with the standard library")]
-        pub(crate) const fn insert(
+        pub(crate) fn insert(
             &self,
             set: SignalSet,
             found: SignalSet,
         ) -> SignalSet {
-            set.difference(found)
+            let new = set - found;
+            self.0.set(self.0.get() | new);
+            new
         }
 
-        pub(crate) const fn remove(&self, set: SignalSet) -> SignalSet {
-            set.difference(self.0)
+        pub(crate) fn remove(&self, set: SignalSet) -> SignalSet {
+            let gone = set & self.0.get();
+            self.0.set(self.0.get() - gone);
+            gone
         }
 
-        pub(crate) const fn leave(&self) -> SignalSet {
-            self.0
+        pub(crate) fn leave(&self) -> (How, SignalSet) {
+            (How::Unblock, self.0.get())
         }
     }
 }

@@ -70,11 +70,17 @@ pub fn current() -> Result<SignalSet, Error> {
 /// Restores the calling thread's signal mask when it is dropped.
 ///
 /// The previous mask comes back, exactly: a signal that was blocked already stays
-/// blocked. Guards nest, and they may be dropped in any order: what another guard
-/// of the thread still holds stays blocked until that one goes too. (Without the
-/// feature `std` they must be dropped in the reverse order. Note that the fields
-/// of a struct are dropped in the order of their declaration, and that an
-/// assignment drops the old value last.)
+/// blocked, and what other code has done to the mask before the guard was made or
+/// since is of no account. Guards nest. If only guards change the mask, they may
+/// be dropped in any order: what another guard of the thread still holds stays
+/// blocked until that one goes too.
+///
+/// Without the feature `std` a guard unblocks what it has blocked itself and was
+/// not blocked before, and leaves alone what other code has done. Guards that have
+/// signals in common must then be dropped in the reverse order, and none of them
+/// be changed ([`Signals::insert`] and its like) while a younger one exists. Note
+/// that the fields of a struct are dropped in the order of their declaration, and
+/// that an assignment drops the old value last.
 ///
 /// A mask belongs to a thread, so the guard cannot leave the one that made it:
 ///
@@ -88,6 +94,8 @@ pub fn current() -> Result<SignalSet, Error> {
 /// action, which for most is the end of the process.
 ///
 /// A guard that is forgotten leaves its signals blocked for good.
+///
+/// [`Signals::insert`]: crate::Signals::insert
 #[must_use = "the mask is restored as soon as the guard is dropped"]
 pub struct MaskGuard {
     saved: SignalSet,
@@ -120,7 +128,7 @@ impl Drop for MaskGuard {
     fn drop(&mut self) {
         // It worked when the guard was made, with the same kind of arguments.
         // Should a sandbox have come into force since, the signals stay blocked.
-        let _old = sys::sigprocmask(Some((How::Set, self.held.leave())));
+        let _old = sys::sigprocmask(Some(self.held.leave()));
     }
 }
 
@@ -129,5 +137,65 @@ impl fmt::Debug for MaskGuard {
         f.debug_struct("MaskGuard")
             .field("saved", &self.saved)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signal::Signal;
+
+    /// The tests of guards in `tests/` need `std`; these run without it.
+    #[test]
+    fn guards_nest() {
+        let before = current().unwrap();
+        let outer = block(Signal::HUP | Signal::TERM).unwrap();
+        let inner = block(Signal::TERM | Signal::USR1).unwrap();
+        let all = Signal::HUP | Signal::TERM | Signal::USR1;
+        assert_eq!(current(), Ok(before | all));
+        assert_eq!(inner.saved(), before | Signal::HUP | Signal::TERM);
+        drop(inner);
+        assert_eq!(current(), Ok(before | Signal::HUP | Signal::TERM));
+        drop(outer);
+        assert_eq!(current(), Ok(before));
+    }
+
+    #[test]
+    fn guards_without_a_common_signal_go_in_any_order() {
+        let before = current().unwrap();
+        let first = block(Signal::HUP).unwrap();
+        let second = block(Signal::TERM).unwrap();
+        drop(first);
+        assert_eq!(current(), Ok(before | Signal::TERM));
+        drop(second);
+        assert_eq!(current(), Ok(before));
+    }
+
+    #[test]
+    fn an_older_guard_can_be_changed() {
+        let before = current().unwrap();
+        let outer = block(Signal::HUP | Signal::INT).unwrap();
+        let inner = block(Signal::TERM).unwrap();
+        outer.remove(Signal::INT.into()).unwrap();
+        outer.insert(Signal::USR1.into()).unwrap();
+        let all = Signal::HUP | Signal::USR1 | Signal::TERM;
+        assert_eq!(current(), Ok(before | all));
+        drop(inner);
+        assert_eq!(current(), Ok(before | Signal::HUP | Signal::USR1));
+        drop(outer);
+        assert_eq!(current(), Ok(before));
+    }
+
+    #[test]
+    fn what_was_blocked_before_stays_blocked() {
+        let outer = block(Signal::HUP).unwrap();
+        let before = current().unwrap();
+        let inner = block(Signal::HUP | Signal::TERM).unwrap();
+        inner.remove(Signal::HUP.into()).unwrap();
+        assert_eq!(current(), Ok(before | Signal::TERM));
+        inner.insert(Signal::HUP.into()).unwrap();
+        drop(inner);
+        assert_eq!(current(), Ok(before));
+        drop(outer);
     }
 }

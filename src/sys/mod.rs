@@ -95,6 +95,7 @@ impl KernelSigset {
 pub(crate) enum How {
     Block = libc::SIG_BLOCK as isize,
     Unblock = libc::SIG_UNBLOCK as isize,
+    #[cfg(feature = "std")]
     Set = libc::SIG_SETMASK as isize,
 }
 

@@ -7,10 +7,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use signalfd::{
-    Batch, Epoll, Error, Receiver, Signal, SignalFd, block_on, mask,
+    Batch, Epoll, Error, Receiver, Signal, SignalFd, SignalSet, block_on, mask,
 };
 
-use crate::common::{Child, forbid, kill, open, pid};
+use crate::common::{Child, forbid, kill, open, pid, set_mask};
 use crate::harness::cases;
 
 cases! {
@@ -23,6 +23,7 @@ cases! {
     a_handler_that_forks_leaves_the_parents_sleep_alone,
     a_waker_of_the_parent_does_nothing_in_the_child,
     the_childs_block_on_is_its_own,
+    a_child_that_resets_its_mask_gets_back_what_it_set,
 }
 
 fn every_path_says_that_it_was_forked() {
@@ -274,4 +275,20 @@ fn the_childs_block_on_is_its_own() {
         recv.await.unwrap();
     })
     .unwrap();
+}
+
+fn a_child_that_resets_its_mask_gets_back_what_it_set() {
+    let signals = open(Signal::TERM).unwrap();
+    let child = Child::fork(|| {
+        set_mask(SignalSet::empty());
+        drop(open(Signal::HUP).unwrap());
+        assert_eq!(mask::current(), Ok(SignalSet::empty()));
+        drop(open(Signal::HUP | Signal::TERM).unwrap());
+        assert_eq!(mask::current(), Ok(SignalSet::empty()));
+        0
+    });
+    child.wait_for_success();
+    assert_eq!(mask::current(), Ok(Signal::TERM.into()));
+    drop(signals);
+    assert_eq!(mask::current(), Ok(SignalSet::empty()));
 }

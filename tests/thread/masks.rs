@@ -90,6 +90,122 @@ fn the_mask_is_restored_whatever_others_did_to_it() {
     assert_eq!(mask::current().unwrap(), before);
 }
 
+/// A guard finds unblocked what an older one holds, and leaves it so.
+#[test]
+fn a_guard_leaves_unblocked_what_it_found_unblocked() {
+    let before = mask::current().unwrap();
+    let outer = block(Signal::TERM).unwrap();
+    set_mask(before);
+    for set in [Signal::USR1.into(), Signal::TERM | Signal::USR1] {
+        let inner = block(set).unwrap();
+        assert_eq!(mask::current().unwrap(), before | set);
+        let innermost = block(Signal::TERM | Signal::USR2).unwrap();
+        let all = before | set | Signal::TERM | Signal::USR2;
+        assert_eq!(mask::current().unwrap(), all);
+        drop(innermost);
+        assert_eq!(mask::current().unwrap(), before | set);
+        drop(inner);
+        assert_eq!(mask::current().unwrap(), before);
+    }
+    drop(outer);
+    assert_eq!(mask::current().unwrap(), before);
+}
+
+/// The older guard has been told to block it since, or a younger one needs it.
+#[test]
+fn what_was_found_unblocked_stays_blocked_for_whoever_blocked_it_since() {
+    let before = mask::current().unwrap();
+    let outer = open_in_thread(Signal::TERM | Signal::HUP);
+    set_mask(before);
+    let inner = block(Signal::USR1).unwrap();
+    outer.insert(Signal::TERM).unwrap();
+    drop(inner);
+    assert_eq!(mask::current().unwrap(), before | Signal::TERM);
+
+    // Until it is unblocked again.
+    set_mask(before);
+    drop(block(Signal::USR1).unwrap());
+    assert_eq!(mask::current().unwrap(), before);
+
+    let inner = block(Signal::USR1).unwrap();
+    let innermost = block(Signal::HUP).unwrap();
+    drop(inner);
+    assert!(mask::current().unwrap().has(Signal::HUP));
+    drop((innermost, outer));
+    assert_eq!(mask::current().unwrap(), before);
+}
+
+#[test]
+fn what_was_found_unblocked_can_be_removed() {
+    let before = mask::current().unwrap();
+    let outer = block(Signal::TERM).unwrap();
+    set_mask(before);
+    let inner = open_in_thread(Signal::TERM | Signal::USR1);
+    inner.remove(Signal::TERM).unwrap();
+    assert_eq!(mask::current().unwrap(), before | Signal::USR1);
+    drop(inner);
+    assert_eq!(mask::current().unwrap(), before);
+    drop(outer);
+}
+
+/// Guards come and go in the reverse order, and other code sets the mask to what
+/// it likes: each restores what it found.
+#[test]
+fn in_the_reverse_order_every_guard_restores_what_it_found() {
+    let signals =
+        [Signal::HUP, Signal::INT, Signal::TERM, Signal::USR1, Signal::WINCH];
+    let before = mask::current().unwrap();
+    let mut state = 1_u64;
+    let mut below = |end: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) % end
+    };
+    let mut scopes: Vec<signalfd::Signals> = Vec::new();
+    for _ in 0..20_000 {
+        let bits = below(32);
+        let some = (0..).zip(signals).filter(|(bit, _)| bits >> bit & 1 == 1);
+        let set: SignalSet = some.map(|(_, signal)| signal).collect();
+        match (below(6), scopes.last()) {
+            (0, _) => set_mask(before | set),
+            (1, Some(scope)) if !set.is_empty() => scope.insert(set).unwrap(),
+            // It may hold nothing else, and nothing is an error.
+            (2, Some(scope)) => drop(scope.remove(set)),
+            (3, _) if scopes.len() < 6 && !set.is_empty() => {
+                scopes.push(open_in_thread(set));
+            }
+            (4.., Some(_)) => {
+                let scope = scopes.pop().unwrap();
+                let found = scope.guard().saved();
+                drop(scope);
+                assert_eq!(mask::current().unwrap(), found);
+            }
+            _ => {}
+        }
+    }
+    while scopes.pop().is_some() {}
+    set_mask(before);
+}
+
+/// What other code has blocked stays blocked when a scope gives it up, and is
+/// not taken for what an earlier guard had blocked.
+#[test]
+fn what_others_have_blocked_is_theirs() {
+    let before = mask::current().unwrap();
+    set_mask(before | Signal::USR1);
+    let signals = open_in_thread(Signal::USR1 | Signal::TERM);
+    signals.remove(Signal::USR1).unwrap();
+    let all = before | Signal::USR1 | Signal::TERM;
+    assert_eq!(mask::current().unwrap(), all);
+    drop(signals);
+    assert_eq!(mask::current().unwrap(), before | Signal::USR1);
+
+    drop(block(Signal::TERM).unwrap());
+    set_mask(before | Signal::TERM);
+    drop(block(Signal::HUP).unwrap());
+    assert_eq!(mask::current().unwrap(), before | Signal::TERM);
+    set_mask(before);
+}
+
 #[test]
 fn a_forgotten_guard_leaves_the_signals_blocked() {
     let before = mask::current().unwrap();
