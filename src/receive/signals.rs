@@ -119,9 +119,11 @@ impl Signals {
     /// [`Error::EmptySet`] if no signal would be left, [`Error::Forked`]. Mask
     /// and receiver are then as they were.
     pub fn remove(&self, set: impl Into<SignalSet>) -> Result<(), Error> {
-        let removed = self.signals() & set.into();
-        self.receiver.remove(removed)?;
-        self.guard.remove(removed)
+        let set = set.into();
+        self.receiver.remove(set)?;
+        // Not only what the descriptor had: the receiver alone may have been told
+        // before. The guard knows what it holds.
+        self.guard.remove(set)
     }
 
     /// Receives these signals instead, and sets the mask to match.
@@ -133,9 +135,8 @@ impl Signals {
     /// Those of [`insert`](Self::insert).
     pub fn replace(&self, set: impl Into<SignalSet>) -> Result<(), Error> {
         let set = set.into().check_receivable()?;
-        let removed = self.signals() - set;
         self.change(set, |receiver| receiver.replace(set))?;
-        self.guard.remove(removed)
+        self.guard.remove(SignalSet::all() - set)
     }
 
     /// Makes a change that needs signals blocked; if it fails, they are unblocked
@@ -187,5 +188,76 @@ impl fmt::Debug for Signals {
             .field("receiver", &self.receiver)
             .field("guard", &self.guard)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::mask;
+    use crate::signal::Signal;
+
+    /// The tests of scopes in `tests/` need `std`; these run without it. Here are
+    /// threads that block nothing.
+    fn open(set: impl Into<SignalSet>) -> Signals {
+        Options::new().check_threads(false).open(set).unwrap()
+    }
+
+    #[test]
+    fn an_outer_scope_can_be_changed() {
+        let before = mask::current().unwrap();
+        let outer = open(Signal::HUP | Signal::INT);
+        let inner = open(Signal::TERM);
+        outer.insert(Signal::USR1).unwrap();
+        outer.remove(Signal::INT).unwrap();
+        let all = Signal::HUP | Signal::USR1 | Signal::TERM;
+        assert_eq!(mask::current(), Ok(before | all));
+        outer.replace(Signal::USR1 | Signal::USR2).unwrap();
+        drop(inner);
+        let left = Signal::USR1 | Signal::USR2;
+        assert_eq!(mask::current(), Ok(before | left));
+        drop(outer);
+        assert_eq!(mask::current(), Ok(before));
+    }
+
+    #[test]
+    fn an_inner_scope_can_be_changed() {
+        let before = mask::current().unwrap();
+        let outer = open(Signal::HUP);
+        let inner = open(Signal::HUP | Signal::TERM);
+        inner.replace(Signal::USR1 | Signal::TERM).unwrap();
+        inner.remove(Signal::TERM).unwrap();
+        inner.insert(Signal::USR2).unwrap();
+        let all = Signal::HUP | Signal::USR1 | Signal::USR2;
+        assert_eq!(mask::current(), Ok(before | all));
+        drop(inner);
+        assert_eq!(mask::current(), Ok(before | Signal::HUP));
+        drop(outer);
+        assert_eq!(mask::current(), Ok(before));
+    }
+
+    #[test]
+    fn a_failed_change_changes_nothing() {
+        let signals = open(Signal::HUP);
+        let before = mask::current();
+        assert!(signals.insert(Signal::TERM | Signal::KILL).is_err());
+        assert_eq!(signals.remove(Signal::HUP), Err(Error::EmptySet));
+        assert_eq!(signals.signals(), Signal::HUP.into());
+        assert_eq!(mask::current(), before);
+    }
+
+    /// The receiver's own methods change no mask; the scope still knows what it
+    /// has blocked.
+    #[test]
+    fn what_the_receiver_has_removed_can_be_unblocked() {
+        let before = mask::current().unwrap();
+        let all = Signal::HUP | Signal::USR1 | Signal::USR2;
+        let signals = open(all);
+        signals.receiver.remove(Signal::USR1 | Signal::USR2).unwrap();
+        assert_eq!(mask::current(), Ok(before | all));
+        signals.remove(Signal::USR1).unwrap();
+        assert_eq!(mask::current(), Ok(before | Signal::HUP | Signal::USR2));
+        signals.replace(Signal::HUP).unwrap();
+        assert_eq!(mask::current(), Ok(before | Signal::HUP));
     }
 }
