@@ -79,6 +79,9 @@ struct Demo {
 impl Demo {
     /// Starts a child that sends two signals and exits with 7.
     fn begin(&mut self) -> Result<(), Box<dyn Error>> {
+        // Whoever started this may have left it ignored, and then the kernel
+        // sends none.
+        send::reset(Signal::CHLD);
         let program = std::env::current_exe()?;
         let pid = std::process::id().to_string();
         let child = Command::new(program).args(["--send-to", &pid]).spawn()?;
@@ -143,6 +146,12 @@ mod send {
         let value = libc::sigval { sival_ptr };
         // SAFETY: takes three numbers; the pointer is one.
         check(unsafe { libc::sigqueue(pid, signal.as_raw(), value) })
+    }
+
+    /// Gives a signal its default action.
+    pub(super) fn reset(signal: Signal) {
+        // SAFETY: takes a number, and no handler.
+        unsafe { libc::signal(signal.as_raw(), libc::SIG_DFL) };
     }
 
     pub(super) fn check(result: libc::c_int) -> io::Result<()> {

@@ -1,8 +1,10 @@
 //! The examples do what their heads say.
 
+#![allow(unsafe_code, reason = "what a child inherits")]
+
 use std::env;
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -13,6 +15,7 @@ use crate::harness::{cases, skip};
 
 cases! {
     receive_shows_every_kind_of_signal,
+    receive_sees_its_child_although_children_were_ignored,
     receive_reloads_and_ends_when_it_is_told_to,
     graceful_shutdown_cleans_up_and_dies_by_the_signal,
     epoll_loop_serves_signals_and_a_socket,
@@ -66,6 +69,22 @@ fn receive_shows_every_kind_of_signal() {
     assert_line(&text, "SIGTERM ", &["cause=kill", "sender=verified"]);
     assert_line(&text, "  reloading", &[]);
     assert_line(&text, "  ending", &[]);
+}
+
+/// A parent can leave `SIGCHLD` ignored, and then the kernel sends none.
+fn receive_sees_its_child_although_children_were_ignored() {
+    let ignore = || {
+        // SAFETY: sets the action to ignore the signal.
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+        Ok(())
+    };
+    let mut command = example("receive");
+    // SAFETY: signal(2) may be called between fork and exec.
+    unsafe { command.pre_exec(ignore) };
+    let (output, text) = run(command.arg("--demo"));
+    assert!(output.status.success());
+    let status = ["cause=exited", "sender=kernel", "status=7"];
+    assert_line(&text, "SIGCHLD ", &status);
 }
 
 fn receive_reloads_and_ends_when_it_is_told_to() {
