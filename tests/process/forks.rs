@@ -16,6 +16,7 @@ use crate::harness::cases;
 cases! {
     every_path_says_that_it_was_forked,
     every_path_says_so_where_the_kernel_cannot_wipe_a_page,
+    a_page_that_cannot_be_given_back_does_no_harm,
     the_parent_notices_nothing,
     a_child_can_open_its_own,
     a_grandchild_is_told_apart_too,
@@ -77,6 +78,15 @@ fn every_path_says_so_where_the_kernel_cannot_wipe_a_page() {
     forbid(libc::SYS_madvise, libc::EINVAL);
     every_path_says_that_it_was_forked();
     a_grandchild_is_told_apart_too();
+}
+
+/// In a sandbox that has neither `madvise(2)` nor `munmap(2)`.
+fn a_page_that_cannot_be_given_back_does_no_harm() {
+    forbid(libc::SYS_madvise, libc::EPERM);
+    forbid(libc::SYS_munmap, libc::EPERM);
+    let signals = open(Signal::USR1).unwrap();
+    kill(pid(), Signal::USR1);
+    assert_eq!(signals.wait().unwrap().signal(), Signal::USR1);
 }
 
 fn the_parent_notices_nothing() {
