@@ -166,6 +166,7 @@ extern crate std;
 
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(loom)))]
 mod error;
+#[cfg(any(target_os = "linux", target_os = "android"))]
 mod primitive;
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(loom)))]
 mod process;
