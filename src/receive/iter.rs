@@ -6,21 +6,23 @@ use super::{Receiver, Signals};
 use crate::error::Error;
 use crate::signal::SigInfo;
 
-/// Waits for one signal after the other; it never ends by itself.
+/// Waits for one signal after the other, and ends only after an error.
 ///
-/// An error is an item, not the end; [`Error::Forked`] is there to stay. The iterator holds no record: leaving the
-/// loop loses nothing.
+/// An error is the last item, since what makes a wait fail does not pass: a fork
+/// ([`Error::Forked`]), a sandbox. The iterator holds no record: leaving the loop
+/// loses nothing.
 #[derive(Clone, Debug)]
 #[must_use = "iterators do nothing unless they are used"]
 pub struct Iter<'r> {
-    receiver: &'r Receiver,
+    /// `None` after an error.
+    receiver: Option<&'r Receiver>,
 }
 
 impl Receiver {
     /// Returns an iterator that waits for each signal in turn, as
     /// [`wait`](Self::wait) does.
     pub const fn iter(&self) -> Iter<'_> {
-        Iter { receiver: self }
+        Iter { receiver: Some(self) }
     }
 }
 
@@ -28,11 +30,11 @@ impl Iterator for Iter<'_> {
     type Item = Result<SigInfo, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        Some(self.receiver.wait())
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (usize::MAX, None)
+        let info = self.receiver?.wait();
+        if info.is_err() {
+            self.receiver = None;
+        }
+        Some(info)
     }
 }
 

@@ -48,7 +48,9 @@ fn every_path_says_that_it_was_forked() {
         assert_eq!(receiver.wait_batch(&mut batch).map(drop), forked);
         let result = receiver.wait_batch_timeout(&mut batch, second);
         assert_eq!(result.map(drop), forked);
-        assert_eq!(receiver.iter().next().unwrap().map(drop), forked);
+        let mut infos = receiver.iter();
+        assert_eq!(infos.next().unwrap().map(drop), forked);
+        assert_eq!(infos.next(), None, "it is not told for ever");
         let mut cx = Context::from_waker(Waker::noop());
         let poll = pin!(receiver.recv()).poll(&mut cx);
         assert_eq!(poll.map_ok(drop), Poll::Ready(forked));
