@@ -18,7 +18,8 @@ use crate::receive::Parker;
 ///
 /// The waker may be kept for any length of time and used from any thread; once
 /// `block_on` has returned, it does nothing. A signal handler may use it: it takes
-/// no lock, allocates nothing, and calls `write(2)` at most.
+/// no lock, allocates nothing, and calls `write(2)` at most; and `close(2)`, if
+/// `block_on` returns at that moment and leaves its descriptor to be closed.
 ///
 /// It may be called inside itself. Up to 64 can be running in the process; in a
 /// forked child those of the parent count as running. Each sleeps until one of up
@@ -30,9 +31,8 @@ use crate::receive::Parker;
 ///
 /// - [`Error::TooManyBlockOn`]: 64 are running already.
 /// - [`Error::Os`]: `EMFILE`, `ENFILE` or `ENOMEM` for the one descriptor that
-///   it needs to sleep, or another error if a sandbox
-///   refuses the call. A future that never has to
-///   wait needs none.
+///   it needs to sleep, or another error if a sandbox refuses the call. A future
+///   that never has to wait needs none.
 /// - [`Error::Forked`]: the process was forked inside, and this is the child.
 ///
 /// # Examples

@@ -86,8 +86,7 @@ impl Receiver {
     /// - [`Error::UnblockedThread`]: another thread does not; it is named.
     /// - [`Error::Os`]: `EMFILE` or `ENFILE` if no descriptor is left, `ENOENT`
     ///   if `/proc` is not mounted ([`Options::check_threads`] turns that check
-    ///   off), or another error if a sandbox
-    ///   refuses the call.
+    ///   off), or another error if a sandbox refuses the call.
     pub fn new(set: impl Into<SignalSet>) -> Result<Self, Error> {
         Options::new().receiver(set)
     }
@@ -164,11 +163,13 @@ impl Receiver {
 /// of its signals, or let it wait with a timeout and look at a flag.
 ///
 /// The first wait without a timeout makes a second descriptor of the same set,
-/// which blocks (three system calls, once). If that fails, each wait is a poll and
-/// a read. Where a strict seccomp filter is to come, allow `signalfd4(2)` or wait
-/// once before.
+/// which blocks (three system calls, once). If that fails, and for a descriptor
+/// from elsewhere ([`SignalFd::from_fd`]), a wait is a read, and if nothing is
+/// pending a poll and another read. Where a strict seccomp filter is to come,
+/// allow `signalfd4(2)` or wait once before.
 impl Receiver {
-    /// Waits for one signal. One system call, unless it spins.
+    /// Waits for one signal. One system call, unless it spins or has no second
+    /// descriptor.
     ///
     /// # Errors
     ///
@@ -198,7 +199,7 @@ impl Receiver {
     }
 
     /// Waits until at least one signal is pending and takes all there are, up
-    /// to the size of the batch. One system call, unless it spins.
+    /// to the size of the batch. One system call, as for [`wait`](Self::wait).
     ///
     /// # Errors
     ///

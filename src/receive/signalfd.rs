@@ -47,8 +47,7 @@ impl SignalFd {
     /// - [`Error::EmptySet`], [`Error::Unblockable`], [`Error::Synchronous`],
     ///   [`Error::Reserved`]: the set cannot be received.
     /// - [`Error::Os`]: `EMFILE` or `ENFILE` if no descriptor is left, `ENOMEM`,
-    ///   `ENODEV`, or another error if a sandbox
-    ///   refuses the call.
+    ///   `ENODEV`, or another error if a sandbox refuses the call.
     pub fn new(set: impl Into<SignalSet>) -> Result<Self, Error> {
         let set = set.into().check_receivable()?;
         let fd = sys::signalfd(set, true)?;

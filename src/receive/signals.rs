@@ -23,8 +23,7 @@ use crate::signal::SignalSet;
 /// - [`Error::UnblockedThread`]: a thread was started too early; it is named.
 /// - [`Error::Os`]: `EMFILE` or `ENFILE` if no descriptor is left, `ENOENT` if
 ///   `/proc` is not mounted ([`Options::check_threads`] turns that check off),
-///   or another error if a sandbox
-///   refuses the call.
+///   or another error if a sandbox refuses the call.
 ///
 /// # Examples
 ///
