@@ -23,6 +23,8 @@ pub enum Error {
     Reserved(SignalSet),
     /// No signal has this number.
     InvalidNumber(i32),
+    /// A text is a number so far off that it is no `i32`.
+    NumberOutOfRange,
     /// No signal has this name.
     UnknownName,
     /// The calling thread does not block these signals, so a receiver might
@@ -204,6 +206,9 @@ impl fmt::Display for Error {
             Self::InvalidNumber(number) => {
                 write!(f, "{number} is not the number of a signal (1 to 64)")
             }
+            Self::NumberOutOfRange => f.write_str(
+                "the number is not that of a signal (1 to 64)",
+            ),
             Self::UnknownName => f.write_str(
                 "not the name of a signal: write it as TERM, SIGTERM, 15, \
                  RTMIN+3 or RTMAX-1",

@@ -43,12 +43,19 @@ impl FromStr for Signal {
     ///
     /// [`Error::UnknownName`] for any other text, also for a count past the
     /// real-time signals; the errors of [`Signal::try_from`] for a number that is
-    /// not a signal's.
+    /// not a signal's, and [`Error::NumberOutOfRange`] for one that is no `i32`.
     fn from_str(text: &str) -> Result<Self, Error> {
-        if let Some(number) = decimal(text) {
-            return Self::try_from(number);
+        if decimal(text.strip_prefix('-').unwrap_or(text)).is_some() {
+            let number = text.parse::<i32>();
+            return number.map_or(Err(Error::NumberOutOfRange), Self::try_from);
         }
         let name = strip_prefix(text, "SIG").unwrap_or(text);
+        // `SIG32` is how a number that the C library keeps is printed.
+        if let Some(Err(error @ Error::Reserved(_))) =
+            decimal(name).map(Self::try_from)
+        {
+            return Err(error);
+        }
         if let Some(count) = strip_prefix(name, "RTMIN") {
             return realtime(libc::SIGRTMIN(), offset(count, '+')?);
         }
@@ -138,7 +145,9 @@ mod tests {
             let name = signal.to_string();
             if signal.is_reserved() {
                 assert_eq!(name, std::format!("SIG{}", signal.as_raw()));
-                assert_eq!(name.parse::<Signal>(), Err(Error::UnknownName));
+                let reserved = Err(Error::Reserved(signal.into()));
+                assert_eq!(name.parse::<Signal>(), reserved);
+                assert_eq!(name.to_lowercase().parse::<Signal>(), reserved);
                 continue;
             }
             let short = name.strip_prefix("SIG").unwrap();
@@ -186,7 +195,10 @@ mod tests {
             " TERM",
             "TERMX",
             "+15",
-            "-15",
+            "-",
+            "--15",
+            "SIG-15",
+            "SIG99999999999",
             "SIG15",
             "0x0f",
             "RTMIN+",
@@ -209,9 +221,16 @@ mod tests {
 
     #[test]
     fn numbers_and_counts_out_of_range_are_refused() {
-        for text in ["0", "65", "4294967311", "99999999999999999999"] {
-            assert!(
-                matches!(text.parse::<Signal>(), Err(Error::InvalidNumber(_))),
+        for number in [0, 65, -1, i32::MAX, i32::MIN] {
+            assert_eq!(
+                number.to_string().parse::<Signal>(),
+                Err(Error::InvalidNumber(number))
+            );
+        }
+        for text in ["4294967311", "99999999999999999999", "-2147483649"] {
+            assert_eq!(
+                text.parse::<Signal>(),
+                Err(Error::NumberOutOfRange),
                 "{text}"
             );
         }

@@ -108,6 +108,7 @@ fn every_error_says_what_to_do() {
         (Error::Synchronous(set), "handler"),
         (Error::Reserved(set), "Signal::rt"),
         (Error::InvalidNumber(65), "1 to 64"),
+        (Error::NumberOutOfRange, "1 to 64"),
         (Error::UnknownName, "RTMIN+3"),
         (Error::NotBlocked(set), "signalfd::block at the top of main"),
         (Error::NotSignalFd, "signalfd(2)"),
