@@ -1,6 +1,6 @@
 //! Sets of signals.
 
-use core::fmt;
+use core::fmt::{self, Write};
 use core::ops::{BitOr, BitOrAssign, Sub, SubAssign};
 use core::str::FromStr;
 
@@ -203,14 +203,41 @@ impl FromStr for SignalSet {
 }
 
 impl fmt::Display for SignalSet {
-    /// Writes the names with `|` between them; nothing for the empty set.
+    /// Writes the names with `|` between them; nothing for the empty set. A width
+    /// is that of the whole.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(width) = f.width() else { return self.write_names(f) };
+        let mut length = Length(0);
+        self.write_names(&mut length)?;
+        let room = width.saturating_sub(length.0);
+        let before = match f.align() {
+            None | Some(fmt::Alignment::Left) => 0,
+            Some(fmt::Alignment::Center) => room / 2,
+            Some(fmt::Alignment::Right) => room,
+        };
+        let fill = f.fill();
+        (0..before).try_for_each(|_| f.write_char(fill))?;
+        self.write_names(f)?;
+        (before..room).try_for_each(|_| f.write_char(fill))
+    }
+}
+
+impl SignalSet {
+    fn write_names(self, to: &mut impl Write) -> fmt::Result {
         for (index, signal) in self.numbers().enumerate() {
-            if index > 0 {
-                f.write_str("|")?;
-            }
-            fmt::Display::fmt(&signal, f)?;
+            let separator = if index > 0 { "|" } else { "" };
+            write!(to, "{separator}{signal}")?;
         }
+        Ok(())
+    }
+}
+
+/// Counts what is written, all of it ASCII.
+struct Length(usize);
+
+impl Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
         Ok(())
     }
 }
@@ -278,6 +305,16 @@ mod tests {
         let set = SignalSet::from_bits_retain(1 << 31) | Signal::INT;
         assert_eq!(set.to_string(), "SIGINT|SIG32");
         assert!(set.signals().eq([Signal::INT]));
+    }
+
+    #[test]
+    fn a_width_is_that_of_the_whole() {
+        let set = Signal::INT | Signal::TERM;
+        assert_eq!(std::format!("{set:16}."), "SIGINT|SIGTERM  .");
+        assert_eq!(std::format!("{set:>16}."), "  SIGINT|SIGTERM.");
+        assert_eq!(std::format!("{set:-^17}."), "-SIGINT|SIGTERM--.");
+        assert_eq!(std::format!("{set:3}."), "SIGINT|SIGTERM.");
+        assert_eq!(std::format!("{:>2}.", SignalSet::empty()), "  .");
     }
 
     #[test]
