@@ -125,6 +125,7 @@ impl SigInfo {
     ///
     /// For programs that read the descriptor in a way of their own. Give it only
     /// what `read(2)` returned: made-up bytes would be believed, the sender too.
+    /// (The bytes of a record that was put back say so, and are believed less.)
     ///
     /// # Errors
     ///
@@ -155,7 +156,7 @@ impl SigInfo {
             call_addr: u64::from_ne_bytes(take(&mut rest)),
             arch: u32::from_ne_bytes(take(&mut rest)),
             pad: take(&mut rest),
-            mark: 0,
+            mark: u8::from_ne_bytes(take(&mut rest)),
         };
         Signal::try_from(record.signo)?;
         super::unseal(&mut record);
@@ -579,14 +580,25 @@ mod tests {
         bytes[16..20].copy_from_slice(&1000_u32.to_ne_bytes());
         bytes[44..48].copy_from_slice(&(-42_i32).to_ne_bytes());
         bytes[48..56].copy_from_slice(&u64::MAX.to_ne_bytes());
-        bytes[127] = RESTORED;
         let info = SigInfo::from_bytes(bytes).unwrap();
         assert_eq!(info.signal(), Signal::TERM);
         assert_eq!(info.pid(), Some(4711));
         assert_eq!(info.uid(), Some(1000));
         assert_eq!(info.value(), Some(-42));
         assert_eq!(info.pointer(), Some(u64::MAX));
-        assert_eq!(info.mark, 0, "the mark is ours to set");
+    }
+
+    /// The bytes may be those of a record that has been put back and read.
+    #[test]
+    fn bytes_keep_the_mark_of_what_was_put_back() {
+        let mut bytes = [0; 128];
+        bytes[0..4].copy_from_slice(&15_u32.to_ne_bytes());
+        bytes[12..16].copy_from_slice(&4711_u32.to_ne_bytes());
+        let verified = Sender::Verified { pid: 4711, uid: 0 };
+        assert_eq!(SigInfo::from_bytes(bytes).unwrap().sender(), verified);
+        bytes[127] = RESTORED;
+        let claimed = Sender::Claimed { pid: 4711, uid: 0 };
+        assert_eq!(SigInfo::from_bytes(bytes).unwrap().sender(), claimed);
     }
 
     #[test]
