@@ -43,11 +43,17 @@ impl Deadline {
     /// What is left, as the kernel takes it, and at most a day of it: before
     /// Linux 5.11 `epoll_wait` counts milliseconds in an `int`.
     fn timespec(self) -> Option<Timespec> {
-        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-        let left = self.left()?.min(DAY);
+        let left = self.left()?.min(LONGEST);
         Timespec::try_from(left).ok()
     }
 }
+
+/// How long one wait may be, before another one goes on: a day, but in tests.
+const LONGEST: Duration = if cfg!(test) {
+    Duration::from_millis(1)
+} else {
+    Duration::from_secs(24 * 60 * 60)
+};
 
 /// The time on the monotonic clock.
 ///
@@ -163,4 +169,29 @@ pub(crate) fn notify(eventfd: BorrowedFd<'_>) {
 pub(crate) fn clear(eventfd: BorrowedFd<'_>) {
     // It fails only if the counter is zero, and then it is unreadable already.
     let _read = rustix::io::read(eventfd, &mut [0; 8]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_goes_on_until_the_deadline() {
+        let never = eventfd().unwrap();
+        let deadline = || Deadline::after(Some(10 * LONGEST));
+        let end = deadline();
+        assert_eq!(poll(never.as_fd(), end), Ok(false));
+        assert!(end.is_over());
+
+        let waiting = epoll([&never].into_iter()).unwrap();
+        let none =
+            Event { flags: EventFlags::empty(), data: EventData::new_u64(0) };
+        let end = deadline();
+        assert_eq!(epoll_wait(waiting.as_fd(), &mut [none], end), Ok(0));
+        assert!(end.is_over());
+
+        notify(never.as_fd());
+        assert_eq!(poll(never.as_fd(), Deadline::NEVER), Ok(true));
+        assert_eq!(poll(never.as_fd(), Deadline::PAST), Ok(true));
+    }
 }

@@ -10,7 +10,7 @@
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use libc::{c_int, c_long};
 use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags};
 use signalfd::{
     Backend, Error, Kind, Op, Options, Receiver, Signal, SignalSet, Signals,
 };
@@ -324,6 +325,60 @@ pub(crate) type Resource = c_int;
 
 /// Lets a system call fail in this process from now on.
 pub(crate) fn forbid(syscall: c_long, errno: c_int) {
+    let action = libc::SECCOMP_RET_ERRNO | errno as u32;
+    check(filter(syscall, action, 0)).unwrap();
+}
+
+/// Lets a system call end this process from now on.
+pub(crate) fn forbid_on_pain_of_death(syscall: c_long) {
+    check(filter(syscall, libc::SECCOMP_RET_KILL_PROCESS, 0)).unwrap();
+}
+
+/// Holds the calls that a thread makes of one system call.
+#[derive(Debug)]
+pub(crate) struct HeldCalls(OwnedFd);
+
+impl HeldCalls {
+    /// Holds those of the calling thread. Needs Linux 5.9.
+    pub(crate) fn of_this_thread(syscall: c_long) -> io::Result<Self> {
+        let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+        let listener = filter(syscall, libc::SECCOMP_RET_USER_NOTIF, flags);
+        let raw = check_value(listener)?.try_into().unwrap();
+        // SAFETY: the call has just made the descriptor.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(raw) }))
+    }
+
+    /// Waits for the next call, and does something before it goes on; returns
+    /// whether there was one, and not the end of the thread.
+    pub(crate) fn before_the_next(&self, work: impl FnOnce()) -> bool {
+        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+        rustix::event::poll(&mut fds, None).unwrap();
+        if !fds[0].revents().contains(PollFlags::IN) {
+            return false;
+        }
+        let fd = self.0.as_raw_fd();
+        // SAFETY: an all-zero value is allowed, and asked for: it is integers.
+        let mut call: libc::seccomp_notif = unsafe { mem::zeroed() };
+        let receive = libc::SECCOMP_IOCTL_NOTIF_RECV;
+        // SAFETY: writes a seccomp_notif at the pointer.
+        check(unsafe { libc::ioctl(fd, receive, &raw mut call) }).unwrap();
+        work();
+        let mut response = libc::seccomp_notif_resp {
+            id: call.id,
+            val: 0,
+            error: 0,
+            flags: libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE.try_into().unwrap(),
+        };
+        let send = libc::SECCOMP_IOCTL_NOTIF_SEND;
+        // SAFETY: reads a seccomp_notif_resp at the pointer.
+        check(unsafe { libc::ioctl(fd, send, &raw mut response) }).unwrap();
+        true
+    }
+}
+
+/// Does something with a system call that the calling thread and those it starts
+/// make from now on.
+fn filter(syscall: c_long, action: u32, flags: libc::c_ulong) -> c_long {
     /// What `offsetof(struct seccomp_data, nr)` is.
     const NUMBER: u32 = 0;
     let op = |code: u32, jt, jf, k| libc::sock_filter {
@@ -338,7 +393,7 @@ pub(crate) fn forbid(syscall: c_long, errno: c_int) {
     let mut filter = [
         op(load, 0, 0, NUMBER),
         op(equal, 0, 1, syscall.try_into().unwrap()),
-        op(give, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
+        op(give, 0, 0, action),
         op(give, 0, 0, libc::SECCOMP_RET_ALLOW),
     ];
     let program = libc::sock_fprog {
@@ -351,12 +406,9 @@ pub(crate) fn forbid(syscall: c_long, errno: c_int) {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, one, zero, zero, zero)
     };
     check(result).unwrap();
-    let mode = libc::c_ulong::from(libc::SECCOMP_MODE_FILTER);
+    let mode = libc::SECCOMP_SET_MODE_FILTER;
     // SAFETY: reads the program and its filter, which live past the call.
-    let result = unsafe {
-        libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program, zero, zero)
-    };
-    check(result).unwrap();
+    unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, &raw const program) }
 }
 
 /// Returns how many descriptors the process has open.

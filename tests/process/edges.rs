@@ -1,15 +1,18 @@
 //! When exactly an event loop is told: alone in the process, since a signal to
 //! any thread of it tells every edge again that is there.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::task::Context;
+use std::task::{Context, Poll};
+use std::thread;
 use std::time::Duration;
 
 use rustix::event::epoll::EventFlags;
-use signalfd::{Batch, Epoll, Receiver, Signal, Signals};
+use signalfd::{Batch, Epoll, Receiver, Signal, Signals, block_on};
 
-use crate::common::{OwnEpoll, WakeCount, kill, open, pid, sigqueue};
+use crate::common::{
+    OwnEpoll, WakeCount, kill, open, pid, sigqueue, tid, wait_until_asleep,
+};
 use crate::harness::cases;
 
 cases! {
@@ -18,6 +21,7 @@ cases! {
     an_epoll_can_be_waited_for_in_another_loop,
     an_edge_triggered_loop_is_told_of_every_arrival,
     an_edge_is_told_again_with_any_signal_until_all_is_taken,
+    a_sleeping_thread_watches_what_another_polls_with_its_waker,
 }
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
@@ -147,4 +151,31 @@ fn an_edge_is_told_for_every_signal_that_a_ring_reads() {
     rest.try_recv().unwrap().unwrap();
     while signals.try_recv().unwrap().is_some() {}
     assert!(!epoll.is_ready());
+}
+
+/// It sleeps without the descriptor in its poll, and has to come out for it.
+fn a_sleeping_thread_watches_what_another_polls_with_its_waker() {
+    let signals = signalfd::open(Signal::USR1).unwrap();
+    let (receiver, sleeper): (&Receiver, _) = (&signals, tid());
+    thread::scope(|scope| {
+        let mut polls = 0;
+        let info = block_on(poll_fn(|cx| {
+            polls += 1;
+            if polls == 1 {
+                let waker = cx.waker().clone();
+                scope.spawn(move || {
+                    wait_until_asleep(sleeper);
+                    let mut cx = Context::from_waker(&waker);
+                    assert!(receiver.poll_ready(&mut cx).is_pending());
+                    send(Signal::USR1);
+                });
+            }
+            // It does not register this descriptor itself.
+            match receiver.try_recv().unwrap() {
+                Some(info) => Poll::Ready(info),
+                None => Poll::Pending,
+            }
+        }));
+        assert_eq!(info.unwrap().signal(), Signal::USR1);
+    });
 }

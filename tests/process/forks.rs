@@ -10,7 +10,9 @@ use signalfd::{
     Batch, Epoll, Error, Receiver, Signal, SignalFd, SignalSet, block_on, mask,
 };
 
-use crate::common::{Child, forbid, kill, open, pid, set_mask};
+use crate::common::{
+    Child, forbid, forbid_on_pain_of_death, kill, open, pid, set_mask,
+};
 use crate::harness::cases;
 
 cases! {
@@ -248,6 +250,8 @@ fn a_waker_of_the_parent_does_nothing_in_the_child() {
         std::thread::spawn(move || {
             crate::common::wait_until_asleep(sleeper);
             let child = Child::fork(|| {
+                // The eventfd is the parent's, too.
+                forbid_on_pain_of_death(libc::SYS_write);
                 (0..100).for_each(|_| waker.wake_by_ref());
                 0
             });

@@ -4,8 +4,10 @@ use std::thread;
 
 use signalfd::{Batch, Receiver, Signal, mask};
 
-use crate::common::{Child, kill, open, pid, sigqueue, tid, wait_until_asleep};
-use crate::harness::cases;
+use crate::common::{
+    Child, HeldCalls, kill, open, pid, sigqueue, tid, wait_until_asleep,
+};
+use crate::harness::{cases, skip};
 
 cases! {
     a_sleeping_thread_notices_what_is_inserted,
@@ -13,6 +15,8 @@ cases! {
     a_task_notices_what_is_inserted,
     changes_under_fire_lose_nothing,
     changes_under_fire_never_unblock_what_stays,
+    a_change_while_the_second_descriptor_is_made_reaches_it,
+    of_two_changes_at_once_none_is_undone,
 }
 
 fn a_sleeping_thread_notices_what_is_inserted() {
@@ -145,4 +149,55 @@ fn changes_under_fire_never_unblock_what_stays() {
     assert!(rounds > 0);
     child.wait_for_success();
     while signals.try_recv().unwrap().is_some() {}
+}
+
+/// Runs something in a thread, and something else in this one at the moment when
+/// that thread first calls `signalfd4(2)`: it has looked at the set, and the
+/// kernel does not have it yet.
+fn meanwhile<R: Send>(
+    there: impl FnOnce() -> R + Send,
+    here: impl FnOnce(),
+) -> R {
+    let (tell, told) = std::sync::mpsc::channel();
+    thread::scope(|scope| {
+        let thread = scope.spawn(move || {
+            let held = HeldCalls::of_this_thread(libc::SYS_signalfd4);
+            let can = held.is_ok();
+            tell.send(held).unwrap();
+            can.then(there)
+        });
+        let Ok(held) = told.recv().unwrap() else {
+            skip("seccomp cannot hold system calls here");
+        };
+        assert!(held.before_the_next(here));
+        while held.before_the_next(|| ()) {}
+        thread.join().unwrap().unwrap()
+    })
+}
+
+/// A thread waits for the first time, and has the old set in its hands.
+fn a_change_while_the_second_descriptor_is_made_reaches_it() {
+    let signals = signalfd::open(Signal::USR1 | Signal::USR2).unwrap();
+    let receiver: &Receiver = &signals;
+    receiver.remove(Signal::USR2).unwrap();
+    let wait = || receiver.wait().unwrap().signal();
+    let signal = meanwhile(wait, || {
+        receiver.insert(Signal::USR2).unwrap();
+        kill(pid(), Signal::USR2);
+    });
+    assert_eq!(signal, Signal::USR2);
+}
+
+/// The one that is handed to the kernel last was made first.
+fn of_two_changes_at_once_none_is_undone() {
+    let signals =
+        signalfd::open(Signal::USR1 | Signal::USR2 | Signal::HUP).unwrap();
+    let receiver: &Receiver = &signals;
+    receiver.remove(Signal::HUP).unwrap();
+    let remove = || receiver.remove(Signal::USR2).unwrap();
+    meanwhile(remove, || receiver.insert(Signal::HUP).unwrap());
+    assert_eq!(receiver.signals(), Signal::USR1 | Signal::HUP);
+    kill(pid(), Signal::HUP);
+    let info = receiver.try_recv().unwrap();
+    assert_eq!(info.map(|info| info.signal()), Some(Signal::HUP));
 }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use std::thread;
 
 use signalfd::{Batch, Receiver, Recv, RecvBatch, SigInfo, Signal};
@@ -225,6 +225,39 @@ fn poll_ready_takes_nothing() {
     }
     assert!(signals.try_recv().unwrap().is_some());
     assert!(signals.poll_ready(&mut cx).is_pending());
+}
+
+/// A waker that sends its thread a signal whenever it is cloned: just after a
+/// poll has found nothing, before anybody can wake it.
+#[expect(unsafe_code, reason = "a waker made by hand")]
+const fn waker_that_raises() -> Waker {
+    const VTABLE: RawWakerVTable = RawWakerVTable::new(
+        |data| {
+            raise(Signal::USR1);
+            RawWaker::new(data, &VTABLE)
+        },
+        |_| (),
+        |_| (),
+        |_| (),
+    );
+    // SAFETY: the functions use no data, so there is nothing to keep.
+    unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &VTABLE)) }
+}
+
+#[test]
+fn what_comes_while_the_waker_is_registered_is_seen() {
+    let signals = open_in_thread(Signal::USR1);
+    let waker = waker_that_raises();
+    let mut cx = Context::from_waker(&waker);
+    let looks: [fn(&Receiver, &mut Context<'_>) -> bool; 2] = [
+        |receiver, cx| receiver.poll_recv(cx).is_ready(),
+        |receiver, cx| receiver.poll_ready(cx).is_ready(),
+    ];
+    for look in looks {
+        let found = look(&signals, &mut cx);
+        while signals.try_recv().unwrap().is_some() {}
+        assert!(found);
+    }
 }
 
 #[test]
