@@ -194,9 +194,10 @@ impl OwnRing {
     /// Takes records, when the ring reads; `None` where the signalfd has to be
     /// read instead. Records that are not wanted go back to the kernel.
     ///
-    /// If less comes than there is room for, the request is in the ring, on behalf
-    /// of this thread, or another thread has its turn. That one then hears of it,
-    /// and calls `tell` when it is done.
+    /// Afterwards there is something to take or a request in the ring, and if less
+    /// came than there is room for, one on behalf of this thread. Or else another
+    /// thread has its turn; that one then hears of it, and calls `tell` when it is
+    /// done.
     pub(crate) fn take(
         &self,
         room: &mut [SigInfo],
@@ -236,8 +237,15 @@ impl OwnRing {
                     taken += 1;
                 }
             }
-            let is_done = taken == room.len() || inner.is_armed_here();
-            if is_done || !self.arm(inner, signalfd) || self.peek().is_none() {
+            // Who got all it asked for may wait for the descriptor as well as ask
+            // for more, and who got less will wait.
+            let is_full = taken == room.len();
+            let is_armed = if is_full {
+                self.peek().is_some() || inner.request.is_in_flight()
+            } else {
+                inner.is_armed_here()
+            };
+            if is_armed || !self.arm(inner, signalfd) || is_full {
                 return taken;
             }
         }
