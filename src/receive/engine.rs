@@ -24,7 +24,7 @@ impl Engine {
     pub(super) fn new(signalfd: SignalFd, options: Options) -> Self {
         let plain = |running| (None, running);
         let make = |kind| {
-            let ring = OwnRing::new(kind, signalfd.as_fd(), signalfd.birth())?;
+            let ring = OwnRing::new(kind, &signalfd)?;
             Ok((Some(ring), Running::ring(kind)))
         };
         let (ring, running) = match options.backend {
@@ -114,6 +114,9 @@ impl Engine {
     pub(super) fn is_readable(&self) -> Result<bool, Error> {
         if let Some(ring) = &self.ring {
             ring.prepare(self.signalfd.as_fd());
+        }
+        if ring::has_left(self.signalfd.signals()) {
+            return Ok(true);
         }
         sys::poll(self.descriptor(), Deadline::PAST)
     }

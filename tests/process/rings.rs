@@ -34,6 +34,8 @@ cases! {
     threads_that_take_at_once_share_what_comes,
     a_signal_for_the_waiting_thread_is_seen,
     unread_signals_go_back_where_there_is_room,
+    receivers_opened_again_and_again_where_the_queue_is_full,
+    what_is_left_makes_a_receiver_ready,
     a_forked_child_keeps_the_ring_alive,
     nothing_of_a_ring_is_left_open,
     a_descriptor_is_readable_as_long_as_there_is_something,
@@ -420,6 +422,60 @@ fn unread_signals_go_back_where_there_is_room() {
     assert!(ended, "a standard signal always goes back");
     values.sort_unstable();
     assert!(values.into_iter().eq(1..100));
+}
+
+/// The sender fills whatever room there is, so that next to nothing goes back.
+fn receivers_opened_again_and_again_where_the_queue_is_full() {
+    const COUNT: i32 = 3000;
+    set_limit(libc::RLIMIT_SIGPENDING, 100);
+    let _guard = signalfd::block(rt()).unwrap();
+    let parent = pid();
+    let child = Child::fork(move || {
+        for value in 0..COUNT {
+            wait_until("there is room in the queue", || {
+                sigqueue(parent, rt(), value).is_ok()
+            });
+        }
+        0
+    });
+    let mut values = Vec::new();
+    while values.len() < COUNT as usize {
+        let inner = ring(Kind::Completion).receiver(rt()).unwrap();
+        for _ in 0..3 {
+            let info = inner.try_recv().unwrap();
+            values.extend(info.map(|info| info.value().unwrap()));
+        }
+    }
+    child.wait_for_success();
+    values.sort_unstable();
+    assert!(values.into_iter().eq(0..COUNT), "none is lost or doubled");
+}
+
+fn what_is_left_makes_a_receiver_ready() {
+    let _guard = signalfd::block(rt() | Signal::USR1).unwrap();
+    let first = ring(Kind::Completion).receiver(rt()).unwrap();
+    queue(0..3);
+    set_limit(libc::RLIMIT_SIGPENDING, 0);
+    drop(first);
+    let other = signalfd::Receiver::new(Signal::USR1).unwrap();
+    assert_eq!(other.try_recv().unwrap(), None, "it is none of its signals");
+    for kind in KINDS {
+        let next = ring(kind).receiver(rt()).unwrap();
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(next.poll_ready(&mut cx).is_ready());
+    }
+    let next = signalfd::Receiver::new(rt()).unwrap();
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(next.poll_ready(&mut cx).is_ready());
+    // Signals are not inherited, and this is no exception.
+    Child::fork(|| {
+        let own = signalfd::Receiver::new(rt()).unwrap();
+        assert_eq!(own.try_recv().unwrap(), None);
+        0
+    })
+    .wait_for_success();
+    expect(&next, 0..3);
+    assert!(next.poll_ready(&mut cx).is_pending());
 }
 
 /// A child that was forked meanwhile has the ring, and must not keep it reading.

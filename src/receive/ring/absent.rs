@@ -3,8 +3,7 @@
 use rustix::fd::BorrowedFd;
 
 use crate::error::Error;
-use crate::process::Birth;
-use crate::receive::Kind;
+use crate::receive::{Kind, SignalFd};
 use crate::signal::{SigInfo, SignalSet};
 use crate::sys::Deadline;
 
@@ -16,6 +15,11 @@ pub(crate) const fn take_left(
     0
 }
 
+/// Nothing is ever left.
+pub(crate) const fn has_left(_wanted: SignalSet) -> bool {
+    false
+}
+
 /// A ring of the receiver's own, of which there is none.
 #[derive(Debug)]
 pub(crate) enum OwnRing {}
@@ -23,8 +27,7 @@ pub(crate) enum OwnRing {}
 impl OwnRing {
     pub(crate) const fn new(
         _kind: Kind,
-        _signalfd: BorrowedFd<'_>,
-        _birth: Birth,
+        _signalfd: &SignalFd,
     ) -> Result<Self, Error> {
         Err(Error::NoUring)
     }

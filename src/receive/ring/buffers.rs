@@ -183,39 +183,40 @@ impl Buffers {
     /// Unless `is_over` says that the kernel can write to it no more, the memory is
     /// left as it is: what went back, the kernel might read again.
     pub(crate) fn close(&mut self, is_over: bool, birth: Birth) {
-        if !is_over {
-            self.is_kept = true;
-            left::leave(self, birth);
-            return;
-        }
-        let mut is_empty = true;
+        self.is_kept |= !is_over;
+        let mut left = Left::none();
         for buffer in self.oldest_first() {
-            for at in 0..RECORDS {
+            let mut is_empty = is_over;
+            for at in 0..if is_over { RECORDS } else { 0 } {
                 self.take_if(buffer, at, |info| {
                     let went = return_record(info).is_ok();
                     is_empty &= went;
                     went
                 });
             }
+            if !is_empty {
+                left.push(buffer);
+            }
         }
-        if !is_empty {
-            left::leave(self, birth);
+        if !left.is_none() {
+            left::leave(self, left, birth);
         }
     }
 
-    /// Takes records of these signals, those of the oldest buffer first, and
-    /// tells whether there will be none of any signal.
-    pub(super) fn take_wanted(
+    /// Takes records of these signals out of what is left.
+    pub(super) fn take_left(
         &mut self,
+        left: &mut Left,
         room: &mut slice::IterMut<'_, SigInfo>,
         wanted: SignalSet,
-    ) -> bool {
-        let mut is_empty = !self.is_kept;
-        for buffer in self.oldest_first() {
+    ) {
+        for n in left.begin..left.end {
+            let Some(&buffer) = left.order.get(usize::from(n)) else { return };
+            let mut is_empty = !self.is_kept;
             for at in 0..RECORDS {
-                self.take_if(buffer, at, |info| {
-                    let place = wanted.has(info.signal()).then(|| room.next());
-                    let place = place.flatten();
+                self.take_if(buffer.into(), at, |info| {
+                    let is_wanted = wanted.has(info.signal());
+                    let place = is_wanted.then(|| room.next()).flatten();
                     is_empty &= place.is_some();
                     place.is_some_and(|place| {
                         *place = *info;
@@ -223,8 +224,23 @@ impl Buffers {
                     })
                 });
             }
+            if is_empty && n == left.begin {
+                left.begin += 1;
+            } else if room.len() == 0 {
+                return;
+            }
         }
-        is_empty
+    }
+
+    /// Whether a record of these signals is among what is left.
+    pub(super) fn has_left(&self, left: &Left, wanted: SignalSet) -> bool {
+        let buffers = left.order.iter().take(left.end.into());
+        let mut buffers = buffers.skip(left.begin.into());
+        buffers.any(|&buffer| {
+            (0..RECORDS)
+                .filter_map(|at| self.look(buffer.into(), at))
+                .any(|info| wanted.has(info.signal()))
+        })
     }
 
     /// All buffers, those put in first before the others. One that was put in
@@ -304,17 +320,59 @@ impl Buffers {
     }
 }
 
-/// What a mapping is when it is nothing but a link in a chain.
+/// Which buffers of a mapping have something left, in order.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Left {
+    order: [u8; BUFFERS as usize],
+    begin: u8,
+    end: u8,
+}
+
+impl Left {
+    const fn none() -> Self {
+        Self { order: [0; BUFFERS as usize], begin: 0, end: 0 }
+    }
+
+    pub(super) const fn is_none(&self) -> bool {
+        self.begin == self.end
+    }
+
+    fn push(&mut self, buffer: u16) {
+        let Ok(buffer) = u8::try_from(buffer) else { return };
+        let there = self.order.iter().take(self.end.into());
+        let is_there = there.copied().any(|other| other == buffer);
+        if let Some(place) = self.order.get_mut(usize::from(self.end)) {
+            if !is_there {
+                *place = buffer;
+                self.end += 1;
+            }
+        }
+    }
+}
+
+/// A mapping that is nothing but a link in a chain says this of itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Link {
+    pub(super) next: *mut Self,
+    pub(super) left: Left,
+    pub(super) birth: Birth,
+    is_kept: bool,
+}
+
+/// Where in the mapping a link is: behind the ring of buffers.
+const LINK: usize = 4096;
+const _: () = assert!(LINK + size_of::<Link>() <= HEAD);
+
 impl Buffers {
     /// Gives the mapping up: dropping this does not unmap it any more. What is
-    /// needed to have it back is written into it, behind the ring of buffers.
-    pub(super) const fn give_up(&mut self, birth: Birth) -> NonNull<Link> {
-        let link = Link {
-            next: ptr::null_mut(),
-            tail: self.tail,
-            is_kept: self.is_kept,
-            birth,
-        };
+    /// needed to have it back is written into it.
+    pub(super) const fn give_up(
+        &mut self,
+        left: Left,
+        birth: Birth,
+    ) -> NonNull<Link> {
+        let next = ptr::null_mut();
+        let link = Link { next, left, birth, is_kept: self.is_kept };
         self.is_kept = true;
         // SAFETY: within the mapping, since `HEAD` is larger.
         let place = unsafe { self.base.byte_add(LINK) }.cast::<Link>();
@@ -324,7 +382,8 @@ impl Buffers {
         place
     }
 
-    /// Takes a mapping back, together with the rest of the chain.
+    /// Takes a mapping back, and what it said of itself. No buffer is to be put
+    /// in any more.
     ///
     /// # Safety
     ///
@@ -335,22 +394,8 @@ impl Buffers {
         let read = unsafe { link.read() };
         // SAFETY: `give_up` came here by as many bytes from the beginning.
         let base = unsafe { link.byte_sub(LINK) }.cast();
-        let buffers = Self { base, tail: read.tail, is_kept: read.is_kept };
-        (buffers, read)
+        (Self { base, tail: 0, is_kept: read.is_kept }, read)
     }
-}
-
-/// Where in the mapping a link is.
-const LINK: usize = 4096;
-const _: () = assert!(LINK + size_of::<Link>() <= HEAD);
-
-/// What a given-up mapping says of itself.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Link {
-    pub(super) next: *mut Link,
-    pub(super) birth: Birth,
-    tail: u16,
-    is_kept: bool,
 }
 
 impl Drop for Buffers {

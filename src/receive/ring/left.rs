@@ -20,19 +20,20 @@
 
 #![expect(unsafe_code, reason = "a chain of mappings")]
 
+use core::mem;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use super::Buffers;
-use super::buffers::Link;
+use super::buffers::{Left, Link};
 use crate::process::Birth;
 use crate::signal::{SigInfo, SignalSet};
 
 static CHAIN: AtomicPtr<Link> = AtomicPtr::new(ptr::null_mut());
 
 /// Leaves a mapping to whoever receives next.
-pub(super) fn leave(buffers: &mut Buffers, birth: Birth) {
-    let link = buffers.give_up(birth).as_ptr();
+pub(super) fn leave(buffers: &mut Buffers, left: Left, birth: Birth) {
+    let link = buffers.give_up(left, birth).as_ptr();
     let mut first = CHAIN.load(Ordering::Relaxed);
     loop {
         // SAFETY: `give_up` returned it, and nobody else knows of it.
@@ -48,29 +49,52 @@ pub(super) fn leave(buffers: &mut Buffers, birth: Birth) {
 
 /// Takes records of these signals that were left.
 pub(crate) fn take(room: &mut [SigInfo], wanted: SignalSet) -> usize {
-    if CHAIN.load(Ordering::Relaxed).is_null() {
+    if is_nothing() {
         return 0;
     }
-    take_some(room, wanted)
+    let length = room.len();
+    let mut room = room.iter_mut();
+    for_each(&mut |buffers, left| buffers.take_left(left, &mut room, wanted));
+    length - room.len()
+}
+
+/// Whether a record of these signals was left.
+pub(crate) fn has(wanted: SignalSet) -> bool {
+    let mut has = false;
+    if !is_nothing() {
+        for_each(&mut |buffers, left| has |= buffers.has_left(left, wanted));
+    }
+    has
+}
+
+/// Whether nothing at all was left, as it nearly always is.
+fn is_nothing() -> bool {
+    CHAIN.load(Ordering::Relaxed).is_null()
 }
 
 #[cold]
-fn take_some(room: &mut [SigInfo], wanted: SignalSet) -> usize {
-    let length = room.len();
-    let mut room = room.iter_mut();
+fn for_each(look: &mut dyn FnMut(&mut Buffers, &mut Left)) {
     // Acquire: sees what `leave` shows.
     let mut link = CHAIN.swap(ptr::null_mut(), Ordering::Acquire);
-    while let Some(first) = NonNull::new(link) {
+    // The last left is the first in the chain; it is to be the last looked at.
+    let mut oldest = ptr::null_mut();
+    while let Some(this) = NonNull::new(link) {
         // SAFETY: the chain holds nothing but what `leave` hung on it, and the
-        // swap has taken it off, so it is taken back once.
-        let (mut buffers, read) = unsafe { Buffers::from_link(first) };
-        link = read.next;
+        // swap has taken it off, so nobody else has it.
+        let next = unsafe { &mut (*this.as_ptr()).next };
+        link = mem::replace(next, oldest);
+        oldest = this.as_ptr();
+    }
+    while let Some(this) = NonNull::new(oldest) {
+        // SAFETY: as above; it is taken back once.
+        let (mut buffers, mut read) = unsafe { Buffers::from_link(this) };
+        oldest = read.next;
         if read.birth != Birth::here() {
             continue;
         }
-        if !buffers.take_wanted(&mut room, wanted) {
-            leave(&mut buffers, read.birth);
+        look(&mut buffers, &mut read.left);
+        if !read.left.is_none() {
+            leave(&mut buffers, read.left, read.birth);
         }
     }
-    length - room.len()
 }

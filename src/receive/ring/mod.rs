@@ -11,7 +11,7 @@ mod turn;
 
 use buffers::{BUFFERS, Buffers, RECORDS};
 pub(crate) use inbox::Inbox;
-pub(crate) use left::take as take_left;
+pub(crate) use left::{has as has_left, take as take_left};
 pub(super) use own::OwnRing;
 use register::forget_buffers;
 pub(crate) use register::{Cancel, cancel, duplicate, push};

@@ -61,8 +61,8 @@ use super::turn::{Done, Turns};
 use super::{BUFFERS, Buffers, Cancel, Outcome, Request, Target};
 use crate::error::{Error, Op};
 use crate::process::Birth;
-use crate::receive::Kind;
 use crate::receive::put_back::return_record;
+use crate::receive::{Kind, SignalFd};
 use crate::signal::{SigInfo, SignalSet};
 use crate::sys::{self, Deadline};
 
@@ -110,11 +110,9 @@ impl OwnRing {
     /// # Errors
     ///
     /// [`Error::Os`], which tells what failed.
-    pub(crate) fn new(
-        kind: Kind,
-        signalfd: BorrowedFd<'_>,
-        birth: Birth,
-    ) -> Result<Self, Error> {
+    pub(crate) fn new(kind: Kind, signalfd: &SignalFd) -> Result<Self, Error> {
+        let (birth, wanted) = (signalfd.birth(), signalfd.signals());
+        let signalfd = signalfd.as_fd();
         let ring = IoUring::builder()
             .setup_cqsize(COMPLETIONS)
             .build(ENTRIES)
@@ -145,20 +143,22 @@ impl OwnRing {
         let failure = AtomicU64::new(0);
         let turns = Turns::new(inner);
         let own = Self { turns, ring, kind, readable, failure, birth };
-        own.try_out(signalfd);
+        own.try_out(signalfd, wanted);
         // Dropped on failure, which stops it.
         own.failure().map_or(Ok(own), Err)
     }
 
     /// Submits something, since being allowed to make a ring is not yet being
     /// allowed to use it.
-    fn try_out(&self, signalfd: BorrowedFd<'_>) {
+    fn try_out(&self, signalfd: BorrowedFd<'_>, wanted: SignalSet) {
         let _alone = self.turns.take(|inner| match self.kind {
             Kind::Readiness => {
                 let nop = opcode::Nop::new().build().user_data(ASIDE);
                 self.submit(&[nop], signalfd);
                 self.note_all(inner, signalfd);
             }
+            // What was left because the queue is full comes before more of it.
+            Kind::Completion if super::has_left(wanted) => {}
             Kind::Completion => self.get_ready(inner, signalfd),
         });
     }
