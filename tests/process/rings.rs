@@ -33,6 +33,7 @@ cases! {
     threads_that_wait_at_once_share_what_comes,
     threads_that_take_at_once_share_what_comes,
     a_signal_for_the_waiting_thread_is_seen,
+    signals_that_are_for_others_do_not_end_the_request,
     unread_signals_go_back_where_there_is_room,
     receivers_opened_again_and_again_where_the_queue_is_full,
     what_is_left_makes_a_receiver_ready,
@@ -422,6 +423,30 @@ fn unread_signals_go_back_where_there_is_room() {
     assert!(ended, "a standard signal always goes back");
     values.sort_unstable();
     assert!(values.into_iter().eq(1..100));
+}
+
+/// Every signal of the process wakes the request, and the kernel's patience with
+/// that has an end.
+fn signals_that_are_for_others_do_not_end_the_request() {
+    let other = signalfd::open(Signal::USR1).unwrap();
+    for kind in KINDS {
+        let signals = ring(kind).open(rt()).unwrap();
+        let epoll = OwnEpoll::of(&signals, EventFlags::empty());
+        for round in 0..2000 {
+            kill(pid(), Signal::USR1);
+            assert!(other.try_recv().unwrap().is_some());
+            if round % 2 == 0 {
+                assert_eq!(signals.try_recv().unwrap(), None);
+            }
+        }
+        while epoll.is_ready() {
+            assert_eq!(signals.try_recv().unwrap(), None);
+        }
+        assert_eq!(signals.backend().fallback(), None);
+        queue(0..1);
+        assert!(epoll.is_ready());
+        expect(&signals, 0..1);
+    }
 }
 
 /// The sender fills whatever room there is, so that next to nothing goes back.

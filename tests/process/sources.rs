@@ -32,6 +32,7 @@ cases! {
     a_number_of_buffers_that_is_taken,
     a_file_that_is_not_registered,
     the_thread_that_armed_it_ends,
+    signals_that_are_for_others_do_not_end_it,
     a_cancelled_source_rests_until_it_is_armed,
     the_ring_goes_first,
     a_forked_child_has_the_ring_too,
@@ -623,6 +624,33 @@ fn the_thread_that_armed_it_ends() {
         turn(&mut ring, &mut source, &mut values);
     }
     assert_eq!(values, [0, 1, 2]);
+}
+
+fn signals_that_are_for_others_do_not_end_it() {
+    fn disturb(ring: &mut IoUring, source: &mut impl AnySource) {
+        let other = open(Signal::USR1).unwrap();
+        let mut values = Vec::new();
+        for _ in 0..2000 {
+            arm(ring, source, MINE);
+            ring.submit().unwrap();
+            kill(pid(), Signal::USR1);
+            assert!(other.try_recv().unwrap().is_some());
+            complete(ring, source, MINE);
+            take(source, &mut values);
+        }
+        assert!(values.is_empty());
+        queue(0..1);
+        while values.is_empty() {
+            turn(ring, source, &mut values);
+        }
+        assert_eq!(values, [0]);
+    }
+    let signals = open(rt()).unwrap();
+    let mut ring = IoUring::new(8).unwrap();
+    disturb(&mut ring, &mut Source::new(&signals));
+    let mut ring = IoUring::new(8).unwrap();
+    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    disturb(&mut ring, &mut source);
 }
 
 fn a_cancelled_source_rests_until_it_is_armed() {

@@ -100,6 +100,8 @@ const GROUP: u16 = 0;
 const ENTRIES: u32 = 4;
 /// Room for one completion for each buffer, and then some.
 const COMPLETIONS: u32 = 2 * BUFFERS as u32;
+/// How often a request is made in a row that ends each time without a record.
+const ATTEMPTS: u32 = 8;
 /// How long a drop waits for last completions, which are a matter of the
 /// scheduler.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -228,7 +230,9 @@ impl OwnRing {
         signalfd: BorrowedFd<'_>,
     ) -> usize {
         let mut taken = 0;
+        let mut patience = ATTEMPTS;
         loop {
+            let before = taken;
             while let Some(place) = room.get_mut(taken) {
                 let Some(info) = self.next(inner, signalfd) else { break };
                 // What cannot go back is handed out rather than lost.
@@ -245,10 +249,31 @@ impl OwnRing {
             } else {
                 inner.is_armed_here()
             };
-            if is_armed || !self.arm(inner, signalfd) || is_full {
+            if taken > before {
+                patience = ATTEMPTS;
+            }
+            if is_armed
+                || !self.arm_patiently(inner, &mut patience, signalfd)
+                || is_full
+            {
                 return taken;
             }
         }
+    }
+
+    /// Arms the request, but not for ever if it ends each time at once.
+    fn arm_patiently(
+        &self,
+        inner: &mut Inner,
+        patience: &mut u32,
+        signalfd: BorrowedFd<'_>,
+    ) -> bool {
+        if *patience == 0 {
+            self.fail(Error::os(Op::UringRead, Errno::AGAIN), signalfd);
+            return false;
+        }
+        *patience -= 1;
+        self.arm(inner, signalfd)
     }
 
     /// Takes the next record, and lets go of the completions before it.
@@ -288,13 +313,17 @@ impl OwnRing {
 
     /// Arms the request, unless there is something to take.
     fn get_ready(&self, inner: &mut Inner, signalfd: BorrowedFd<'_>) {
+        let mut patience = ATTEMPTS;
         loop {
             match self.peek() {
                 Some(entry) if filled(&entry).is_some() => return,
                 Some(_) => self.let_go(inner, signalfd),
                 None if inner.is_armed_here() => return,
-                None if !self.arm(inner, signalfd) => return,
-                None => {}
+                None => {
+                    if !self.arm_patiently(inner, &mut patience, signalfd) {
+                        return;
+                    }
+                }
             }
         }
     }

@@ -23,11 +23,11 @@
 //! - `ECANCELED`: somebody cancelled it, or the thread that submitted it has ended.
 //!   `ENOBUFS`: every buffer is filled. `EINTR`: a cancelled read before Linux 6.10.
 //!   Whatever was pending still is, and arming looks again. Idle.
+//! - `EAGAIN` to a read of one shot: every signal of the process wakes it, and after
+//!   128 that were not for it the kernel gives up (`APOLL_MAX_RETRY`). Idle.
 //! - `EINVAL` to a request of many shots: the kernel is older than those. From now
 //!   on it is a request of one shot. Idle.
-//! - Anything else, and `EINVAL` to a request of one shot: failed. Among these is
-//!   the `EAGAIN` to a read, with which Linux before 6.0 completes a read of a
-//!   signalfd that is not readable any more: armed again, it would spin.
+//! - Anything else, and `EINVAL` to a request of one shot: failed.
 //!
 //! A completion in any other phase than armed and stopping is not this request's:
 //! it is given twice, or invented. So is one that names no buffer, or a buffer
@@ -165,7 +165,7 @@ impl Request {
         if io_uring::cqueue::more(flags) {
             return Ok(outcome);
         }
-        match last(result, self.shots) {
+        match self.last(result) {
             Last::Again => self.end(),
             Last::AgainWithOneShot => {
                 self.shots = Shots::One;
@@ -184,6 +184,16 @@ impl Request {
             Phase::Stopping => Phase::Stopped,
             _ => Phase::Idle,
         };
+    }
+
+    const fn last(&self, result: i32) -> Last {
+        let is_of_many_shots = matches!(self.shots, Shots::Many);
+        match (result.saturating_neg(), self.kind) {
+            (..=0 | libc::ECANCELED | libc::ENOBUFS | libc::EINTR, _)
+            | (libc::EAGAIN, Kind::Completion) => Last::Again,
+            (libc::EINVAL, _) if is_of_many_shots => Last::AgainWithOneShot,
+            (errno, _) => Last::Never(errno),
+        }
     }
 
     const fn failure(&self, errno: i32) -> Error {
@@ -244,17 +254,6 @@ enum Last {
     Again,
     AgainWithOneShot,
     Never(i32),
-}
-
-fn last(result: i32, shots: Shots) -> Last {
-    if result >= 0 {
-        return Last::Again;
-    }
-    match result.saturating_neg() {
-        libc::ECANCELED | libc::ENOBUFS | libc::EINTR => Last::Again,
-        libc::EINVAL if shots == Shots::Many => Last::AgainWithOneShot,
-        errno => Last::Never(errno),
-    }
 }
 
 #[cfg(test)]
@@ -331,8 +330,9 @@ mod tests {
                 assert!(request.is_idle());
             }
             for errno in 1..=133 {
-                let goes_on = [libc::ECANCELED, libc::ENOBUFS, libc::EINTR];
-                if goes_on.contains(&errno) {
+                let ends = [libc::ECANCELED, libc::ENOBUFS, libc::EINTR];
+                let is_read = kind == Kind::Completion;
+                if ends.contains(&errno) || errno == libc::EAGAIN && is_read {
                     continue;
                 }
                 let (mut request, error) = failed(kind, errno);
