@@ -1,5 +1,5 @@
-//! Linux signals as records that you read: from a thread, an epoll loop or any
-//! executor; without locks and without allocating.
+//! Linux signals as records that you read: from a thread, an epoll or io_uring loop,
+//! or any executor; without locks and without allocating.
 //!
 //! # The rule
 //!
@@ -42,6 +42,7 @@
 //! | a thread that only waits for signals | [`for info in &signals`](Iter), [`wait`], [`wait_timeout`], [`wait_batch`] |
 //! | no runtime, but `async` code | [`block_on`] and [`recv`] |
 //! | an epoll, poll, mio or calloop loop | [`AsFd`](Receiver#impl-AsFd-for-Receiver), and [`try_recv_batch`] when it is readable |
+//! | an io_uring loop | `uring::Source` in your ring, with the feature `io-uring` |
 //! | an executor without a reactor | [`Epoll`], driven by a thread of yours; or your own loop and [`on_readable`] |
 //! | threads everywhere | [`block`] at the top of `main`, [`Receiver::new`] anywhere |
 //! | a descriptor from elsewhere | [`SignalFd::from_fd`] |
@@ -92,7 +93,8 @@
 //! nothing panics for what a caller or the kernel gives. One page is mapped for
 //! the process, to notice a fork without a system call. What has left the kernel's
 //! queue is in the caller's hands, so dropping a future, an iterator or a receiver
-//! loses nothing. The README links each guarantee to the test that holds it.
+//! loses nothing; and what a ring was asked to read ahead ([`Kind::Completion`]) goes
+//! back to it. The README links each guarantee to the test that holds it.
 //!
 //! # Features
 //!
@@ -100,6 +102,10 @@
 //!   [`Error`] converts into `std::io::Error`, and the guards of a thread may be
 //!   dropped in any order ([`MaskGuard`] has the details). Without it the crate needs neither std nor alloc, and
 //!   the descriptor types are those of `rustix::fd`.
+//! - `io-uring` (default, implies `std`): sources for the caller's ring (the module
+//!   `uring`), and receivers on a ring of their own ([`Backend::Uring`]). Where the
+//!   io-uring crate does not know the target there is no such module, and those
+//!   receivers go without a ring.
 //!
 //! # Platforms
 //!
@@ -222,6 +228,6 @@ mod models {
 }
 
 /// The programs in the README compile.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "io-uring"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

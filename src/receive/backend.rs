@@ -29,6 +29,14 @@ pub enum Backend {
     /// [`Options::kind`](crate::Options::kind) says. Where io_uring is not to be
     /// had, [`Epoll`](Self::Epoll) takes over, at once or later, and
     /// [`Receiver::backend`](crate::Receiver::backend) says why.
+    ///
+    /// Any thread may use the receiver, drop it, or take it over from a thread that
+    /// has ended. A ring works on behalf of a thread: of the one that waited last,
+    /// or, for [`Kind::Completion`], took last. A signal directed at another thread
+    /// (`pthread_kill(3)`) stays pending until that one waits or takes.
+    ///
+    /// A ring takes one descriptor, two for [`Kind::Completion`], and with some
+    /// kernels locked memory (`RLIMIT_MEMLOCK`).
     Uring,
 }
 
@@ -47,8 +55,18 @@ pub enum Kind {
     ///
     /// What it has read is no longer pending. Dropping the receiver puts it back
     /// ([`Receiver::put_back`](crate::Receiver::put_back) says how), and no
-    /// signal is lost by that. But a signal that some thread does *not* block is
-    /// taken away from its handler, where the other ways leave it alone.
+    /// signal is lost by that; where the user's queue is full, the next receiver
+    /// of the process gets it. But that has a price:
+    ///
+    /// - Signals come in the order in which they were read, and not by number, and a
+    ///   standard signal that was read already comes once more.
+    /// - Another receiver of the same signals finds nothing.
+    /// - After a drop or a change of the set, the order is not kept.
+    /// - A signal that some thread does *not* block is taken away from its handler,
+    ///   where the other ways leave it alone.
+    ///
+    /// The ring reads into 512 KiB of memory that is mapped, and used as it is
+    /// filled.
     ///
     /// Since Linux 6.0, a request that lasts since 6.7; before, the receiver falls
     /// back to [`Readiness`](Self::Readiness).

@@ -73,7 +73,8 @@ impl Options {
         self
     }
 
-    /// Says what a ring of the receiver's own does ([`Backend::Uring`]).
+    /// Says what a ring of the receiver's own does ([`Backend::Uring`]); any other
+    /// backend passes it over.
     pub const fn kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
         self
