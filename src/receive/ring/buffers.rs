@@ -25,7 +25,7 @@
 //! Once the kernel can write to it no more: when no request that may take a buffer
 //! is in flight, and the ring has forgotten the buffers (`unregister`). A value
 //! of this type does not know that. Its owner does, and where it cannot be sure it
-//! tells `close` so, which leaks the memory. In a forked child the mapping is a copy
+//! says `keep`, which leaks the memory. In a forked child the mapping is a copy
 //! that no ring knows of.
 
 #![expect(unsafe_code, reason = "memory that the kernel writes to")]
@@ -41,10 +41,9 @@ use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 
-use super::{left, register};
+use super::register;
 use crate::error::{Error, Op};
 use crate::process::Birth;
-use crate::receive::put_back::return_record;
 use crate::signal::{self, SigInfo, SignalSet};
 
 /// How many buffers there are; a power of two, as the kernel wants it. Signals
@@ -176,31 +175,22 @@ impl Buffers {
         }
     }
 
-    /// Ends: puts all records back into the process's queue, those of the oldest
-    /// buffer first, and leaves those that do not go back to whoever receives
-    /// next.
-    ///
-    /// Unless `is_over` says that the kernel can write to it no more, the memory is
-    /// left as it is: what went back, the kernel might read again.
-    pub(crate) fn close(&mut self, is_over: bool, birth: Birth) {
-        self.is_kept |= !is_over;
-        let mut left = Left::none();
-        for buffer in self.oldest_first() {
-            let mut is_empty = is_over;
-            for at in 0..if is_over { RECORDS } else { 0 } {
-                self.take_if(buffer, at, |info| {
-                    let went = return_record(info).is_ok();
-                    is_empty &= went;
-                    went
-                });
-            }
-            if !is_empty {
-                left.push(buffer);
-            }
+    /// Takes the records out of a buffer of which `f` says so, and tells whether
+    /// none is left.
+    pub(super) fn drain_buffer(
+        &mut self,
+        buffer: u16,
+        mut f: impl FnMut(&SigInfo) -> bool,
+    ) -> bool {
+        let mut is_empty = true;
+        for at in 0..RECORDS {
+            self.take_if(buffer, at, |info| {
+                let is_taken = f(info);
+                is_empty &= is_taken;
+                is_taken
+            });
         }
-        if !left.is_none() {
-            left::leave(self, left, birth);
-        }
+        is_empty
     }
 
     /// Takes records of these signals out of what is left.
@@ -212,19 +202,12 @@ impl Buffers {
     ) {
         for n in left.begin..left.end {
             let Some(&buffer) = left.order.get(usize::from(n)) else { return };
-            let mut is_empty = !self.is_kept;
-            for at in 0..RECORDS {
-                self.take_if(buffer.into(), at, |info| {
-                    let is_wanted = wanted.has(info.signal());
-                    let place = is_wanted.then(|| room.next()).flatten();
-                    is_empty &= place.is_some();
-                    place.is_some_and(|place| {
-                        *place = *info;
-                        true
-                    })
-                });
-            }
-            if is_empty && n == left.begin {
+            let is_empty = self.drain_buffer(buffer.into(), |info| {
+                let is_wanted = wanted.has(info.signal());
+                let place = is_wanted.then(|| room.next()).flatten();
+                place.map(|place| *place = *info).is_some()
+            });
+            if is_empty && !self.is_kept && n == left.begin {
                 left.begin += 1;
             } else if room.len() == 0 {
                 return;
@@ -243,10 +226,15 @@ impl Buffers {
         })
     }
 
+    /// The kernel may write to it for ever: it stays mapped.
+    pub(super) const fn keep(&mut self) {
+        self.is_kept = true;
+    }
+
     /// All buffers, those put in first before the others. One that was put in
     /// twice, as only wrong completions can bring about, is not in the way of
     /// any other.
-    pub(crate) fn oldest_first(&self) -> impl Iterator<Item = u16> + use<> {
+    pub(super) fn oldest_first(&self) -> impl Iterator<Item = u16> + use<> {
         let mut order = [0; BUFFERS as usize];
         for (n, place) in (0..BUFFERS).zip(&mut order) {
             *place = self.nth(n);
@@ -329,7 +317,7 @@ pub(super) struct Left {
 }
 
 impl Left {
-    const fn none() -> Self {
+    pub(super) const fn none() -> Self {
         Self { order: [0; BUFFERS as usize], begin: 0, end: 0 }
     }
 
@@ -337,7 +325,7 @@ impl Left {
         self.begin == self.end
     }
 
-    fn push(&mut self, buffer: u16) {
+    pub(super) fn push(&mut self, buffer: u16) {
         let Ok(buffer) = u8::try_from(buffer) else { return };
         let there = self.order.iter().take(self.end.into());
         let is_there = there.copied().any(|other| other == buffer);

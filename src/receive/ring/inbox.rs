@@ -129,7 +129,7 @@ impl Inbox {
     ) {
         let forgotten = super::forget_buffers(ring, group);
         let is_over = cancelled.is_ok() && forgotten.is_ok();
-        self.buffers.close(is_over, birth);
+        super::put_back_all(&mut self.buffers, is_over, birth);
     }
 }
 

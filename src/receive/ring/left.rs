@@ -27,12 +27,34 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use super::Buffers;
 use super::buffers::{Left, Link};
 use crate::process::Birth;
+use crate::receive::put_back::return_record;
 use crate::signal::{SigInfo, SignalSet};
 
 static CHAIN: AtomicPtr<Link> = AtomicPtr::new(ptr::null_mut());
 
-/// Leaves a mapping to whoever receives next.
-pub(super) fn leave(buffers: &mut Buffers, left: Left, birth: Birth) {
+/// Puts back what is in the buffers of a ring that goes, those of the oldest buffer
+/// first, and leaves what does not go back to whoever receives next.
+///
+/// Unless `is_over` says that the kernel can write to them no more, they are left as
+/// they are: what went back, the kernel might read again.
+pub(super) fn put_back_all(buffers: &mut Buffers, is_over: bool, birth: Birth) {
+    let mut left = Left::none();
+    for buffer in buffers.oldest_first() {
+        let went = |info: &_| is_over && return_record(info).is_ok();
+        let is_empty = buffers.drain_buffer(buffer, went);
+        if !(is_over && is_empty) {
+            left.push(buffer);
+        }
+    }
+    if !is_over {
+        buffers.keep();
+    }
+    if !left.is_none() {
+        leave(buffers, left, birth);
+    }
+}
+
+fn leave(buffers: &mut Buffers, left: Left, birth: Birth) {
     let link = buffers.give_up(left, birth).as_ptr();
     let mut first = CHAIN.load(Ordering::Relaxed);
     loop {

@@ -11,6 +11,7 @@ mod turn;
 
 use buffers::{BUFFERS, Buffers, RECORDS};
 pub(crate) use inbox::Inbox;
+use left::put_back_all;
 pub(crate) use left::{has as has_left, take as take_left};
 pub(super) use own::OwnRing;
 use register::forget_buffers;

@@ -198,8 +198,8 @@ impl OwnRing {
     ///
     /// Afterwards there is something to take or a request in the ring, and if less
     /// came than there is room for, one on behalf of this thread. Or else another
-    /// thread has its turn; that one then hears of it, and calls `tell` when it is
-    /// done.
+    /// thread has its turn; that one then hears of it, calls `tell`, and lets the
+    /// descriptor tell, when it is done.
     pub(crate) fn take(
         &self,
         room: &mut [SigInfo],
@@ -217,9 +217,21 @@ impl OwnRing {
         };
         if was_noted {
             tell();
+            self.show_again();
         }
         let is_over = taken == 0 && self.failure().is_some();
         (!is_over).then_some(taken)
+    }
+
+    /// Tells those who wait for an edge of the descriptor once more: one who came
+    /// in vain may wait for it, with something left to take.
+    fn show_again(&self) {
+        if let Some(readable) = &self.readable {
+            let (data, interest) = (EventData::new_u64(0), EventFlags::IN);
+            let ring = descriptor(&self.ring);
+            // It needs no memory, and fails for nothing else.
+            let _shown = epoll::modify(readable, ring, data, interest);
+        }
     }
 
     fn fill(
@@ -547,7 +559,7 @@ impl Drop for OwnRing {
             let Some(buffers) = &mut inner.buffers else { return };
             let forgotten = super::forget_buffers(fd, GROUP);
             let is_over = is_quiet && forgotten.is_ok();
-            buffers.close(is_over, self.birth);
+            super::put_back_all(buffers, is_over, self.birth);
         });
     }
 }
