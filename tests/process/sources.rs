@@ -805,14 +805,16 @@ fn nothing_is_written_where_the_buffers_were() {
             drop(source);
             let after = mappings();
             // What is gone, from whichever mapping it was a part of.
-            let is_mapped = |at: usize| {
-                after.iter().any(|&(begin, end)| (begin..end).contains(&at))
+            let first_gap = |&(mut at, end): &(usize, usize)| {
+                for &(begin, next) in &after {
+                    if (begin..next).contains(&at) {
+                        at = next;
+                    }
+                }
+                (at < end).then_some(at)
             };
-            let begin = before
-                .iter()
-                .flat_map(|&(begin, end)| (begin..end).step_by(4096))
-                .find(|&at| !is_mapped(at))
-                .expect("the buffers are unmapped");
+            let begin = before.iter().find_map(first_gap);
+            let begin = begin.expect("the buffers are unmapped");
             let wanted = std::ptr::without_provenance_mut(begin);
             // SAFETY: maps memory where there is none.
             let other = unsafe {

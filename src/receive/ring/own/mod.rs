@@ -1,0 +1,249 @@
+//! A ring of the receiver's own.
+//!
+//! # Who does what
+//!
+//! The two queues, the request and the buffers are for one thread at a time: for
+//! the one whose turn it is (`turn.rs`). A ring of the default kind, without
+//! `IORING_SETUP_SINGLE_ISSUER`, may be submitted to by any thread, so a receiver
+//! may move.
+//!
+//! A request belongs to the thread that submitted it: the kernel looks for signals
+//! on behalf of that thread, so it sees those directed at it and at the process,
+//! and it is over when that thread ends. So each submission has a number, its
+//! `user_data`, and the ring remembers which thread made the last one. When another
+//! thread is about to wait, it has that one cancelled and submits its own.
+//! Completions of the old one may still come. They are like those of the new one,
+//! but for the last.
+//!
+//! # For readiness
+//!
+//! Only a thread that waits uses the ring, and it keeps its turn while it sleeps;
+//! a second one polls the signalfd instead. Completions mean nothing but that it
+//! is time to read.
+//!
+//! # For completions
+//!
+//! A completion stays in the queue until the last record of its buffer was taken.
+//! So the ring's descriptor is readable for as long as there is something to take.
+//! Sleeping needs no turn.
+//!
+//! # Falling back
+//!
+//! A ring can fail later: a sandbox may come to forbid it. Then the reason is
+//! noted, and from there on the receiver reads the signalfd itself. What the
+//! ring has read, or still reads where it cannot be stopped, is taken first. The
+//! descriptor that others wait for is for that reason an epoll, which has the
+//! ring in it, and from then on the signalfd too.
+//!
+//! # The end
+//!
+//! Dropping cancels the requests, waits for their last completions, and puts back
+//! what is in the buffers (`buffers.rs` says why no completion has to say so). If
+//! they do not come, the memory is left as it is (`left.rs`). In a forked child the
+//! ring is the parent's too, so the child only lets go of it.
+
+mod queues;
+mod sleep;
+mod take;
+
+use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+
+use io_uring::{IoUring, opcode};
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+
+use self::queues::{ASIDE, Inner};
+use super::register::descriptor;
+use super::turn::Turns;
+use super::{BUFFERS, Buffers, Cancel};
+use crate::error::{Error, Op};
+use crate::process::Birth;
+use crate::receive::{Kind, SignalFd};
+use crate::signal::SignalSet;
+use crate::sys::Deadline;
+
+/// See the head of this file.
+pub(crate) struct OwnRing {
+    turns: Turns<Inner>,
+    ring: IoUring,
+    kind: Kind,
+    /// What others wait for, when the ring reads.
+    readable: Option<OwnedFd>,
+    /// Why the ring is not used any more; 0 while it is.
+    failure: AtomicU64,
+    birth: Birth,
+}
+
+/// The ring has one group of buffers.
+const GROUP: u16 = 0;
+const ENTRIES: u32 = 4;
+/// Room for one completion for each buffer, and then some.
+const COMPLETIONS: u32 = 2 * BUFFERS as u32;
+/// How long a drop waits for last completions, which are a matter of the
+/// scheduler.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl OwnRing {
+    /// Makes a ring, and sees that it can do what it is for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Os`], which tells what failed.
+    pub(crate) fn new(kind: Kind, signalfd: &SignalFd) -> Result<Self, Error> {
+        let (birth, wanted) = (signalfd.birth(), signalfd.signals());
+        let signalfd = signalfd.as_fd();
+        let ring = IoUring::builder()
+            .setup_cqsize(COMPLETIONS)
+            .build(ENTRIES)
+            .map_err(|error| Error::os(Op::UringSetup, errno(&error)))?;
+        // Waiting with a timeout (Linux 5.11).
+        if !ring.params().is_feature_ext_arg() {
+            return Err(Error::os(Op::UringSetup, Errno::INVAL));
+        }
+        let mut inner = Inner::new(kind);
+        let mut readable = None;
+        if kind == Kind::Completion {
+            let fd = descriptor(&ring);
+            // Whether it can be stopped is known before it is begun.
+            super::cancel(fd, Cancel::Any)
+                .map_err(|errno| Error::os(Op::UringRegister, errno))?;
+            let buffers = Buffers::new()?;
+            buffers.register(fd, GROUP)?;
+            inner.buffers = Some(buffers);
+            readable = Some(epoll_of(fd)?);
+        }
+        let failure = AtomicU64::new(0);
+        let turns = Turns::new(inner);
+        let own = Self { turns, ring, kind, readable, failure, birth };
+        own.try_out(signalfd, wanted);
+        // Dropped on failure, which stops it.
+        own.failure().map_or(Ok(own), Err)
+    }
+
+    /// Submits something, since being allowed to make a ring is not yet being
+    /// allowed to use it.
+    fn try_out(&self, signalfd: BorrowedFd<'_>, wanted: SignalSet) {
+        let _alone = self.turns.take(|inner| match self.kind {
+            Kind::Readiness => {
+                let nop = opcode::Nop::new().build().user_data(ASIDE);
+                self.submit(&[nop], signalfd);
+                self.note_all(inner, signalfd);
+            }
+            // What was left because the queue is full comes before more of it.
+            Kind::Completion if super::has_left(wanted) => {}
+            Kind::Completion => self.get_ready(inner, signalfd),
+        });
+    }
+
+    /// Why the ring is not used any more, if it is not.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        unpack(self.failure.load(Ordering::Relaxed))
+    }
+
+    /// What to wait for besides the signalfd, when the ring reads it.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.readable.as_ref().map(AsFd::as_fd)
+    }
+
+    fn reads(&self) -> bool {
+        self.kind == Kind::Completion
+    }
+
+    fn fail(&self, error: Error, signalfd: BorrowedFd<'_>) {
+        if let Error::Os { op, errno } = error {
+            self.failure.store(pack(op, errno), Ordering::Relaxed);
+            if let Some(readable) = &self.readable {
+                // If there is no memory even for that, those who wait on the
+                // descriptor see only what the ring still reads.
+                let _added = epoll_add(readable.as_fd(), signalfd);
+            }
+        }
+    }
+}
+
+impl Drop for OwnRing {
+    fn drop(&mut self) {
+        if self.birth.check().is_err() {
+            return;
+        }
+        let fd = descriptor(&self.ring);
+        let cancelled = super::cancel(fd, Cancel::Any);
+        if !self.reads() {
+            return;
+        }
+        let _done = self.turns.take(|inner| {
+            inner.request.stop();
+            if cancelled.is_err() {
+                let cancel = opcode::AsyncCancel::new(inner.last);
+                self.submit(&[cancel.build().user_data(ASIDE)], fd);
+            }
+            self.wait_for_the_end(inner);
+            let is_quiet = inner.is_quiet();
+            let Some(buffers) = &mut inner.buffers else { return };
+            let forgotten = super::forget_buffers(fd, GROUP);
+            let is_over = is_quiet && forgotten.is_ok();
+            super::put_back_all(buffers, is_over, self.birth);
+        });
+    }
+}
+
+impl OwnRing {
+    /// Waits for the last completions.
+    fn wait_for_the_end(&self, inner: &mut Inner) {
+        let deadline = Deadline::after(Some(PATIENCE));
+        let ring = descriptor(&self.ring);
+        loop {
+            self.note_all(inner, ring);
+            let is_over = deadline.is_over() || self.failure().is_some();
+            if inner.is_quiet() || is_over {
+                return;
+            }
+            self.wait(ring, deadline);
+        }
+    }
+}
+
+/// Makes an epoll that is readable while this descriptor is.
+fn epoll_of(fd: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+    let epoll = epoll::create(CreateFlags::CLOEXEC)
+        .map_err(|errno| Error::os(Op::EpollCreate, errno))?;
+    epoll_add(epoll.as_fd(), fd)?;
+    Ok(epoll)
+}
+
+/// Makes an epoll readable while this descriptor is, too.
+fn epoll_add(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<(), Error> {
+    let data = EventData::new_u64(0);
+    epoll::add(epoll, fd, data, EventFlags::IN)
+        .map_err(|errno| Error::os(Op::EpollCtl, errno))
+}
+
+/// A failure as a number that is not 0.
+const fn pack(op: Op, errno: i32) -> u64 {
+    ((op as u64) << 32) | errno.unsigned_abs() as u64
+}
+
+fn unpack(packed: u64) -> Option<Error> {
+    let errno = i32::try_from(packed & 0xFFFF_FFFF).ok()?;
+    [Op::UringEnter, Op::UringPoll, Op::UringRead]
+        .into_iter()
+        .find(|&op| op as u64 == packed >> 32)
+        .map(|op| Error::Os { op, errno })
+}
+
+fn errno(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
+}
+
+impl fmt::Debug for OwnRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnRing")
+            .field("fd", &self.ring.as_raw_fd())
+            .field("kind", &self.kind)
+            .field("failure", &self.failure())
+            .finish_non_exhaustive()
+    }
+}

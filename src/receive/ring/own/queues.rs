@@ -1,0 +1,186 @@
+//! The two queues, and what goes with them. Everything here is called by the thread
+//! that has the turn.
+
+#![expect(unsafe_code, reason = "the queues of a ring shared between threads")]
+
+use core::cell::Cell;
+use core::mem::ManuallyDrop;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use io_uring::{cqueue, opcode, squeue};
+use rustix::fd::{AsRawFd, BorrowedFd};
+use rustix::io::Errno;
+
+use super::{GROUP, OwnRing, errno};
+use crate::error::{Error, Op};
+use crate::receive::Kind;
+use crate::receive::ring::{self, Buffers, Outcome, Request, Target};
+
+/// What is for one thread at a time, together with the ring's two queues.
+pub(super) struct Inner {
+    pub(super) request: Request,
+    /// The number of the submission that `request` is.
+    pub(super) last: u64,
+    /// The thread that made it.
+    thread: u64,
+    /// How many earlier submissions have not ended.
+    earlier: u32,
+    /// Present when the ring reads.
+    pub(super) buffers: Option<Buffers>,
+    /// How much was taken of the buffer that the first completion names.
+    pub(super) taken: usize,
+}
+
+/// The `user_data` of what is submitted besides requests, and not looked at.
+pub(super) const ASIDE: u64 = 0;
+
+impl OwnRing {
+    /// Puts the request into the ring, on behalf of this thread.
+    pub(super) fn arm(
+        &self,
+        inner: &mut Inner,
+        signalfd: BorrowedFd<'_>,
+    ) -> bool {
+        if self.failure().is_some() {
+            return false;
+        }
+        let cancel = opcode::AsyncCancel::new(inner.last);
+        let cancel = cancel.build().user_data(ASIDE);
+        let was_in_flight = inner.request.is_in_flight();
+        if was_in_flight {
+            inner.earlier += 1;
+            inner.request.disarm();
+        }
+        if let Err(error) = inner.request.arm() {
+            self.fail(error, signalfd);
+            return false;
+        }
+        inner.last += 1;
+        inner.thread = this_thread();
+        let target = Target::Descriptor(signalfd.as_raw_fd());
+        let entry = inner.request.entry(target, GROUP).user_data(inner.last);
+        let both = [cancel, entry];
+        let entries = if was_in_flight { &both[..] } else { &both[1..] };
+        self.submit(entries, signalfd)
+    }
+
+    pub(super) fn submit(
+        &self,
+        entries: &[squeue::Entry],
+        signalfd: BorrowedFd<'_>,
+    ) -> bool {
+        // SAFETY: this thread has the turn, so there is no other value of this
+        // type, and it ends with the statement.
+        let mut queue = unsafe { self.ring.submission_shared() };
+        // SAFETY: a request names no memory but, by its group, the buffers, which
+        // stay mapped until it has ended (`drop`); the others name none at all.
+        let pushed = unsafe { queue.push_multiple(entries) };
+        drop(queue);
+        let submitted = match pushed {
+            // There are more places than are ever in use.
+            Err(_full) => Err(Errno::BUSY),
+            Ok(()) => loop {
+                match self.ring.submit().map_err(|error| errno(&error)) {
+                    Err(Errno::INTR) => {}
+                    done => break done,
+                }
+            },
+        };
+        if let Err(errno) = submitted {
+            self.fail(Error::os(Op::UringEnter, errno), signalfd);
+        }
+        submitted.is_ok()
+    }
+
+    /// The first completion, which stays there.
+    pub(super) fn peek(&self) -> Option<cqueue::Entry> {
+        // SAFETY: this thread has the turn, so there is no other value of this
+        // type. Not being dropped it lets go of nothing.
+        let queue = unsafe { self.ring.completion_shared() };
+        ManuallyDrop::new(queue).next()
+    }
+
+    /// Lets go of the first completion, and takes note of what it says.
+    pub(super) fn let_go(&self, inner: &mut Inner, signalfd: BorrowedFd<'_>) {
+        // SAFETY: this thread has the turn, so there is no other value of this
+        // type, and it ends with the statement.
+        let entry = unsafe { self.ring.completion_shared() }.next();
+        if let Some(Err(error)) = entry.map(|entry| inner.note(&entry)) {
+            self.fail(error, signalfd);
+        }
+    }
+
+    /// Lets go of all completions, and tells whether there was one.
+    pub(super) fn note_all(
+        &self,
+        inner: &mut Inner,
+        signalfd: BorrowedFd<'_>,
+    ) -> bool {
+        let mut was_there = false;
+        while self.peek().is_some() {
+            was_there = true;
+            self.let_go(inner, signalfd);
+        }
+        was_there
+    }
+}
+
+impl Inner {
+    pub(super) const fn new(kind: Kind) -> Self {
+        Self {
+            request: Request::new(kind),
+            last: ASIDE,
+            thread: 0,
+            earlier: 0,
+            buffers: None,
+            taken: 0,
+        }
+    }
+
+    /// Whether the request is in the ring on behalf of this thread.
+    pub(super) fn is_armed_here(&self) -> bool {
+        self.request.is_in_flight() && self.thread == this_thread()
+    }
+
+    pub(super) const fn is_quiet(&self) -> bool {
+        self.earlier == 0 && !self.request.is_in_flight()
+    }
+
+    /// Takes note of what a completion says of its request.
+    pub(super) fn note(&mut self, entry: &cqueue::Entry) -> Result<(), Error> {
+        if entry.user_data() == self.last {
+            let result = self.request.complete(entry.result(), entry.flags());
+            return result.map(drop);
+        }
+        if entry.user_data() != ASIDE && !cqueue::more(entry.flags()) {
+            self.earlier = self.earlier.saturating_sub(1);
+        }
+        Ok(())
+    }
+}
+
+/// Which buffer a completion says was filled, and with how many records.
+pub(super) fn filled(entry: &cqueue::Entry) -> Option<(u16, usize)> {
+    let bytes = usize::try_from(entry.result()).ok()?;
+    if entry.user_data() == ASIDE {
+        return None;
+    }
+    match ring::filled(bytes, entry.flags()) {
+        Ok(Outcome::Filled { buffer, records }) => Some((buffer, records)),
+        _ => None,
+    }
+}
+
+/// A number for the calling thread, which no other thread of the process gets.
+fn this_thread() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    std::thread_local! {
+        static NUMBER: Cell<u64> = const { Cell::new(0) };
+    }
+    NUMBER.with(|number| {
+        if number.get() == 0 {
+            number.set(LAST.fetch_add(1, Ordering::Relaxed) + 1);
+        }
+        number.get()
+    })
+}

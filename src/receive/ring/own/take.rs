@@ -1,0 +1,200 @@
+//! Taking what the ring has read.
+
+#![expect(unsafe_code, reason = "looks at a queue shared between threads")]
+
+use core::mem::ManuallyDrop;
+
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::fd::BorrowedFd;
+use rustix::io::Errno;
+
+use super::OwnRing;
+use super::queues::{Inner, filled};
+use crate::error::{Error, Op};
+use crate::receive::put_back::return_record;
+use crate::receive::ring::register::descriptor;
+use crate::receive::ring::turn::Done;
+use crate::signal::{SigInfo, SignalSet};
+
+/// How often a request is made in a row that ends each time without a record.
+const ATTEMPTS: u32 = 8;
+
+impl OwnRing {
+    /// Takes records, when the ring reads; `None` where the signalfd has to be
+    /// read instead. Records that are not wanted go back to the kernel.
+    ///
+    /// Afterwards there is something to take or a request in the ring, and if less
+    /// came than there is room for, one on behalf of this thread. Or else another
+    /// thread has its turn; that one then hears of it, calls `tell`, and lets the
+    /// descriptor tell, when it is done.
+    pub(crate) fn take(
+        &self,
+        room: &mut [SigInfo],
+        wanted: SignalSet,
+        signalfd: BorrowedFd<'_>,
+        tell: impl FnOnce(),
+    ) -> Option<usize> {
+        if !self.reads() {
+            return None;
+        }
+        let turn =
+            self.turns.take(|inner| self.fill(inner, room, wanted, signalfd));
+        let Some(Done { result: taken, was_noted }) = turn else {
+            return Some(0);
+        };
+        if was_noted {
+            tell();
+            self.show_again();
+        }
+        let is_over = taken == 0 && self.failure().is_some();
+        (!is_over).then_some(taken)
+    }
+
+    /// Tells those who wait for an edge of the descriptor once more: one who came
+    /// in vain may wait for it, with something left to take.
+    fn show_again(&self) {
+        if let Some(readable) = &self.readable {
+            let (data, interest) = (EventData::new_u64(0), EventFlags::IN);
+            let ring = descriptor(&self.ring);
+            // It needs no memory, and fails for nothing else.
+            let _shown = epoll::modify(readable, ring, data, interest);
+        }
+    }
+
+    fn fill(
+        &self,
+        inner: &mut Inner,
+        room: &mut [SigInfo],
+        wanted: SignalSet,
+        signalfd: BorrowedFd<'_>,
+    ) -> usize {
+        let mut taken = 0;
+        let mut patience = ATTEMPTS;
+        loop {
+            let before = taken;
+            while let Some(place) = room.get_mut(taken) {
+                let Some(info) = self.next(inner, signalfd) else { break };
+                // What cannot go back is handed out rather than lost.
+                if wanted.has(info.signal()) || return_record(&info).is_err() {
+                    *place = info;
+                    taken += 1;
+                }
+            }
+            // Who got all it asked for may wait for the descriptor as well as ask
+            // for more, and who got less will wait.
+            let is_full = taken == room.len();
+            let is_armed = if is_full {
+                self.peek().is_some() || inner.request.is_in_flight()
+            } else {
+                inner.is_armed_here()
+            };
+            if taken > before {
+                patience = ATTEMPTS;
+            }
+            if is_armed
+                || !self.arm_patiently(inner, &mut patience, signalfd)
+                || is_full
+            {
+                return taken;
+            }
+        }
+    }
+
+    /// Arms the request, but not for ever if it ends each time at once.
+    fn arm_patiently(
+        &self,
+        inner: &mut Inner,
+        patience: &mut u32,
+        signalfd: BorrowedFd<'_>,
+    ) -> bool {
+        if *patience == 0 {
+            self.fail(Error::os(Op::UringRead, Errno::AGAIN), signalfd);
+            return false;
+        }
+        *patience -= 1;
+        self.arm(inner, signalfd)
+    }
+
+    /// Takes the next record, and lets go of the completions before it.
+    fn next(
+        &self,
+        inner: &mut Inner,
+        signalfd: BorrowedFd<'_>,
+    ) -> Option<SigInfo> {
+        loop {
+            let entry = self.peek()?;
+            let Some((buffer, records)) = filled(&entry) else {
+                self.let_go(inner, signalfd);
+                continue;
+            };
+            let buffers = inner.buffers.as_mut()?;
+            let info = buffers.take(buffer, inner.taken);
+            inner.taken += 1;
+            if inner.taken >= records {
+                buffers.put(buffer);
+                inner.taken = 0;
+                self.let_go(inner, signalfd);
+            }
+            if info.is_some() {
+                return info;
+            }
+        }
+    }
+
+    /// Makes sure that a signal will make the descriptor readable.
+    pub(crate) fn prepare(&self, signalfd: BorrowedFd<'_>) {
+        if !self.reads() || self.failure().is_some() {
+            return;
+        }
+        // Where another thread has its turn, that one does.
+        let _done = self.turns.take(|inner| self.get_ready(inner, signalfd));
+    }
+
+    /// Arms the request, unless there is something to take.
+    pub(super) fn get_ready(
+        &self,
+        inner: &mut Inner,
+        signalfd: BorrowedFd<'_>,
+    ) {
+        let mut patience = ATTEMPTS;
+        loop {
+            match self.peek() {
+                Some(entry) if filled(&entry).is_some() => return,
+                Some(_) => self.let_go(inner, signalfd),
+                None if inner.is_armed_here() => return,
+                None => {
+                    if !self.arm_patiently(inner, &mut patience, signalfd) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Puts back what the ring has read and is not wanted any more.
+    pub(crate) fn unwant(&self, wanted: SignalSet) {
+        if !self.reads() {
+            return;
+        }
+        let is_unwanted = |info: &SigInfo| !wanted.has(info.signal());
+        // Where another thread has its turn, that one sorts them out.
+        let _done = self.turns.take(|inner| {
+            let Some(buffers) = &mut inner.buffers else { return };
+            // SAFETY: this thread has the turn, so there is no other value of
+            // this type. Not being dropped it lets go of nothing.
+            let queue = unsafe { self.ring.completion_shared() };
+            let mut queue = ManuallyDrop::new(queue);
+            let mut begin = inner.taken;
+            for entry in queue.by_ref() {
+                let Some((buffer, records)) = filled(&entry) else { continue };
+                for at in begin..records {
+                    let put_back = |info: &SigInfo| return_record(info).is_ok();
+                    buffers.take_if(buffer, at, |info| {
+                        is_unwanted(info) && put_back(info)
+                    });
+                }
+                begin = 0;
+            }
+        });
+    }
+}
