@@ -107,8 +107,11 @@ pub(crate) fn open_in_thread(set: impl Into<SignalSet>) -> Signals {
 /// How many signals a storm has: a hundred thousand, unless an emulator is in the
 /// way (`STORM=10000`).
 pub(crate) fn storm_size() -> i32 {
-    let size = std::env::var("STORM").ok();
-    size.map_or(100_000, |size| size.parse().unwrap())
+    static SIZE: std::sync::OnceLock<i32> = std::sync::OnceLock::new();
+    *SIZE.get_or_init(|| {
+        let size = std::env::var("STORM").ok();
+        size.map_or(100_000, |size| size.parse().unwrap())
+    })
 }
 
 /// Waits until something is so, for as long as [`DEADLINE`].

@@ -9,7 +9,8 @@ use std::time::Duration;
 use signalfd::{Batch, Epoll, Options, Receiver, Signal, Signals, block_on};
 
 use crate::common::{
-    Child, DEADLINE, WakeCount, kill, open, options, pid, sigqueue, wait_until,
+    Child, DEADLINE, WakeCount, kill, open, options, pid, sigqueue, storm_size,
+    wait_until,
 };
 use crate::harness::cases;
 
@@ -35,7 +36,9 @@ cases! {
     a_flood_of_one_standard_signal_keeps_nobody_from_reading,
 }
 
-const COUNT: i32 = 10_000;
+fn count() -> i32 {
+    storm_size().min(10_000)
+}
 
 fn rt() -> Signal {
     Signal::rt(1).unwrap()
@@ -50,14 +53,14 @@ fn ten_thousand(
     let signals = options.open(rt()).unwrap();
     let receiver = pid();
     let child = Child::fork(move || {
-        send(receiver, rt(), 0..COUNT);
+        send(receiver, rt(), 0..count());
         0
     });
-    let mut values = Vec::with_capacity(COUNT as usize);
-    while values.len() < COUNT as usize {
+    let mut values = Vec::with_capacity(count() as usize);
+    while values.len() < count() as usize {
         take(&signals, &mut values);
     }
-    assert!(values.into_iter().eq(0..COUNT));
+    assert!(values.into_iter().eq(0..count()));
     child.wait_for_success();
     assert_eq!(signals.try_recv().unwrap(), None);
 }
@@ -147,7 +150,7 @@ fn ten_thousand_by_spinning() {
     let mut batch = Batch::<16>::new();
     ten_thousand(options, |signals, values| {
         values.push(value(signals.wait().unwrap()));
-        if values.len() < COUNT as usize {
+        if values.len() < count() as usize {
             let infos = signals.wait_batch(&mut batch).unwrap();
             values.extend(infos.iter().copied().map(value));
         }
@@ -159,7 +162,7 @@ fn ten_thousand_by_iterating() {
         let enough = values.len() + 777;
         for info in signals {
             values.push(value(info.unwrap()));
-            if values.len() == enough || values.len() == COUNT as usize {
+            if values.len() == enough || values.len() == count() as usize {
                 break;
             }
         }
@@ -169,7 +172,7 @@ fn ten_thousand_by_iterating() {
 fn ten_thousand_by_recv() {
     ten_thousand(options(), |signals, values| {
         block_on(async {
-            while values.len() < COUNT as usize {
+            while values.len() < count() as usize {
                 values.push(value(signals.recv().await.unwrap()));
             }
         })
@@ -212,7 +215,7 @@ fn ten_thousand_by_an_epoll() {
     let mut batch = Batch::<16>::new();
     ten_thousand(options(), |signals, values| {
         let epoll = Epoll::new([signals]).unwrap();
-        while values.len() < COUNT as usize {
+        while values.len() < count() as usize {
             let (count, waker) = WakeCount::new();
             let mut cx = Context::from_waker(&waker);
             let recv = pin!(signals.recv_batch(&mut batch));
@@ -235,7 +238,7 @@ fn ten_thousand_by_two_receivers() {
     let two: &Receiver = &open(rt()).unwrap();
     let receiver = pid();
     let child = Child::fork(move || {
-        send(receiver, rt(), 0..COUNT);
+        send(receiver, rt(), 0..count());
         0
     });
     let take = |from: &Receiver| {
@@ -254,19 +257,19 @@ fn ten_thousand_by_two_receivers() {
     assert!(first.is_sorted() && second.is_sorted());
     first.extend(second);
     first.sort_unstable();
-    assert!(first.into_iter().eq(0..COUNT), "each came once, to one of them");
+    assert!(first.into_iter().eq(0..count()), "each came once, to one of them");
 }
 
 fn ten_thousand_over_receivers_opened_again_and_again() {
     let outer = open(rt()).unwrap();
     let receiver = pid();
     let child = Child::fork(move || {
-        send(receiver, rt(), 0..COUNT);
+        send(receiver, rt(), 0..count());
         0
     });
     let mut values = Vec::new();
     let mut batch = Batch::<4>::new();
-    while values.len() < COUNT as usize {
+    while values.len() < count() as usize {
         let inner = open(rt()).unwrap();
         values.extend(inner.try_recv().unwrap().map(value));
         drop(inner);
@@ -277,7 +280,7 @@ fn ten_thousand_over_receivers_opened_again_and_again() {
         // What is put back goes behind what came meanwhile.
         values.sort_unstable();
     }
-    assert!(values.into_iter().eq(0..COUNT));
+    assert!(values.into_iter().eq(0..count()));
     child.wait_for_success();
 }
 
@@ -309,19 +312,19 @@ fn four_senders_keep_their_order() {
     let children: Vec<_> = (0..4)
         .map(|sender| {
             Child::fork(move || {
-                let first = sender * COUNT;
-                send(receiver, rt(), first..first + COUNT);
+                let first = sender * count();
+                send(receiver, rt(), first..first + count());
                 0
             })
         })
         .collect();
-    let mut next = [0, COUNT, 2 * COUNT, 3 * COUNT];
+    let mut next = [0, count(), 2 * count(), 3 * count()];
     let mut batch = Batch::<64>::new();
     let mut taken = 0;
-    while taken < 4 * COUNT as usize {
+    while taken < 4 * count() as usize {
         for info in signals.wait_batch(&mut batch).unwrap() {
             let value = value(*info);
-            let sender = (value / COUNT) as usize;
+            let sender = (value / count()) as usize;
             assert_eq!(value, next[sender]);
             next[sender] += 1;
             taken += 1;

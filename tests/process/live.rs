@@ -5,7 +5,8 @@ use std::thread;
 use signalfd::{Batch, Receiver, Signal, mask};
 
 use crate::common::{
-    Child, HeldCalls, kill, open, pid, sigqueue, tid, wait_until_asleep,
+    Child, HeldCalls, kill, open, pid, sigqueue, storm_size, tid,
+    wait_until_asleep,
 };
 use crate::harness::{cases, skip};
 
@@ -82,7 +83,9 @@ fn a_task_notices_what_is_inserted() {
     .unwrap();
 }
 
-const COUNT: i32 = 10_000;
+fn count() -> i32 {
+    storm_size().min(10_000)
+}
 
 /// Two numbers are fired; the receiver takes now the one, now the other, now
 /// both. The mask holds both all the time, and nothing is lost.
@@ -93,7 +96,7 @@ fn changes_under_fire_lose_nothing() {
     let parent = pid();
     let children = [a, b].map(|signal| {
         Child::fork(move || {
-            for value in 0..COUNT {
+            for value in 0..count() {
                 while sigqueue(parent, signal, value).is_err() {}
             }
             0
@@ -103,7 +106,7 @@ fn changes_under_fire_lose_nothing() {
     let (mut all_a, mut all_b) = (Vec::new(), Vec::new());
     let sets = [a.into(), a | b, b.into(), a | b];
     for set in sets.into_iter().cycle() {
-        if all_a.len() + all_b.len() == 2 * COUNT as usize {
+        if all_a.len() + all_b.len() == 2 * count() as usize {
             break;
         }
         receiver.replace(set).unwrap();
@@ -118,7 +121,7 @@ fn changes_under_fire_lose_nothing() {
             // What is not received any more goes back behind what came meanwhile.
             all.sort_unstable();
         }
-        assert!(all.into_iter().eq(0..COUNT));
+        assert!(all.into_iter().eq(0..count()));
     }
     children.into_iter().for_each(Child::wait_for_success);
 }
