@@ -61,8 +61,13 @@ mod server {
 
         let mut server = Server::new(&listener)?;
         let ended = server.run(&signals);
-        server.close()?;
+        let closed = server.close();
+        if closed.is_err() {
+            // The kernel may still write to its buffers.
+            std::mem::forget(server);
+        }
         ended?;
+        closed?;
         if let Some(world) = world {
             world.join().map_err(|_| "the world panicked")??;
         }
@@ -72,7 +77,8 @@ mod server {
     struct Server<'l> {
         ring: IoUring,
         listener: &'l TcpListener,
-        connections: Vec<Connection>,
+        /// By number; `None` where another can come.
+        connections: Vec<Option<Connection>>,
         /// How many of our requests the kernel has, besides the signals'.
         in_flight: usize,
     }
@@ -138,21 +144,34 @@ mod server {
 
         fn accepted(&mut self, completion: &cqueue::Entry) -> io::Result<()> {
             self.in_flight -= 1;
-            let raw = result(completion)?;
-            // SAFETY: accept4(2) made it for us, and nobody else knows of it.
-            let stream = unsafe { TcpStream::from_raw_fd(raw) };
-            let buffer = Box::new([0; 1024]);
-            self.connections.push(Connection {
-                stream,
-                buffer,
-                is_sending: false,
-            });
-            self.receive(self.connections.len() - 1)?;
+            match result(completion) {
+                Ok(raw) => {
+                    // SAFETY: accept4(2) made it for us, and nobody else knows
+                    // of it.
+                    let stream = unsafe { TcpStream::from_raw_fd(raw) };
+                    let buffer = Box::new([0; 1024]);
+                    let connection =
+                        Connection { stream, buffer, is_sending: false };
+                    let free =
+                        self.connections.iter().position(Option::is_none);
+                    let number = free.unwrap_or(self.connections.len());
+                    self.connections.resize_with(
+                        self.connections.len().max(number + 1),
+                        || None,
+                    );
+                    self.connections[number] = Some(connection);
+                    self.receive(number)?;
+                }
+                // It was gone again, or there is no descriptor for it.
+                Err(error) => println!("accept: {error}"),
+            }
             self.accept()
         }
 
         fn receive(&mut self, number: usize) -> io::Result<()> {
-            let connection = &mut self.connections[number];
+            let Some(connection) = &mut self.connections[number] else {
+                return Ok(());
+            };
             connection.is_sending = false;
             let fd = types::Fd(connection.stream.as_raw_fd());
             let (buffer, length) = (connection.buffer.as_mut_ptr(), 1024);
@@ -161,7 +180,9 @@ mod server {
         }
 
         fn send(&mut self, number: usize, length: u32) -> io::Result<()> {
-            let connection = &mut self.connections[number];
+            let Some(connection) = &mut self.connections[number] else {
+                return Ok(());
+            };
             connection.is_sending = true;
             let fd = types::Fd(connection.stream.as_raw_fd());
             let buffer = connection.buffer.as_ptr();
@@ -176,34 +197,39 @@ mod server {
             self.in_flight -= 1;
             let number = usize::try_from(completion.user_data());
             let number = number.map_err(io::Error::other)?;
+            let connection = self.connections[number].as_ref();
+            let was_sending = connection.is_some_and(|it| it.is_sending);
             match result(completion) {
-                Ok(_) if self.connections[number].is_sending => {
-                    self.receive(number)
-                }
+                Ok(_) if was_sending => self.receive(number),
                 Ok(1..) => {
                     let length = completion.result().unsigned_abs();
                     println!("connection {number}: {length} bytes");
                     self.send(number, length)
                 }
                 // The other side has closed, or is gone.
-                _ => self.connections[number]
-                    .stream
-                    .shutdown(std::net::Shutdown::Both)
-                    .or(Ok(())),
+                _ => {
+                    self.connections[number] = None;
+                    Ok(())
+                }
             }
         }
 
         fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
+            if self.ring.submission().is_full() {
+                self.ring.submit()?;
+            }
             // SAFETY: the buffer that the entry names is on the heap, is not
             // touched while its connection's one request is in flight, and is
-            // freed after `close` has waited for the last of them.
+            // freed when that has completed, or after `close` has waited for it,
+            // or never.
             let pushed = unsafe { self.ring.submission().push(entry) };
+            pushed.map_err(io::Error::other)?;
             self.in_flight += 1;
-            pushed.map_err(io::Error::other)
+            Ok(())
         }
 
         /// Cancels everything, and waits until the kernel has no buffer of ours.
-        fn close(mut self) -> io::Result<()> {
+        fn close(&mut self) -> io::Result<()> {
             let all = opcode::AsyncCancel2::new(types::CancelBuilder::any());
             self.push(&all.build().user_data(CANCEL))?;
             while self.in_flight > 0 {
@@ -214,7 +240,8 @@ mod server {
                     .filter(|completion| completion.user_data() != SIGNALS)
                     .count();
             }
-            println!("  closed {} connections", self.connections.len());
+            let open = self.connections.iter().flatten().count();
+            println!("  connections that were open: {open}");
             Ok(())
         }
     }

@@ -72,21 +72,19 @@ impl Engine {
     pub(super) fn read(
         &self,
         room: &mut [SigInfo],
-        tell: impl FnOnce(),
+        tell: &dyn Fn(),
     ) -> Result<usize, Error> {
-        if let Some(own) = &self.ring {
-            self.signalfd.birth().check()?;
-            let wanted = self.signalfd.signals();
-            let fd = self.signalfd.as_fd();
-            let left = ring::take_left(room, wanted);
-            if left > 0 {
-                return Ok(left);
-            }
-            if let Some(taken) = own.take(room, wanted, fd, tell) {
-                return Ok(taken);
+        let Some(own) = &self.ring else { return self.signalfd.read(room) };
+        self.signalfd.birth().check()?;
+        let wanted = self.signalfd.wanted();
+        let mut used = ring::take_left(room, wanted);
+        if let Some(rest @ [_, ..]) = room.get_mut(used..) {
+            match own.take(rest, wanted, self.signalfd.as_fd(), tell) {
+                Some(taken) => used += taken,
+                None => return self.signalfd.read_more(room, used),
             }
         }
-        self.signalfd.read(room)
+        Ok(used)
     }
 
     /// Takes what there is, and waits for it if there is nothing. Zero if that
@@ -111,20 +109,20 @@ impl Engine {
     }
 
     /// Tells whether the descriptor is readable, and sees to it that it will be.
-    pub(super) fn is_readable(&self) -> Result<bool, Error> {
-        if let Some(ring) = &self.ring {
-            ring.prepare(self.signalfd.as_fd());
+    pub(super) fn is_readable(&self, tell: &dyn Fn()) -> Result<bool, Error> {
+        if let Some(own) = &self.ring {
+            own.prepare(self.signalfd.as_fd(), tell);
         }
-        if ring::has_left(self.signalfd.signals()) {
+        if ring::has_left(self.signalfd.wanted()) {
             return Ok(true);
         }
         sys::poll(self.descriptor(), Deadline::PAST)
     }
 
     /// The set has changed: what is not in it any more is pending again.
-    pub(super) fn set_changed(&self) {
-        if let Some(ring) = &self.ring {
-            ring.unwant(self.signalfd.signals());
+    pub(super) fn set_changed(&self, tell: &dyn Fn()) {
+        if let Some(own) = &self.ring {
+            own.unwant(self.signalfd.wanted(), self.signalfd.as_fd(), tell);
         }
     }
 }

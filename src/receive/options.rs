@@ -112,6 +112,7 @@ impl Options {
     ///
     /// Those of [`Receiver::new`].
     pub fn receiver_from(self, signalfd: SignalFd) -> Result<Receiver, Error> {
+        signalfd.birth().check()?;
         self.check(signalfd.signals())?;
         Ok(Receiver::with(signalfd, self))
     }

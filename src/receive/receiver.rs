@@ -151,7 +151,7 @@ impl Receiver {
     }
 
     fn read(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
-        self.engine.read(room, || self.waker.wake())
+        self.engine.read(room, &|| self.waker.wake())
     }
 }
 
@@ -360,9 +360,10 @@ impl Receiver {
     /// Those of [`recv`](Self::recv).
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.check_process()?;
-        if self.engine.is_readable()?
+        let tell = || self.waker.wake();
+        if self.engine.is_readable(&tell)?
             || (self.register(cx).must_look_again()
-                && self.engine.is_readable()?)
+                && self.engine.is_readable(&tell)?)
         {
             return Poll::Ready(Ok(()));
         }
@@ -472,7 +473,7 @@ impl Receiver {
         change: impl Fn(SignalSet) -> SignalSet,
     ) -> Result<(), Error> {
         self.signalfd().update(change)?;
-        self.engine.set_changed();
+        self.engine.set_changed(&|| self.waker.wake());
         Ok(())
     }
 

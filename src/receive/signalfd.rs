@@ -127,9 +127,34 @@ impl SignalFd {
     /// Takes what is pending now; zero records if nothing is.
     pub(super) fn read(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
         self.birth.check()?;
-        match ring::take_left(room, self.signals()) {
-            0 => read_from(self.fd.as_fd(), room),
-            taken => Ok(taken),
+        let left = ring::take_left(room, self.wanted());
+        self.read_more(room, left)
+    }
+
+    /// Takes what is pending into the rest of the room, of which so much is used,
+    /// and tells how much is used then.
+    pub(super) fn read_more(
+        &self,
+        room: &mut [SigInfo],
+        used: usize,
+    ) -> Result<usize, Error> {
+        match room.get_mut(used..) {
+            Some(rest) if !rest.is_empty() => {
+                match read_from(self.fd.as_fd(), rest) {
+                    Err(_) if used > 0 => Ok(used),
+                    taken => Ok(used + taken?),
+                }
+            }
+            _ => Ok(used),
+        }
+    }
+
+    /// What may be handed out. Others may have changed the set of a signalfd from
+    /// elsewhere, and what it receives then counts.
+    pub(crate) fn wanted(&self) -> SignalSet {
+        match self.blocking {
+            Some(_) => self.signals(),
+            None => SignalSet::from_bits_retain(u64::MAX),
         }
     }
 
@@ -140,9 +165,9 @@ impl SignalFd {
         room: &mut [SigInfo],
     ) -> Result<usize, Error> {
         self.birth.check()?;
-        let left = ring::take_left(room, self.signals());
+        let left = ring::take_left(room, self.wanted());
         if left > 0 {
-            return Ok(left);
+            return self.read_more(room, left);
         }
         let Some(blocking) = &self.blocking else { return Ok(0) };
         let fd = blocking.get().or_else(|| self.make_blocking(blocking).ok());

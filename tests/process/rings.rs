@@ -37,6 +37,11 @@ cases! {
     unread_signals_go_back_where_there_is_room,
     receivers_opened_again_and_again_where_the_queue_is_full,
     what_is_left_makes_a_receiver_ready,
+    what_is_left_comes_together_with_what_is_pending,
+    a_task_that_is_refused_its_turn_is_told,
+    an_edge_that_is_refused_its_turn_is_told,
+    a_signalfd_of_the_parents_makes_no_receiver,
+    a_set_that_others_widen_is_received,
     a_forked_child_keeps_the_ring_alive,
     nothing_of_a_ring_is_left_open,
     a_descriptor_is_readable_as_long_as_there_is_something,
@@ -564,5 +569,130 @@ fn a_descriptor_is_readable_as_long_as_there_is_something() {
         while signals.try_recv().unwrap().is_some() {}
         assert!(!level.is_ready());
         let _descriptor = signals.as_fd();
+    }
+}
+
+fn what_is_left_comes_together_with_what_is_pending() {
+    let _guard = signalfd::block(rt()).unwrap();
+    for options in [Options::new(), ring(KINDS[0]), ring(KINDS[1])] {
+        let first = ring(Kind::Completion).receiver(rt()).unwrap();
+        queue(0..3);
+        let before = set_limit(libc::RLIMIT_SIGPENDING, 0);
+        drop(first);
+        set_limit(libc::RLIMIT_SIGPENDING, before);
+        let next = options.receiver(rt()).unwrap();
+        queue(3..5);
+        let mut batch = Batch::<16>::new();
+        let infos = next.try_recv_batch(&mut batch).unwrap();
+        let values = infos.iter().map(|info| info.value().unwrap());
+        assert!(values.eq(0..5));
+        // And it goes on.
+        let epoll = OwnEpoll::of(&next, EventFlags::empty());
+        assert!(!epoll.is_ready());
+        queue(5..6);
+        assert!(epoll.is_ready());
+        expect(&next, 5..6);
+    }
+}
+
+/// One thread changes the set, another polls; the one that polls is refused, and
+/// has to hear of it.
+fn a_task_that_is_refused_its_turn_is_told() {
+    let other = Signal::rt(2).unwrap();
+    let _guard = signalfd::block(rt() | other).unwrap();
+    for round in 0..300 {
+        let receiver = ring(Kind::Completion).receiver(rt() | other).unwrap();
+        queue(0..100);
+        sigqueue(pid(), other, 7).unwrap();
+        let start = std::sync::Barrier::new(2);
+        let (count, waker) = crate::common::WakeCount::new();
+        let polled = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                start.wait();
+                receiver.remove(rt()).unwrap();
+            });
+            start.wait();
+            for _ in 0..round * 50 {
+                std::hint::spin_loop();
+            }
+            let mut cx = std::task::Context::from_waker(&waker);
+            receiver.poll_recv(&mut cx)
+        });
+        if polled.is_pending() {
+            assert!(count.get() > 0, "round {round}");
+        }
+        drop(receiver);
+        let all = signalfd::Receiver::new(rt() | other).unwrap();
+        while all.try_recv().unwrap().is_some() {}
+    }
+}
+
+/// One thread takes singly, another serves edges; the one with the edges is refused,
+/// and has to be told again.
+fn an_edge_that_is_refused_its_turn_is_told() {
+    let signals = ring(Kind::Completion).open(rt()).unwrap();
+    let receiver: &Receiver = &signals;
+    let edges = OwnEpoll::of(receiver, EventFlags::ET);
+    for round in 0..3000 {
+        queue(0..8);
+        while edges.is_ready() {}
+        let start = std::sync::Barrier::new(2);
+        let taken = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                start.wait();
+                for _ in 0..2 {
+                    receiver.try_recv().unwrap();
+                }
+            });
+            start.wait();
+            for _ in 0..round % 40 {
+                std::hint::spin_loop();
+            }
+            let mut batch = Batch::<64>::new();
+            receiver.try_recv_batch(&mut batch).unwrap().len()
+        });
+        if taken == 0 && !edges.is_ready() {
+            assert_eq!(receiver.try_recv().unwrap(), None, "round {round}");
+        }
+        while receiver.try_recv().unwrap().is_some() {}
+    }
+}
+
+fn a_signalfd_of_the_parents_makes_no_receiver() {
+    let _guard = signalfd::block(rt()).unwrap();
+    let fd = signalfd::SignalFd::new(rt()).unwrap();
+    Child::fork(|| {
+        #[expect(unsafe_code, reason = "takes what the parent has, too")]
+        // SAFETY: the child ends without looking at it again.
+        let copy = unsafe { std::ptr::read(&raw const fd) };
+        let error = ring(Kind::Completion).receiver_from(copy).unwrap_err();
+        assert_eq!(error, Error::Forked);
+        0
+    })
+    .wait_for_success();
+}
+
+/// The owner of a signalfd changes its set behind the receiver's back.
+#[expect(unsafe_code, reason = "changes the set by hand")]
+fn a_set_that_others_widen_is_received() {
+    use std::os::fd::AsRawFd;
+    let both = rt() | Signal::rt(2).unwrap();
+    let _guard = signalfd::block(both).unwrap();
+    let fd = signalfd::SignalFd::new(rt()).unwrap();
+    let raw = fd.as_raw_fd();
+    let fd = signalfd::SignalFd::from_fd(fd.into(), rt()).unwrap();
+    for kind in KINDS {
+        let copy = rustix::io::dup(&fd).unwrap();
+        let copy = signalfd::SignalFd::from_fd(copy, rt()).unwrap();
+        let receiver = ring(kind).receiver_from(copy).unwrap();
+        let bits = both.bits();
+        // SAFETY: reads the 8 bytes of the set.
+        let set = unsafe {
+            libc::syscall(libc::SYS_signalfd4, raw, &raw const bits, 8, 0)
+        };
+        check(set).unwrap();
+        sigqueue(pid(), Signal::rt(2).unwrap(), 7).unwrap();
+        let info = receiver.try_recv().unwrap().unwrap();
+        assert_eq!(info.value(), Some(7));
     }
 }

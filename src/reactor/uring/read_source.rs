@@ -7,7 +7,7 @@ use io_uring::{IoUring, cqueue, squeue};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 
 use crate::error::{Error, Op};
-use crate::receive::ring::{self, Cancel, Inbox, Outcome, Request, Target};
+use crate::receive::ring::{self, Inbox, Outcome, Request, Target};
 use crate::receive::{Batch, Kind, Receiver};
 use crate::signal::SigInfo;
 
@@ -30,12 +30,17 @@ use crate::signal::SigInfo;
 /// go back; whatever receiver of the process reads next gets them.
 ///
 /// The kernel writes to memory that the source has mapped. It is unmapped when the
-/// request is cancelled and the ring has forgotten the buffers, and leaked if
-/// either fails. So it may be forgotten, the ring may be dropped first, and a
-/// forked child may still have it.
+/// request is cancelled and the ring has forgotten the buffers. If either cannot be
+/// had, it stays for good, together with the number of the buffers, and what comes
+/// there is found by whatever receiver reads next. So a source may be forgotten, the
+/// ring may be dropped first, and a forked child may still have it. It cannot be had
+/// for a request that is still in the submission queue, so submit before you drop.
 ///
 /// Completions of a source that is gone may still come. Give a new one another
 /// `user_data`, to tell them apart.
+///
+/// The ring has to be one that this process has made: the kernel takes the addresses
+/// for those of whichever process submits.
 ///
 /// # Threads
 ///
@@ -75,7 +80,12 @@ use crate::signal::SigInfo;
 pub struct ReadSource<R: AsRef<Receiver>> {
     receiver: R,
     request: Request,
-    user_data: u64,
+    /// That of the request last armed.
+    user_data: Option<u64>,
+    /// Whether that one was found in the ring and cancelled.
+    is_cancelled: bool,
+    /// Whether a completion of it has come, so that it is no longer in the queue.
+    is_submitted: bool,
     file: Option<u32>,
     inbox: Inbox,
     /// The caller's ring, which stays for as long as the source.
@@ -108,17 +118,16 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     {
         receiver.as_ref().check_process()?;
         let ring = ring::duplicate(ring)?;
-        // Whether it can be stopped is known before it is begun. No request has
-        // this number, since the caller has not put one in yet.
-        let nobody = Cancel::UserData(u64::MAX);
-        ring::cancel(ring.as_fd(), nobody)
+        // Whether it can be stopped is known before it is begun.
+        ring::can_cancel(ring.as_fd())
             .map_err(|errno| Error::os(Op::UringRegister, errno))?;
-        let inbox = Inbox::new()?;
-        inbox.buffers().register(ring.as_fd(), group)?;
+        let inbox = Inbox::new(ring.as_fd(), group)?;
         Ok(Self {
             receiver,
             request: Request::new(Kind::Completion),
-            user_data: 0,
+            user_data: None,
+            is_cancelled: false,
+            is_submitted: false,
             file: None,
             inbox,
             ring,
@@ -149,7 +158,8 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     }
 
     /// Puts the request into a submission queue of the ring, with this
-    /// `user_data`, which no other request in the ring may have.
+    /// `user_data`, which no other request in the ring may have for as long as there
+    /// is the source: it would be cancelled with it.
     ///
     /// # Errors
     ///
@@ -159,8 +169,10 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         queue: &mut squeue::SubmissionQueue<'_, E>,
         user_data: u64,
     ) -> Result<(), Error> {
+        let before = (self.request.clone(), self.user_data);
         let entry = self.arm(user_data)?;
-        ring::push(queue, entry).inspect_err(|_| self.request.disarm())
+        ring::push(queue, entry)
+            .inspect_err(|_| (self.request, self.user_data) = before)
     }
 
     /// Hands out the submission, as [`Source::arm`](super::Source::arm) does. It
@@ -174,7 +186,8 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         let receiver = self.receiver.as_ref();
         receiver.check_process()?;
         self.request.arm()?;
-        self.user_data = user_data;
+        self.user_data = Some(user_data);
+        (self.is_cancelled, self.is_submitted) = (false, false);
         let raw = receiver.signalfd().as_raw_fd();
         let target =
             self.file.map_or(Target::Descriptor(raw), Target::Registered);
@@ -197,7 +210,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     ) -> Result<(), Error> {
         self.receiver.as_ref().check_process()?;
         let completion = completion.into();
-        if completion.user_data() != self.user_data {
+        if Some(completion.user_data()) != self.user_data {
             return Err(Error::ForeignCompletion);
         }
         let (result, flags) = (completion.result(), completion.flags());
@@ -210,11 +223,20 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
                 return Err(Error::ForeignCompletion);
             }
         }
-        self.request.complete(result, flags).map(drop)
+        self.is_submitted = true;
+        self.request.complete(result, flags)?;
+        if self.request.is_stopping() && !self.is_cancelled {
+            // It was submitted only after it was stopped.
+            self.cancel()?;
+        }
+        Ok(())
     }
 
     /// Takes signals, up to the size of the batch; the slice is empty when there
     /// are none left. No system call.
+    ///
+    /// Call it until the slice is empty: a request that has ended for want of room
+    /// asks to be armed again only when there is some.
     ///
     /// The buffers they were in can be read into again. A signal that the receiver
     /// does not receive any more is put back.
@@ -229,16 +251,18 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         let receiver = self.receiver.as_ref();
         receiver.check_process()?;
         let room = batch.room()?;
-        let wanted = receiver.signals();
-        let taken = match ring::take_left(room, wanted) {
-            0 => self.inbox.take(room, wanted),
-            taken => taken,
-        };
+        let signalfd = receiver.signalfd();
+        let (wanted, birth) = (signalfd.wanted(), signalfd.birth());
+        let mut taken = ring::take_left(room, wanted);
+        if let Some(rest) = room.get_mut(taken..) {
+            taken += self.inbox.take(rest, wanted, birth);
+        }
         Ok(batch.filled(taken))
     }
 
     /// Cancels the request, at once. Afterwards [`take`](Self::take) yields all
-    /// that it has read, in order, and what it has not is pending.
+    /// that it has read, in order, and what it has not is pending. One that is still
+    /// in the submission queue is cancelled when its first completion comes.
     ///
     /// Completions may still come, and are to be given to the source. After the
     /// last of them it does not ask to be armed again, but can be.
@@ -249,12 +273,21 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// `io_uring_register(2)`: then it goes on.
     pub fn stop(&mut self) -> Result<(), Error> {
         self.receiver.as_ref().check_process()?;
-        let which = Cancel::UserData(self.user_data);
-        ring::cancel(self.ring.as_fd(), which)
-            .map_err(|errno| Error::os(Op::UringRegister, errno))?;
+        self.cancel()?;
         self.request.stop();
         self.inbox.push_all();
         Ok(())
+    }
+
+    /// Cancels the request, if it is in the ring. Tells whether the kernel will do
+    /// nothing more for it.
+    fn cancel(&mut self) -> Result<bool, Error> {
+        let Some(user_data) = self.user_data else { return Ok(true) };
+        self.is_cancelled |= ring::cancel(self.ring.as_fd(), user_data)
+            .map_err(|errno| Error::os(Op::UringRegister, errno))?;
+        // If it was not there it has ended, or was not submitted yet.
+        let is_submitted = self.is_submitted || !self.request.is_in_flight();
+        Ok(self.is_cancelled || is_submitted)
     }
 }
 
@@ -263,10 +296,8 @@ impl<R: AsRef<Receiver>> Drop for ReadSource<R> {
         // In a forked child the ring is the parent's too, but the memory is not.
         let birth = self.receiver.as_ref().signalfd().birth();
         if birth.check().is_ok() {
-            let ring = self.ring.as_fd();
-            let which = Cancel::UserData(self.user_data);
-            let cancelled = ring::cancel(ring, which);
-            self.inbox.close(ring, self.group, cancelled, birth);
+            let is_over = self.cancel().is_ok_and(|is_over| is_over);
+            self.inbox.close(self.ring.as_fd(), self.group, is_over, birth);
         }
     }
 }

@@ -78,8 +78,10 @@ impl<R: AsRef<Receiver>> Source<R> {
         queue: &mut squeue::SubmissionQueue<'_, E>,
         user_data: u64,
     ) -> Result<(), Error> {
+        let before = (self.request.clone(), self.user_data);
         let entry = self.arm(user_data)?;
-        ring::push(queue, entry).inspect_err(|_| self.request.disarm())
+        ring::push(queue, entry)
+            .inspect_err(|_| (self.request, self.user_data) = before)
     }
 
     /// Hands out the submission, for a ring that is reached in other ways than
@@ -120,14 +122,15 @@ impl<R: AsRef<Receiver>> Source<R> {
         }
         // Whatever it says, even that the request is cancelled: it is worth a
         // look, since a completion may have been lost.
-        self.request.complete(completion.result(), completion.flags())?;
+        let (result, flags) = (completion.result(), completion.flags());
+        self.request.look(result, flags)?;
         self.is_readable = true;
-        Ok(())
+        self.request.complete(result, flags).map(drop)
     }
 
     /// Takes signals, up to the size of the batch; the slice is empty when there
     /// are none left. At most one system call, and none before a completion says
-    /// that there is something.
+    /// that there is something, unless the request has failed.
     ///
     /// Call it until the slice is empty: the ring does not say again what it has
     /// said.
@@ -143,7 +146,8 @@ impl<R: AsRef<Receiver>> Source<R> {
             return Ok(&[]);
         }
         let infos = self.receiver.as_ref().try_recv_batch(batch)?;
-        self.is_readable = infos.len() == N;
+        // Nobody will say so any more if the request has failed.
+        self.is_readable = infos.len() == N || self.request.has_failed();
         Ok(infos)
     }
 

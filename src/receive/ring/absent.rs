@@ -45,16 +45,25 @@ impl OwnRing {
         _room: &mut [SigInfo],
         _wanted: SignalSet,
         _signalfd: BorrowedFd<'_>,
-        _tell: impl FnOnce(),
+        _tell: &dyn Fn(),
     ) -> Option<usize> {
         match *self {}
     }
 
-    pub(crate) const fn prepare(&self, _signalfd: BorrowedFd<'_>) {
+    pub(crate) const fn prepare(
+        &self,
+        _signalfd: BorrowedFd<'_>,
+        _tell: &dyn Fn(),
+    ) {
         match *self {}
     }
 
-    pub(crate) const fn unwant(&self, _wanted: SignalSet) {
+    pub(crate) const fn unwant(
+        &self,
+        _wanted: SignalSet,
+        _signalfd: BorrowedFd<'_>,
+        _tell: &dyn Fn(),
+    ) {
         match *self {}
     }
 

@@ -17,109 +17,74 @@
 //! received.
 //!
 //! The kernel might write while we look, if the caller says that a buffer is
-//! filled before it is. So records are copied out with volatile reads and never
-//! borrowed, and any bytes make a record.
+//! filled before it is. `records.rs` is ready for that.
 //!
 //! # When it may be unmapped
 //!
 //! Once the kernel can write to it no more: when no request that may take a buffer
 //! is in flight, and the ring has forgotten the buffers (`unregister`). A value
-//! of this type does not know that. Its owner does, and where it cannot be sure it
-//! says `keep`, which leaks the memory. In a forked child the mapping is a copy
-//! that no ring knows of.
+//! of this type does not know that. Its owner does, and says so with `release`;
+//! otherwise the mapping stays for good. In a forked child it stays, too: a request
+//! that the parent had in a queue could be submitted by the child.
 
-#![expect(unsafe_code, reason = "memory that the kernel writes to")]
+#![expect(unsafe_code, reason = "a ring of buffers, shared with the kernel")]
 
-use core::ffi::c_void;
-use core::mem::offset_of;
-use core::ptr::{self, NonNull};
-use core::slice;
 use core::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::types::BufRingEntry;
 use rustix::fd::BorrowedFd;
-use rustix::io::Errno;
-use rustix::mm::{MapFlags, ProtFlags};
 
-use super::register;
+use super::records::{BUFFER_BYTES, HEAD_ROOM, Records};
+use super::{BUFFERS, RECORDS, register};
 use crate::error::{Error, Op};
-use crate::process::Birth;
-use crate::signal::{self, SigInfo, SignalSet};
-
-/// How many buffers there are; a power of two, as the kernel wants it. Signals
-/// that come one by one fill one each.
-pub(crate) const BUFFERS: u16 = 64;
-/// How many records fit into one. Larger ones gain nothing that can be measured.
-pub(crate) const RECORDS: usize = 64;
-
-/// The page with the ring of buffers comes first. 64 KiB is the largest page that
-/// a machine of ours has; what is not touched costs nothing.
-const HEAD: usize = 64 * 1024;
-const BUFFER_BYTES: usize = RECORDS * size_of::<SigInfo>();
-const LENGTH: usize = HEAD + BUFFERS as usize * BUFFER_BYTES;
+use crate::signal::SigInfo;
 
 const _: () = assert!(BUFFERS.is_power_of_two());
-const _: () = assert!(size_of::<BufRingEntry>() * BUFFERS as usize <= 4096);
-const _: () = assert!(HEAD % align_of::<SigInfo>() == 0);
+const _: () =
+    assert!(size_of::<BufRingEntry>() * BUFFERS as usize <= HEAD_ROOM);
 
 /// See the head of this file.
 #[derive(Debug)]
 pub(crate) struct Buffers {
-    base: NonNull<c_void>,
+    records: Records,
     /// How many buffers were ever put in, wrapping.
     tail: u16,
-    /// Whether it stays mapped when this is dropped: it is given up, or the kernel
-    /// may write to it for ever.
-    is_kept: bool,
+    /// Whether it is unmapped when this is dropped.
+    is_released: bool,
 }
 
-// SAFETY: it owns the mapping, and nothing about a mapping belongs to a thread.
-unsafe impl Send for Buffers {}
-
 impl Buffers {
-    /// Maps memory and puts all buffers in.
-    pub(crate) fn new() -> Result<Self, Error> {
-        let access = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: a new private mapping at an address of the kernel's choice
-        // (mmap(2)), which overlaps nothing.
-        let base = unsafe {
-            rustix::mm::mmap_anonymous(
-                ptr::null_mut(),
-                LENGTH,
-                access,
-                MapFlags::PRIVATE,
-            )
-        };
-        let base = base
-            .and_then(|base| NonNull::new(base).ok_or(Errno::NOMEM))
-            .map_err(|errno| Error::os(Op::Mmap, errno))?;
-        let mut buffers = Self { base, tail: 0, is_kept: false };
+    /// Maps memory, puts all buffers in, and tells a ring of them, under a number
+    /// of the caller's.
+    pub(crate) fn new(ring: BorrowedFd<'_>, group: u16) -> Result<Self, Error> {
+        let mut buffers = Self::unregistered()?;
+        let begin = buffers.records.begin().addr().get();
+        register::buffers(ring, begin, BUFFERS, group)
+            .map_err(|errno| Error::os(Op::UringRegister, errno))
+            .inspect_err(|_| buffers.release())?;
+        Ok(buffers)
+    }
+
+    pub(super) fn unregistered() -> Result<Self, Error> {
+        let records =
+            Records::map().map_err(|errno| Error::os(Op::Mmap, errno))?;
+        let mut buffers = Self { records, tail: 0, is_released: false };
         for buffer in 0..BUFFERS {
             buffers.put(buffer);
         }
         Ok(buffers)
     }
 
-    /// Tells a ring of the buffers, under a number of the caller's.
-    pub(crate) fn register(
-        &self,
-        ring: BorrowedFd<'_>,
-        group: u16,
-    ) -> Result<(), Error> {
-        register::buffers(ring, self.base.addr().get(), BUFFERS, group)
-            .map_err(|errno| Error::os(Op::UringRegister, errno))
-    }
-
     /// Puts a buffer in, for the kernel to fill. What is left in it is wiped.
     pub(crate) fn put(&mut self, buffer: u16) {
         for at in 0..RECORDS {
             if self.is_filled(buffer, at) {
-                self.wipe(buffer, at);
+                self.records.wipe(buffer, at);
             }
         }
-        let Some(address) = self.record(buffer, 0) else { return };
+        let Some(address) = self.records.place(buffer, 0) else { return };
         let slot = usize::from(self.tail % BUFFERS);
-        let ring = self.base.cast::<BufRingEntry>();
+        let ring = self.records.begin().cast::<BufRingEntry>();
         // SAFETY: `slot` is less than `BUFFERS`, and the first page, which the
         // mapping holds, has room for that many entries.
         let entry = unsafe { ring.add(slot) };
@@ -144,20 +109,8 @@ impl Buffers {
 
     /// Takes a record out of a buffer, if there is one.
     pub(crate) fn take(&mut self, buffer: u16, at: usize) -> Option<SigInfo> {
-        let info = self.look(buffer, at)?;
-        self.wipe(buffer, at);
-        Some(info)
-    }
-
-    fn look(&self, buffer: u16, at: usize) -> Option<SigInfo> {
-        if !self.is_filled(buffer, at) {
-            return None;
-        }
-        let record = self.record(buffer, at)?;
-        // SAFETY: the record is in the mapping and aligned, and any bytes are a
-        // `SigInfo`.
-        let mut info = unsafe { record.read_volatile() };
-        signal::unseal(&mut info);
+        let info = self.records.look(buffer, at)?;
+        self.records.wipe(buffer, at);
         Some(info)
     }
 
@@ -168,67 +121,25 @@ impl Buffers {
         at: usize,
         f: impl FnOnce(&SigInfo) -> bool,
     ) {
-        if let Some(info) = self.look(buffer, at) {
-            if f(&info) {
-                self.wipe(buffer, at);
-            }
+        if self.records.look(buffer, at).is_some_and(|info| f(&info)) {
+            self.records.wipe(buffer, at);
         }
     }
 
-    /// Takes the records out of a buffer of which `f` says so, and tells whether
-    /// none is left.
-    pub(super) fn drain_buffer(
-        &mut self,
-        buffer: u16,
-        mut f: impl FnMut(&SigInfo) -> bool,
-    ) -> bool {
-        let mut is_empty = true;
-        for at in 0..RECORDS {
-            self.take_if(buffer, at, |info| {
-                let is_taken = f(info);
-                is_empty &= is_taken;
-                is_taken
-            });
-        }
-        is_empty
+    /// Whether there is a record that was not taken.
+    pub(crate) fn is_filled(&self, buffer: u16, at: usize) -> bool {
+        self.records.is_filled(buffer, at)
     }
 
-    /// Takes records of these signals out of what is left.
-    pub(super) fn take_left(
-        &mut self,
-        left: &mut Left,
-        room: &mut slice::IterMut<'_, SigInfo>,
-        wanted: SignalSet,
-    ) {
-        for n in left.begin..left.end {
-            let Some(&buffer) = left.order.get(usize::from(n)) else { return };
-            let is_empty = self.drain_buffer(buffer.into(), |info| {
-                let is_wanted = wanted.has(info.signal());
-                let place = is_wanted.then(|| room.next()).flatten();
-                place.map(|place| *place = *info).is_some()
-            });
-            if is_empty && !self.is_kept && n == left.begin {
-                left.begin += 1;
-            } else if room.len() == 0 {
-                return;
-            }
-        }
+    /// The kernel can write to it no more: dropping it unmaps it.
+    pub(super) const fn release(&mut self) {
+        self.is_released = true;
     }
 
-    /// Whether a record of these signals is among what is left.
-    pub(super) fn has_left(&self, left: &Left, wanted: SignalSet) -> bool {
-        let buffers = left.order.iter().take(left.end.into());
-        let mut buffers = buffers.skip(left.begin.into());
-        buffers.any(|&buffer| {
-            (0..RECORDS)
-                .filter_map(|at| self.look(buffer.into(), at))
-                .any(|info| wanted.has(info.signal()))
-        })
-    }
-
-    /// The kernel may write to it for ever: it stays mapped.
-    pub(super) const fn keep(&mut self) {
-        self.is_kept = true;
+    /// The mapping, which stays for good.
+    pub(super) const fn keep(&mut self) -> Records {
+        self.is_released = false;
+        self.records
     }
 
     /// All buffers, those put in first before the others. One that was put in
@@ -245,47 +156,11 @@ impl Buffers {
     /// Which buffer was put in as the n-th of those that are in, the oldest first.
     fn nth(&self, n: u16) -> u16 {
         let slot = usize::from(self.tail.wrapping_add(n) % BUFFERS);
-        let ring = self.base.cast::<BufRingEntry>();
+        let ring = self.records.begin().cast::<BufRingEntry>();
         // SAFETY: as in `put`: the entry is in the mapping.
         let entry = unsafe { ring.add(slot) };
         // SAFETY: as in `put`; the kernel only ever reads it.
         unsafe { (*entry.as_ptr()).bid() }
-    }
-
-    /// Whether there is a record that was not taken.
-    pub(crate) fn is_filled(&self, buffer: u16, at: usize) -> bool {
-        let Some(number) = self.number(buffer, at) else { return false };
-        // SAFETY: the number is an integer in the mapping, and aligned. The kernel
-        // may write there, so it is read volatile.
-        unsafe { number.read_volatile() != 0 }
-    }
-
-    fn wipe(&self, buffer: u16, at: usize) {
-        let Some(number) = self.number(buffer, at) else { return };
-        // SAFETY: as in `is_filled`; nobody holds a reference to it.
-        unsafe { number.write_volatile(0) };
-    }
-
-    /// Where the number of a record is.
-    fn number(&self, buffer: u16, at: usize) -> Option<NonNull<i32>> {
-        let record = self.record(buffer, at)?;
-        // SAFETY: within the record, so within the mapping.
-        let number = unsafe { record.byte_add(offset_of!(SigInfo, signo)) };
-        Some(number.cast())
-    }
-
-    /// Where a record is, if there is such a one.
-    fn record(&self, buffer: u16, at: usize) -> Option<NonNull<SigInfo>> {
-        if buffer >= BUFFERS || at >= RECORDS {
-            return None;
-        }
-        let offset = HEAD
-            + usize::from(buffer) * BUFFER_BYTES
-            + at * size_of::<SigInfo>();
-        // SAFETY: `buffer` and `at` are in range, so the whole record is within
-        // the mapping, whose `LENGTH` is that of all buffers.
-        let record = unsafe { self.base.byte_add(offset) };
-        Some(record.cast())
     }
 }
 
@@ -302,101 +177,17 @@ impl Buffers {
     }
 
     pub(super) fn write(&mut self, buffer: u16, at: usize, info: &SigInfo) {
-        let record = self.record(buffer, at).unwrap();
-        // SAFETY: in the mapping, aligned, and nobody holds a reference to it.
-        unsafe { record.write_volatile(*info) };
-    }
-}
-
-/// Which buffers of a mapping have something left, in order.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Left {
-    order: [u8; BUFFERS as usize],
-    begin: u8,
-    end: u8,
-}
-
-impl Left {
-    pub(super) const fn none() -> Self {
-        Self { order: [0; BUFFERS as usize], begin: 0, end: 0 }
-    }
-
-    pub(super) const fn is_none(&self) -> bool {
-        self.begin == self.end
-    }
-
-    pub(super) fn push(&mut self, buffer: u16) {
-        let Ok(buffer) = u8::try_from(buffer) else { return };
-        let there = self.order.iter().take(self.end.into());
-        let is_there = there.copied().any(|other| other == buffer);
-        if let Some(place) = self.order.get_mut(usize::from(self.end)) {
-            if !is_there {
-                *place = buffer;
-                self.end += 1;
-            }
-        }
-    }
-}
-
-/// A mapping that is nothing but a link in a chain says this of itself.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Link {
-    pub(super) next: *mut Self,
-    pub(super) left: Left,
-    pub(super) birth: Birth,
-    is_kept: bool,
-}
-
-/// Where in the mapping a link is: behind the ring of buffers.
-const LINK: usize = 4096;
-const _: () = assert!(LINK + size_of::<Link>() <= HEAD);
-
-impl Buffers {
-    /// Gives the mapping up: dropping this does not unmap it any more. What is
-    /// needed to have it back is written into it.
-    pub(super) const fn give_up(
-        &mut self,
-        left: Left,
-        birth: Birth,
-    ) -> NonNull<Link> {
-        let next = ptr::null_mut();
-        let link = Link { next, left, birth, is_kept: self.is_kept };
-        self.is_kept = true;
-        // SAFETY: within the mapping, since `HEAD` is larger.
-        let place = unsafe { self.base.byte_add(LINK) }.cast::<Link>();
-        // SAFETY: aligned, and in nobody's way: the ring of buffers is shorter,
-        // and the buffers come after `HEAD`.
-        unsafe { place.write(link) };
-        place
-    }
-
-    /// Takes a mapping back, and what it said of itself. No buffer is to be put
-    /// in any more.
-    ///
-    /// # Safety
-    ///
-    /// `link` came from `give_up` and was not given here since.
-    pub(super) const unsafe fn from_link(link: NonNull<Link>) -> (Self, Link) {
-        // SAFETY: by contract `give_up` wrote it, and nobody else has the mapping,
-        // so it is as it was.
-        let read = unsafe { link.read() };
-        // SAFETY: `give_up` came here by as many bytes from the beginning.
-        let base = unsafe { link.byte_sub(LINK) }.cast();
-        (Self { base, tail: 0, is_kept: read.is_kept }, read)
+        self.records.write(buffer, at, info);
     }
 }
 
 impl Drop for Buffers {
     fn drop(&mut self) {
-        if self.is_kept {
-            return;
+        if self.is_released {
+            // SAFETY: this owns the mapping, and no copy of `records` is used any
+            // more: `keep` would have taken the release back. By the contract at the
+            // head of this file the kernel does not write to it.
+            unsafe { self.records.unmap() };
         }
-        // SAFETY: the mapping that `new` made. No reference into it is alive, and
-        // by the contract at the head of this file the kernel does not write to
-        // it any more, or it would have been leaked.
-        let unmapped =
-            unsafe { rustix::mm::munmap(self.base.as_ptr(), LENGTH) };
-        // If a sandbox forbids it the memory is lost, and nothing else.
-        let _ = unmapped;
     }
 }

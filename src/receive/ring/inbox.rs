@@ -1,12 +1,10 @@
 //! Buffers that the kernel says it has filled, in the order in which it said so.
 
 use rustix::fd::BorrowedFd;
-use rustix::io::Errno;
 
-use super::{BUFFERS, Buffers, RECORDS};
+use super::{BUFFERS, Buffers, RECORDS, give_back};
 use crate::error::Error;
 use crate::process::Birth;
-use crate::receive::put_back::return_record;
 use crate::signal::{SigInfo, SignalSet};
 
 const _: () = assert!(BUFFERS as u32 <= u64::BITS);
@@ -34,19 +32,20 @@ struct Filled {
 }
 
 impl Inbox {
-    pub(crate) fn new() -> Result<Self, Error> {
-        Ok(Self {
-            buffers: Buffers::new()?,
+    /// Registers its buffers with a ring, under a number of the caller's.
+    pub(crate) fn new(ring: BorrowedFd<'_>, group: u16) -> Result<Self, Error> {
+        Buffers::new(ring, group).map(Self::of)
+    }
+
+    const fn of(buffers: Buffers) -> Self {
+        Self {
+            buffers,
             queue: [Filled { buffer: 0, records: 0 }; BUFFERS as usize],
             queued: 0,
             begin: 0,
             length: 0,
             taken: 0,
-        })
-    }
-
-    pub(crate) const fn buffers(&self) -> &Buffers {
-        &self.buffers
+        }
     }
 
     /// Whether the kernel has a buffer left.
@@ -83,12 +82,13 @@ impl Inbox {
         &mut self,
         room: &mut [SigInfo],
         wanted: SignalSet,
+        birth: Birth,
     ) -> usize {
         let mut taken = 0;
         while let Some(place) = room.get_mut(taken) {
             let Some(info) = self.next() else { break };
             // What cannot go back is handed out rather than lost.
-            if wanted.has(info.signal()) || return_record(&info).is_err() {
+            if wanted.has(info.signal()) || !give_back(&info, birth) {
                 *place = info;
                 taken += 1;
             }
@@ -118,17 +118,16 @@ impl Inbox {
         }
     }
 
-    /// Lets the ring forget the buffers, and ends. `cancelled` tells whether the
-    /// request is.
+    /// Ends. `is_over` tells whether the request is; then the ring forgets the
+    /// buffers, and what is in them goes back.
     pub(crate) fn close(
         &mut self,
         ring: BorrowedFd<'_>,
         group: u16,
-        cancelled: Result<(), Errno>,
+        is_over: bool,
         birth: Birth,
     ) {
-        let forgotten = super::forget_buffers(ring, group);
-        let is_over = cancelled.is_ok() && forgotten.is_ok();
+        let is_over = is_over && super::forget_buffers(ring, group).is_ok();
         super::put_back_all(&mut self.buffers, is_over, birth);
     }
 }
@@ -180,7 +179,8 @@ mod tests {
         for seed in 0..400 {
             let mut random = Random::new(seed);
             let lies = seed % 2 == 0;
-            let mut inbox = Inbox::new().unwrap();
+            let buffers = Buffers::unregistered().unwrap();
+            let mut inbox = Inbox::of(buffers);
             let said = VecDeque::new();
             let mut kernel = Kernel { head: 0, written: 0, said };
             let mut seen = Vec::new();
@@ -217,7 +217,7 @@ mod tests {
                     _ => {
                         let room = 1 + random.below(100);
                         let mut room = std::vec![SigInfo::EMPTY; room];
-                        let taken = inbox.take(&mut room, all);
+                        let taken = inbox.take(&mut room, all, Birth::here());
                         seen.extend(room[..taken].iter().map(|info| info.ptr));
                     }
                 }
@@ -229,7 +229,7 @@ mod tests {
             }
             inbox.push_all();
             let mut room = std::vec![SigInfo::EMPTY; 64 * 64 + 1];
-            let taken = inbox.take(&mut room, all);
+            let taken = inbox.take(&mut room, all, Birth::here());
             seen.extend(room[..taken].iter().map(|info| info.ptr));
             if !lies {
                 assert!(seen.iter().copied().eq(0..kernel.written));
@@ -237,6 +237,7 @@ mod tests {
             seen.sort_unstable();
             assert!(seen.is_sorted_by(|a, b| a < b), "none comes twice");
             assert!(seen.last().is_none_or(|&last| last < kernel.written));
+            inbox.buffers.release();
         }
     }
 }

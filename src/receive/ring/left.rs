@@ -2,121 +2,175 @@
 //!
 //! A ring that reads ahead makes room in the kernel's queue, and others may fill it
 //! (`RLIMIT_SIGPENDING`). When the ring goes, its real-time signals then do not go
-//! back. They are not lost: their memory stays, and whichever receiver of the
+//! back. They are not lost: they are left here, and whichever receiver of the
 //! process reads next, of those that receive the signal, takes them before what is
-//! pending.
+//! pending. One that sleeps already notices with the next signal.
 //!
-//! So does the memory of a request that cannot be cancelled, because a sandbox has
-//! come to forbid that. The kernel may go on to read signals into it, and there they
-//! are found.
+//! So does the memory of a request that could not be cancelled stay, because it was
+//! not submitted yet, or a sandbox has come to forbid that. The kernel may go on to
+//! read signals into it, and here they are found.
 //!
-//! The mappings are a chain that hangs on one word. Whoever wants to look takes the
-//! whole chain off and hangs back what is not empty, so nobody looks at a mapping
-//! that another thread has, and nobody waits. Who comes meanwhile finds nothing,
-//! and reads what is pending.
+//! It is a chain of mappings, which only ever grows: there is one that records are
+//! left in, another if that is full, and one for each request that went on. Each
+//! place is taken or filled by one thread at a time (`records.rs`), and nobody waits.
 //!
-//! In a forked child the chain is a copy of the parent's, and signals are not
-//! inherited: the child unmaps it.
+//! In a forked child the chain is a copy of the parent's. Signals are not inherited,
+//! and neither are these: the child passes over mappings that it did not make.
 
 #![expect(unsafe_code, reason = "a chain of mappings")]
 
-use core::mem;
-use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-use super::Buffers;
-use super::buffers::{Left, Link};
+use super::records::{HEAD_ROOM, Records};
+use super::{BUFFERS, Buffers, RECORDS};
 use crate::process::Birth;
 use crate::receive::put_back::return_record;
 use crate::signal::{SigInfo, SignalSet};
 
-static CHAIN: AtomicPtr<Link> = AtomicPtr::new(ptr::null_mut());
+static FIRST: AtomicPtr<Shelf> = AtomicPtr::new(ptr::null_mut());
+
+/// A mapping of the chain says this of itself.
+struct Shelf {
+    records: Records,
+    /// The one that was there before; null for none. It does not change.
+    next: *mut Self,
+    birth: Birth,
+    /// How many records are in it; [`ANY`] if the kernel fills it.
+    count: AtomicUsize,
+}
+
+const ANY: usize = usize::MAX;
+
+const _: () = assert!(size_of::<Shelf>() <= HEAD_ROOM);
 
 /// Puts back what is in the buffers of a ring that goes, those of the oldest buffer
-/// first, and leaves what does not go back to whoever receives next.
+/// first.
 ///
 /// Unless `is_over` says that the kernel can write to them no more, they are left as
 /// they are: what went back, the kernel might read again.
 pub(super) fn put_back_all(buffers: &mut Buffers, is_over: bool, birth: Birth) {
-    let mut left = Left::none();
+    if !is_over {
+        hang(buffers.keep(), ANY, birth);
+        return;
+    }
     for buffer in buffers.oldest_first() {
-        let went = |info: &_| is_over && return_record(info).is_ok();
-        let is_empty = buffers.drain_buffer(buffer, went);
-        if !(is_over && is_empty) {
-            left.push(buffer);
+        for at in 0..RECORDS {
+            buffers.take_if(buffer, at, |info| give_back(info, birth));
         }
     }
-    if !is_over {
-        buffers.keep();
+    buffers.release();
+}
+
+/// Puts a record back, or leaves it here. It fails only if there is no memory.
+pub(super) fn give_back(info: &SigInfo, birth: Birth) -> bool {
+    return_record(info).is_ok() || leave(info, birth)
+}
+
+#[cold]
+fn leave(info: &SigInfo, birth: Birth) -> bool {
+    let is_put = |shelf: &Shelf| shelf.put(info);
+    if shelves(birth).any(is_put) {
+        return true;
     }
-    if !left.is_none() {
-        leave(buffers, left, birth);
+    let Ok(records) = Records::map() else { return false };
+    // Nobody has seen it, so there is room.
+    records.write(0, 0, info);
+    hang(records, 1, birth);
+    true
+}
+
+/// Adds a mapping to the chain.
+fn hang(records: Records, count: usize, birth: Birth) {
+    let label = records.label().cast::<Shelf>();
+    let mut next = FIRST.load(Ordering::Relaxed);
+    loop {
+        let count = AtomicUsize::new(count);
+        let shelf = Shelf { records, next, birth, count };
+        // SAFETY: there is room in the mapping, aligned as a page, and nobody else
+        // has seen it yet.
+        unsafe { label.write(shelf) };
+        // Release: shows the mapping.
+        let (set, seen) = (Ordering::Release, Ordering::Relaxed);
+        match FIRST.compare_exchange_weak(next, label.as_ptr(), set, seen) {
+            Ok(_) => return,
+            Err(other) => next = other,
+        }
     }
 }
 
-fn leave(buffers: &mut Buffers, left: Left, birth: Birth) {
-    let link = buffers.give_up(left, birth).as_ptr();
-    let mut first = CHAIN.load(Ordering::Relaxed);
-    loop {
-        // SAFETY: `give_up` returned it, and nobody else knows of it.
-        unsafe { (*link).next = first };
-        // Release: shows the mapping, records and all.
-        let (set, seen) = (Ordering::Release, Ordering::Relaxed);
-        match CHAIN.compare_exchange_weak(first, link, set, seen) {
-            Ok(_) => return,
-            Err(other) => first = other,
+/// The mappings of this process.
+fn shelves(birth: Birth) -> impl Iterator<Item = &'static Shelf> {
+    // Acquire: sees what `hang` shows.
+    let first = FIRST.load(Ordering::Acquire);
+    // SAFETY: null, or what `hang` has written, which is never unmapped, and of
+    // which nothing changes but what is atomic.
+    let first = unsafe { first.as_ref() };
+    core::iter::successors(first, |shelf| {
+        // SAFETY: as above.
+        unsafe { shelf.next.as_ref() }
+    })
+    .filter(move |shelf| shelf.birth == birth)
+}
+
+impl Shelf {
+    fn put(&self, info: &SigInfo) -> bool {
+        if self.count.load(Ordering::Relaxed) == ANY {
+            return false;
         }
+        // Before it can be taken, so that it is never less than there are.
+        self.count.fetch_add(1, Ordering::Release);
+        let is_put =
+            places().any(|(buffer, at)| self.records.offer(buffer, at, info));
+        if !is_put {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+        is_put
     }
+
+    fn take(&self, wanted: SignalSet) -> impl Iterator<Item = SigInfo> {
+        let is_empty = self.count.load(Ordering::Acquire) == 0;
+        let places = (!is_empty).then(places).into_iter().flatten();
+        places.filter_map(move |(buffer, at)| {
+            let info = self.records.claim(buffer, at, wanted)?;
+            if self.count.load(Ordering::Relaxed) != ANY {
+                self.count.fetch_sub(1, Ordering::Relaxed);
+            }
+            Some(info)
+        })
+    }
+}
+
+fn places() -> impl Iterator<Item = (u16, usize)> {
+    (0..BUFFERS).flat_map(|buffer| (0..RECORDS).map(move |at| (buffer, at)))
 }
 
 /// Takes records of these signals that were left.
 pub(crate) fn take(room: &mut [SigInfo], wanted: SignalSet) -> usize {
-    if is_nothing() {
+    if FIRST.load(Ordering::Relaxed).is_null() {
         return 0;
     }
-    let length = room.len();
-    let mut room = room.iter_mut();
-    for_each(&mut |buffers, left| buffers.take_left(left, &mut room, wanted));
-    length - room.len()
+    let mut taken = 0;
+    let infos = shelves(Birth::here()).flat_map(|shelf| shelf.take(wanted));
+    // The room first: a record that is claimed has to go somewhere.
+    for (place, info) in room.iter_mut().zip(infos) {
+        *place = info;
+        taken += 1;
+    }
+    taken
 }
 
 /// Whether a record of these signals was left.
 pub(crate) fn has(wanted: SignalSet) -> bool {
-    let mut has = false;
-    if !is_nothing() {
-        for_each(&mut |buffers, left| has |= buffers.has_left(left, wanted));
+    if FIRST.load(Ordering::Relaxed).is_null() {
+        return false;
     }
-    has
-}
-
-/// Whether nothing at all was left, as it nearly always is.
-fn is_nothing() -> bool {
-    CHAIN.load(Ordering::Relaxed).is_null()
-}
-
-#[cold]
-fn for_each(look: &mut dyn FnMut(&mut Buffers, &mut Left)) {
-    // Acquire: sees what `leave` shows.
-    let mut link = CHAIN.swap(ptr::null_mut(), Ordering::Acquire);
-    // The last left is the first in the chain; it is to be the last looked at.
-    let mut oldest = ptr::null_mut();
-    while let Some(this) = NonNull::new(link) {
-        // SAFETY: the chain holds nothing but what `leave` hung on it, and the
-        // swap has taken it off, so nobody else has it.
-        let next = unsafe { &mut (*this.as_ptr()).next };
-        link = mem::replace(next, oldest);
-        oldest = this.as_ptr();
-    }
-    while let Some(this) = NonNull::new(oldest) {
-        // SAFETY: as above; it is taken back once.
-        let (mut buffers, mut read) = unsafe { Buffers::from_link(this) };
-        oldest = read.next;
-        if read.birth != Birth::here() {
-            continue;
-        }
-        look(&mut buffers, &mut read.left);
-        if !read.left.is_none() {
-            leave(&mut buffers, read.left, read.birth);
-        }
-    }
+    shelves(Birth::here()).any(|shelf| {
+        let count = shelf.count.load(Ordering::Acquire);
+        count > 0
+            && places().any(|(buffer, at)| {
+                let info = shelf.records.look(buffer, at);
+                info.is_some_and(|info| wanted.has(info.signal()))
+            })
+    })
 }

@@ -5,17 +5,19 @@ mod buffers;
 mod inbox;
 mod left;
 mod own;
+mod records;
 mod register;
 mod request;
 mod turn;
 
-use buffers::{BUFFERS, Buffers, RECORDS};
+use buffers::Buffers;
 pub(crate) use inbox::Inbox;
-use left::put_back_all;
+use left::{give_back, put_back_all};
 pub(crate) use left::{has as has_left, take as take_left};
 pub(super) use own::OwnRing;
-use register::forget_buffers;
-pub(crate) use register::{Cancel, cancel, duplicate, push};
+use records::{BUFFERS, RECORDS};
+pub(crate) use register::{can_cancel, cancel, duplicate, push};
+use register::{cancel_all, forget_buffers};
 use request::filled;
 pub(crate) use request::{Outcome, Request, Target};
 

@@ -6,7 +6,7 @@
 
 #![expect(unsafe_code, reason = "system calls on a ring that is the caller's")]
 
-use core::ffi::{c_int, c_long, c_uint};
+use core::ffi::{c_int, c_long, c_uint, c_void};
 use core::ptr;
 
 use io_uring::{IoUring, cqueue, squeue};
@@ -111,23 +111,49 @@ pub(crate) fn forget_buffers(
     register(ring, IORING_UNREGISTER_PBUF_RING, &reg)
 }
 
-/// Which requests to cancel.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Cancel {
-    /// All of the ring.
-    Any,
-    /// Those with this `user_data`.
-    UserData(u64),
+/// Whether requests can be cancelled at once. It cancels none.
+pub(crate) fn can_cancel(ring: BorrowedFd<'_>) -> Result<(), Errno> {
+    // Nothing is mapped there.
+    let nowhere = ptr::without_provenance(size_of::<SyncCancelReg>());
+    match register_at(ring, IORING_REGISTER_SYNC_CANCEL, nowhere) {
+        Err(Errno::FAULT) => Ok(()),
+        Err(errno) => Err(errno),
+        Ok(()) => Err(Errno::INVAL),
+    }
 }
 
-/// Cancels requests. It returns once the kernel will do nothing more for them,
-/// though their last completions may come later (`io_sync_cancel()`). That there
-/// was none is no error.
-pub(crate) fn cancel(ring: BorrowedFd<'_>, which: Cancel) -> Result<(), Errno> {
-    let (addr, flags) = match which {
-        Cancel::Any => (0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL),
-        Cancel::UserData(user_data) => (user_data, IORING_ASYNC_CANCEL_ALL),
-    };
+/// Cancels all requests of a ring. Those that a worker thread executes may go on
+/// until their last completions.
+pub(super) fn cancel_all(ring: BorrowedFd<'_>) -> Result<(), Errno> {
+    let flags = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL;
+    cancel_with(ring, 0, flags)
+}
+
+/// Cancels the request with this `user_data`, and tells whether there was one. It
+/// returns once the kernel will do nothing more for it, though its last completion
+/// may come later (`io_sync_cancel()`).
+pub(crate) fn cancel(
+    ring: BorrowedFd<'_>,
+    user_data: u64,
+) -> Result<bool, Errno> {
+    let mut found = false;
+    // There is one, but for completions that were invented. One that is cancelled
+    // may be found again until its last completion comes.
+    for _ in 0..4 {
+        match cancel_with(ring, user_data, 0) {
+            Err(Errno::NOENT) => break,
+            Err(errno) => return Err(errno),
+            Ok(()) => found = true,
+        }
+    }
+    Ok(found)
+}
+
+fn cancel_with(
+    ring: BorrowedFd<'_>,
+    addr: u64,
+    flags: u32,
+) -> Result<(), Errno> {
     let reg = SyncCancelReg {
         addr,
         fd: -1,
@@ -137,10 +163,7 @@ pub(crate) fn cancel(ring: BorrowedFd<'_>, which: Cancel) -> Result<(), Errno> {
         pad: [0; 7],
         pad2: [0; 3],
     };
-    match register(ring, IORING_REGISTER_SYNC_CANCEL, &reg) {
-        Err(Errno::NOENT) => Ok(()),
-        done => done,
-    }
+    register(ring, IORING_REGISTER_SYNC_CANCEL, &reg)
 }
 
 fn register<T>(
@@ -148,18 +171,26 @@ fn register<T>(
     op: c_uint,
     argument: &T,
 ) -> Result<(), Errno> {
+    register_at(ring, op, ptr::from_ref(argument).cast())
+}
+
+fn register_at(
+    ring: BorrowedFd<'_>,
+    op: c_uint,
+    argument: *const c_void,
+) -> Result<(), Errno> {
     let raw: c_int = ring.as_raw_fd();
     loop {
         // SAFETY: for each of the three operations io_uring_register(2) reads one
-        // structure at the pointer, which is of the size that it reads, and lives
-        // past the call. What the structure of buffers points to is the concern of
-        // `Buffers`, which owns it.
+        // structure at the pointer: one of the size that it reads, which lives past
+        // the call, or none, and then it fails with EFAULT. What the structure of
+        // buffers points to is the concern of `Buffers`, which owns it.
         let result = unsafe {
             libc::syscall(
                 libc::SYS_io_uring_register,
                 c_long::from(raw),
                 op,
-                ptr::from_ref(argument),
+                argument,
                 1 as c_uint,
             )
         };

@@ -36,7 +36,7 @@
 use io_uring::{opcode, squeue, types};
 use rustix::fd::RawFd;
 
-use super::buffers::{BUFFERS, RECORDS};
+use super::{BUFFERS, RECORDS};
 use crate::error::{Error, Op};
 use crate::receive::Kind;
 use crate::signal::SigInfo;
@@ -58,7 +58,7 @@ enum Shots {
 }
 
 /// See the head of this file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Request {
     phase: Phase,
     shots: Shots,
@@ -97,6 +97,11 @@ impl Request {
     /// Whether the kernel may still complete it.
     pub(crate) const fn is_in_flight(&self) -> bool {
         matches!(self.phase, Phase::Armed | Phase::Stopping)
+    }
+
+    /// Whether the kernel will never do it.
+    pub(crate) const fn has_failed(&self) -> bool {
+        matches!(self.phase, Phase::Failed(_))
     }
 
     /// Arms it: the caller puts it into the ring.

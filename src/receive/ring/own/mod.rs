@@ -55,10 +55,10 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
-use self::queues::{ASIDE, Inner};
+use self::queues::{ASIDE, Inner, nothing};
 use super::register::descriptor;
 use super::turn::Turns;
-use super::{BUFFERS, Buffers, Cancel};
+use super::{BUFFERS, Buffers};
 use crate::error::{Error, Op};
 use crate::process::Birth;
 use crate::receive::{Kind, SignalFd};
@@ -93,7 +93,7 @@ impl OwnRing {
     ///
     /// [`Error::Os`], which tells what failed.
     pub(crate) fn new(kind: Kind, signalfd: &SignalFd) -> Result<Self, Error> {
-        let (birth, wanted) = (signalfd.birth(), signalfd.signals());
+        let (birth, wanted) = (Birth::here(), signalfd.wanted());
         let signalfd = signalfd.as_fd();
         let ring = IoUring::builder()
             .setup_cqsize(COMPLETIONS)
@@ -108,12 +108,10 @@ impl OwnRing {
         if kind == Kind::Completion {
             let fd = descriptor(&ring);
             // Whether it can be stopped is known before it is begun.
-            super::cancel(fd, Cancel::Any)
+            super::can_cancel(fd)
                 .map_err(|errno| Error::os(Op::UringRegister, errno))?;
-            let buffers = Buffers::new()?;
-            buffers.register(fd, GROUP)?;
-            inner.buffers = Some(buffers);
             readable = Some(epoll_of(fd)?);
+            inner.buffers = Some(Buffers::new(fd, GROUP)?);
         }
         let failure = AtomicU64::new(0);
         let turns = Turns::new(inner);
@@ -128,12 +126,14 @@ impl OwnRing {
     fn try_out(&self, signalfd: BorrowedFd<'_>, wanted: SignalSet) {
         let _alone = self.turns.take(|inner| match self.kind {
             Kind::Readiness => {
-                let nop = opcode::Nop::new().build().user_data(ASIDE);
-                self.submit(&[nop], signalfd);
+                self.submit(&[nothing()], signalfd);
                 self.note_all(inner, signalfd);
             }
-            // What was left because the queue is full comes before more of it.
-            Kind::Completion if super::has_left(wanted) => {}
+            // What was left because the queue is full comes before more of it. The
+            // completion stays, so that the descriptor is readable.
+            Kind::Completion if super::has_left(wanted) => {
+                self.submit(&[nothing()], signalfd);
+            }
             Kind::Completion => self.get_ready(inner, signalfd),
         });
     }
@@ -170,7 +170,7 @@ impl Drop for OwnRing {
             return;
         }
         let fd = descriptor(&self.ring);
-        let cancelled = super::cancel(fd, Cancel::Any);
+        let cancelled = super::cancel_all(fd);
         if !self.reads() {
             return;
         }

@@ -159,6 +159,11 @@ impl Inner {
     }
 }
 
+/// A submission that does nothing but complete.
+pub(super) fn nothing() -> squeue::Entry {
+    opcode::Nop::new().build().user_data(ASIDE)
+}
+
 /// Which buffer a completion says was filled, and with how many records.
 pub(super) fn filled(entry: &cqueue::Entry) -> Option<(u16, usize)> {
     let bytes = usize::try_from(entry.result()).ok()?;

@@ -4,15 +4,13 @@
 
 use core::mem::ManuallyDrop;
 
-use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 
 use super::OwnRing;
-use super::queues::{Inner, filled};
+use super::queues::{Inner, filled, nothing};
 use crate::error::{Error, Op};
-use crate::receive::put_back::return_record;
-use crate::receive::ring::register::descriptor;
+use crate::receive::ring::give_back;
 use crate::receive::ring::turn::Done;
 use crate::signal::{SigInfo, SignalSet};
 
@@ -25,40 +23,45 @@ impl OwnRing {
     ///
     /// Afterwards there is something to take or a request in the ring, and if less
     /// came than there is room for, one on behalf of this thread. Or else another
-    /// thread has its turn; that one then hears of it, calls `tell`, and lets the
-    /// descriptor tell, when it is done.
+    /// thread has its turn; that one then hears of it, and tells when it is done.
     pub(crate) fn take(
         &self,
         room: &mut [SigInfo],
         wanted: SignalSet,
         signalfd: BorrowedFd<'_>,
-        tell: impl FnOnce(),
+        tell: &dyn Fn(),
     ) -> Option<usize> {
         if !self.reads() {
             return None;
         }
-        let turn =
-            self.turns.take(|inner| self.fill(inner, room, wanted, signalfd));
-        let Some(Done { result: taken, was_noted }) = turn else {
+        let fill = |inner: &mut _| self.fill(inner, room, wanted, signalfd);
+        let Some(taken) = self.turn(signalfd, tell, fill) else {
             return Some(0);
         };
-        if was_noted {
-            tell();
-            self.show_again();
-        }
         let is_over = taken == 0 && self.failure().is_some();
         (!is_over).then_some(taken)
     }
 
-    /// Tells those who wait for an edge of the descriptor once more: one who came
-    /// in vain may wait for it, with something left to take.
-    fn show_again(&self) {
-        if let Some(readable) = &self.readable {
-            let (data, interest) = (EventData::new_u64(0), EventFlags::IN);
-            let ring = descriptor(&self.ring);
-            // It needs no memory, and fails for nothing else.
-            let _shown = epoll::modify(readable, ring, data, interest);
+    /// Takes the turn, unless another thread has it. Those who came in vain
+    /// meanwhile may wait for the waker or for an edge of the descriptor, with
+    /// something there to take: they are told, the latter by one more completion.
+    fn turn<R>(
+        &self,
+        signalfd: BorrowedFd<'_>,
+        tell: &dyn Fn(),
+        f: impl FnOnce(&mut Inner) -> R,
+    ) -> Option<R> {
+        let Done { result, mut was_noted } = self.turns.take(f)?;
+        while was_noted {
+            tell();
+            let again = self.turns.take(|_inner| {
+                if self.peek().is_some() {
+                    self.submit(&[nothing()], signalfd);
+                }
+            });
+            was_noted = again.is_some_and(|done| done.was_noted);
         }
+        Some(result)
     }
 
     fn fill(
@@ -75,7 +78,8 @@ impl OwnRing {
             while let Some(place) = room.get_mut(taken) {
                 let Some(info) = self.next(inner, signalfd) else { break };
                 // What cannot go back is handed out rather than lost.
-                if wanted.has(info.signal()) || return_record(&info).is_err() {
+                let is_wanted = wanted.has(info.signal());
+                if is_wanted || !give_back(&info, self.birth) {
                     *place = info;
                     taken += 1;
                 }
@@ -142,12 +146,13 @@ impl OwnRing {
     }
 
     /// Makes sure that a signal will make the descriptor readable.
-    pub(crate) fn prepare(&self, signalfd: BorrowedFd<'_>) {
+    pub(crate) fn prepare(&self, signalfd: BorrowedFd<'_>, tell: &dyn Fn()) {
         if !self.reads() || self.failure().is_some() {
             return;
         }
         // Where another thread has its turn, that one does.
-        let _done = self.turns.take(|inner| self.get_ready(inner, signalfd));
+        let get_ready = |inner: &mut _| self.get_ready(inner, signalfd);
+        let _done = self.turn(signalfd, tell, get_ready);
     }
 
     /// Arms the request, unless there is something to take.
@@ -172,13 +177,19 @@ impl OwnRing {
     }
 
     /// Puts back what the ring has read and is not wanted any more.
-    pub(crate) fn unwant(&self, wanted: SignalSet) {
+    pub(crate) fn unwant(
+        &self,
+        wanted: SignalSet,
+        signalfd: BorrowedFd<'_>,
+        tell: &dyn Fn(),
+    ) {
         if !self.reads() {
             return;
         }
         let is_unwanted = |info: &SigInfo| !wanted.has(info.signal());
-        // Where another thread has its turn, that one sorts them out.
-        let _done = self.turns.take(|inner| {
+        // Where another thread has its turn, that one may still hand them out; who
+        // comes next does not.
+        let _done = self.turn(signalfd, tell, |inner| {
             let Some(buffers) = &mut inner.buffers else { return };
             // SAFETY: this thread has the turn, so there is no other value of
             // this type. Not being dropped it lets go of nothing.
@@ -188,9 +199,8 @@ impl OwnRing {
             for entry in queue.by_ref() {
                 let Some((buffer, records)) = filled(&entry) else { continue };
                 for at in begin..records {
-                    let put_back = |info: &SigInfo| return_record(info).is_ok();
                     buffers.take_if(buffer, at, |info| {
-                        is_unwanted(info) && put_back(info)
+                        is_unwanted(info) && give_back(info, self.birth)
                     });
                 }
                 begin = 0;

@@ -1,0 +1,193 @@
+//! A mapping with places for records, which the kernel or other threads write to.
+//!
+//! A place is empty, reserved or filled, and the number of its signal tells which:
+//! 0, [`RESERVED`], or the number. The kernel fills a place without reserving it.
+//! Records are copied in and out with volatile accesses and never borrowed, and any
+//! bytes make a record.
+
+#![expect(unsafe_code, reason = "memory that others write to")]
+
+use core::ffi::c_void;
+use core::mem::offset_of;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicI32, Ordering};
+
+use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags};
+
+use crate::signal::{self, SigInfo, SignalSet};
+
+/// How many buffers there are; a power of two, as the kernel wants it. Signals
+/// that come one by one fill one each.
+pub(crate) const BUFFERS: u16 = 64;
+/// How many records fit into one. Larger ones gain nothing that can be measured.
+pub(crate) const RECORDS: usize = 64;
+
+/// What comes before the records: at first the kernel's ring of buffers, then what
+/// a mapping says of itself. 64 KiB is the largest page that a machine of ours
+/// has; what is not touched costs nothing.
+const HEAD: usize = 64 * 1024;
+/// Where in the head a mapping says something of itself.
+const LABEL: usize = 4096;
+pub(super) const BUFFER_BYTES: usize = RECORDS * size_of::<SigInfo>();
+const LENGTH: usize = HEAD + BUFFERS as usize * BUFFER_BYTES;
+
+const _: () = assert!(HEAD % align_of::<SigInfo>() == 0);
+/// The room for either.
+pub(super) const HEAD_ROOM: usize = 4096;
+
+/// What stands for the number of a signal while a thread is at its place.
+const RESERVED: i32 = -1;
+
+/// See the head of this file. It is a pointer: whoever copies it sees to it that
+/// the mapping is there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Records(NonNull<c_void>);
+
+// SAFETY: nothing about a mapping belongs to a thread.
+unsafe impl Send for Records {}
+// SAFETY: places are reached by atomic numbers; what is not says so.
+unsafe impl Sync for Records {}
+
+impl Records {
+    /// Maps memory, all places empty.
+    pub(super) fn map() -> Result<Self, Errno> {
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new private mapping at an address of the kernel's choice
+        // (mmap(2)), which overlaps nothing.
+        let base = unsafe {
+            rustix::mm::mmap_anonymous(
+                ptr::null_mut(),
+                LENGTH,
+                access,
+                MapFlags::PRIVATE,
+            )
+        };
+        NonNull::new(base?).map(Self).ok_or(Errno::NOMEM)
+    }
+
+    /// Unmaps it.
+    ///
+    /// # Safety
+    ///
+    /// Nobody uses any copy of this again, and the kernel does not write to it.
+    pub(super) unsafe fn unmap(self) {
+        // SAFETY: the mapping that `map` made, which by contract nobody uses.
+        //
+        // If a sandbox forbids it the memory is lost, and nothing else.
+        let _done = unsafe { rustix::mm::munmap(self.0.as_ptr(), LENGTH) };
+    }
+
+    /// Where the mapping begins, aligned as a page.
+    pub(super) const fn begin(self) -> NonNull<c_void> {
+        self.0
+    }
+
+    /// Where there is room for what the mapping says of itself, aligned as a page.
+    pub(super) const fn label(self) -> NonNull<c_void> {
+        // SAFETY: `HEAD` is larger, so it is within the mapping.
+        unsafe { self.0.byte_add(LABEL) }
+    }
+
+    /// Where a record is, if there is such a one.
+    pub(super) fn place(
+        self,
+        buffer: u16,
+        at: usize,
+    ) -> Option<NonNull<SigInfo>> {
+        if buffer >= BUFFERS || at >= RECORDS {
+            return None;
+        }
+        let offset = HEAD
+            + usize::from(buffer) * BUFFER_BYTES
+            + at * size_of::<SigInfo>();
+        // SAFETY: `buffer` and `at` are in range, so the whole record is within
+        // the mapping, whose `LENGTH` is that of all buffers.
+        let record = unsafe { self.0.byte_add(offset) };
+        Some(record.cast())
+    }
+
+    fn number(&self, buffer: u16, at: usize) -> Option<&AtomicI32> {
+        let record = self.place(buffer, at)?;
+        // SAFETY: within the record, so within the mapping.
+        let number = unsafe { record.byte_add(offset_of!(SigInfo, signo)) };
+        // SAFETY: in the mapping, aligned, and reached by atomic accesses only, but
+        // for `copy`, which does so while no other thread writes there.
+        Some(unsafe { AtomicI32::from_ptr(number.cast().as_ptr()) })
+    }
+
+    fn copy(self, buffer: u16, at: usize) -> Option<SigInfo> {
+        let record = self.place(buffer, at)?;
+        // SAFETY: the record is in the mapping and aligned, and any bytes are a
+        // `SigInfo`.
+        Some(unsafe { record.read_volatile() })
+    }
+
+    /// Writes to a place that this thread has reserved, or that no other sees.
+    pub(super) fn write(self, buffer: u16, at: usize, info: &SigInfo) {
+        let Some(record) = self.place(buffer, at) else { return };
+        // SAFETY: in the mapping, aligned, and nobody holds a reference to it.
+        unsafe { record.write_volatile(*info) };
+    }
+
+    pub(super) fn is_filled(self, buffer: u16, at: usize) -> bool {
+        // Acquire: what the number was stored after.
+        self.number(buffer, at)
+            .is_some_and(|number| number.load(Ordering::Acquire) > 0)
+    }
+
+    /// Looks at a record, and leaves it there.
+    pub(super) fn look(self, buffer: u16, at: usize) -> Option<SigInfo> {
+        if !self.is_filled(buffer, at) {
+            return None;
+        }
+        let mut info = self.copy(buffer, at)?;
+        signal::unseal(&mut info);
+        Some(info)
+    }
+
+    /// Empties a place.
+    pub(super) fn wipe(self, buffer: u16, at: usize) {
+        if let Some(number) = self.number(buffer, at) {
+            // Release: the copy was made before.
+            number.store(0, Ordering::Release);
+        }
+    }
+
+    /// Takes a record of one of these signals, where other threads may want it too.
+    pub(super) fn claim(
+        self,
+        buffer: u16,
+        at: usize,
+        wanted: SignalSet,
+    ) -> Option<SigInfo> {
+        let place = self.number(buffer, at)?;
+        let number = place.load(Ordering::Relaxed);
+        let signal = SigInfo { signo: number, ..SigInfo::EMPTY }.signal();
+        if number <= 0 || !wanted.has(signal) {
+            return None;
+        }
+        // Acquire: what the number was stored after.
+        let (set, seen) = (Ordering::Acquire, Ordering::Relaxed);
+        place.compare_exchange(number, RESERVED, set, seen).ok()?;
+        let mut info = self.copy(buffer, at)?;
+        info.signo = number;
+        signal::unseal(&mut info);
+        self.wipe(buffer, at);
+        Some(info)
+    }
+
+    /// Puts a record into a place that is empty, where other threads may want it
+    /// too.
+    pub(super) fn offer(self, buffer: u16, at: usize, info: &SigInfo) -> bool {
+        let Some(place) = self.number(buffer, at) else { return false };
+        let (set, seen) = (Ordering::Acquire, Ordering::Relaxed);
+        if place.compare_exchange(0, RESERVED, set, seen).is_err() {
+            return false;
+        }
+        self.write(buffer, at, &SigInfo { signo: RESERVED, ..*info });
+        // Release: the record was written before.
+        place.store(info.signo, Ordering::Release);
+        true
+    }
+}
