@@ -31,9 +31,11 @@ pub enum Backend {
     /// [`Receiver::backend`](crate::Receiver::backend) says why.
     ///
     /// Any thread may use the receiver, drop it, or take it over from a thread that
-    /// has ended. A ring works on behalf of a thread: of the one that waited last,
-    /// or, for [`Kind::Completion`], took last. A signal directed at another thread
-    /// (`pthread_kill(3)`) stays pending until that one waits or takes.
+    /// has ended. A ring works on behalf of one thread: of the one that began to wait
+    /// last, or, for [`Kind::Completion`], began to wait or took last. A signal
+    /// directed at another thread (`pthread_kill(3)`) stays pending until that one
+    /// begins to. The `epoll_wait(2)` of that thread may end with `EINTR` when a
+    /// signal comes, though no handler ran.
     ///
     /// A ring takes one descriptor, two for [`Kind::Completion`], and with some
     /// kernels locked memory (`RLIMIT_MEMLOCK`).
@@ -64,6 +66,8 @@ pub enum Kind {
     /// - After a drop or a change of the set, the order is not kept.
     /// - A signal that some thread does *not* block is taken away from its handler,
     ///   where the other ways leave it alone.
+    /// - While one thread takes, another that would take at that moment finds nothing.
+    ///   It is told again: by its waker, or by an edge of the descriptor.
     ///
     /// The ring reads into 512 KiB of memory that is mapped, and used as it is
     /// filled.

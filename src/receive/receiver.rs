@@ -19,7 +19,9 @@ use crate::sys::Deadline;
 /// A receiver takes what is pending for its process, and what is pending for
 /// the thread that reads. It holds no record itself: what has not been handed to
 /// the caller is still in the kernel's queue, so dropping a receiver, a future
-/// or an iterator loses nothing.
+/// or an iterator loses nothing. (On a ring that reads ahead, which has to be asked
+/// for, dropping the receiver puts it back there: [`Kind::Completion`]. The counts
+/// of system calls below are those without a ring.)
 ///
 /// There are four ways to take signals, all on the same descriptor:
 ///
@@ -56,6 +58,7 @@ use crate::sys::Deadline;
 /// # Ok::<(), signalfd::Error>(())
 /// ```
 ///
+/// [`Kind::Completion`]: crate::Kind::Completion
 /// [`try_recv`]: Self::try_recv
 /// [`try_recv_batch`]: Self::try_recv_batch
 /// [`wait`]: Self::wait

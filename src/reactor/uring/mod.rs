@@ -75,6 +75,9 @@
 //!
 //! Rings of 128-byte submissions or 32-byte completions are fine.
 //!
+//! With the default kind, `epoll_wait(2)` of the submitting thread may end with
+//! `EINTR` when a signal comes, though no handler ran: call it again.
+//!
 //! # References
 //!
 //! [io_uring(7)](https://man7.org/linux/man-pages/man7/io_uring.7.html),
