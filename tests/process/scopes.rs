@@ -59,8 +59,12 @@ fn an_unread_signal_reaches_the_outer_receiver() {
     assert_eq!(inner.wait().unwrap().signal(), Signal::TERM);
     assert_eq!(inner.wait().unwrap().value(), Some(0));
     drop(inner);
-    assert_eq!(outer.wait().unwrap().value(), Some(1));
-    assert_eq!(outer.wait().unwrap().value(), Some(2));
+    let mut values = [1, 2].map(|_| outer.wait().unwrap().value());
+    if crate::battery().reads_ahead() {
+        // What a ring has read goes back behind what it has not.
+        values.sort_unstable();
+    }
+    assert_eq!(values, [Some(1), Some(2)]);
 }
 
 fn an_unread_signal_takes_its_default_action() {
