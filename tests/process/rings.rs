@@ -224,7 +224,7 @@ fn a_ring_that_fails_later_is_replaced_and_nothing_lost() {
         let errno = libc::EPERM;
         let reason = Error::Os { op: Op::UringEnter, errno };
         assert_eq!(signals.backend().fallback(), Some(reason));
-        assert!(!epoll.is_ready());
+        assert!(!epoll.is_ready(), "{}", signals.backend());
         // More than the buffers of a ring that is still armed.
         for value in 0..200 {
             sigqueue(pid(), *signal, value).unwrap();

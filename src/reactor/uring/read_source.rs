@@ -8,7 +8,7 @@ use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 
 use crate::error::{Error, Op};
 use crate::receive::ring::{self, Inbox, Outcome, Request, Target};
-use crate::receive::{Batch, Kind, Receiver};
+use crate::receive::{Batch, Receiver};
 use crate::signal::SigInfo;
 
 /// Signals in the caller's ring, which reads them ahead: no system call for each.
@@ -117,6 +117,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         C: cqueue::EntryMarker,
     {
         receiver.as_ref().check_process()?;
+        let request = Request::reading(ring);
         let ring = ring::duplicate(ring)?;
         // Whether it can be stopped is known before it is begun.
         ring::can_cancel(ring.as_fd())
@@ -124,7 +125,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         let inbox = Inbox::new(ring.as_fd(), group)?;
         Ok(Self {
             receiver,
-            request: Request::new(Kind::Completion),
+            request,
             user_data: None,
             is_cancelled: false,
             is_submitted: false,

@@ -33,7 +33,7 @@
 //! it is given twice, or invented. So is one that names no buffer, or a buffer
 //! that there is not. It is refused, and nothing changes.
 
-use io_uring::{opcode, squeue, types};
+use io_uring::{IoUring, Probe, cqueue, opcode, squeue, types};
 use rustix::fd::RawFd;
 
 use super::{BUFFERS, RECORDS};
@@ -87,6 +87,23 @@ pub(crate) enum Target {
 impl Request {
     pub(crate) const fn new(kind: Kind) -> Self {
         Self { phase: Phase::Idle, shots: Shots::Many, kind }
+    }
+
+    /// A read in this ring, of many shots if the kernel says that it has those.
+    pub(crate) fn reading<S, C>(ring: &IoUring<S, C>) -> Self
+    where
+        S: squeue::EntryMarker,
+        C: cqueue::EntryMarker,
+    {
+        let mut probe = Probe::new();
+        let asked = ring.submitter().register_probe(&mut probe);
+        let knows = probe.is_supported(opcode::ReadMulti::CODE);
+        let shots = match asked {
+            Ok(()) if !knows => Shots::One,
+            // Where it does not say, the first completion will.
+            _ => Shots::Many,
+        };
+        Self { shots, ..Self::new(Kind::Completion) }
     }
 
     /// Whether it ought to be armed.
@@ -167,7 +184,7 @@ impl Request {
         flags: u32,
     ) -> Result<Outcome, Error> {
         let outcome = self.look(result, flags)?;
-        if io_uring::cqueue::more(flags) {
+        if cqueue::more(flags) {
             return Ok(outcome);
         }
         match self.last(result) {
@@ -246,7 +263,7 @@ const BUFFER_BYTES: u32 = (RECORDS * size_of::<SigInfo>()) as u32;
 /// Which buffer was filled, if the completion may say so.
 pub(super) fn filled(bytes: usize, flags: u32) -> Result<Outcome, Error> {
     let records = bytes / size_of::<SigInfo>();
-    match io_uring::cqueue::buffer_select(flags) {
+    match cqueue::buffer_select(flags) {
         Some(buffer) if buffer < BUFFERS && records <= RECORDS => {
             Ok(Outcome::Filled { buffer, records })
         }

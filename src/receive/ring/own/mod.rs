@@ -58,7 +58,7 @@ use rustix::io::Errno;
 use self::queues::{ASIDE, Inner, nothing};
 use super::register::descriptor;
 use super::turn::Turns;
-use super::{BUFFERS, Buffers};
+use super::{BUFFERS, Buffers, Request};
 use crate::error::{Error, Op};
 use crate::process::Birth;
 use crate::receive::{Kind, SignalFd};
@@ -103,7 +103,10 @@ impl OwnRing {
         if !ring.params().is_feature_ext_arg() {
             return Err(Error::os(Op::UringSetup, Errno::INVAL));
         }
-        let mut inner = Inner::new(kind);
+        let mut inner = Inner::new(match kind {
+            Kind::Readiness => Request::new(kind),
+            Kind::Completion => Request::reading(&ring),
+        });
         let mut readable = None;
         if kind == Kind::Completion {
             let fd = descriptor(&ring);

@@ -13,7 +13,6 @@ use rustix::io::Errno;
 
 use super::{GROUP, OwnRing, errno};
 use crate::error::{Error, Op};
-use crate::receive::Kind;
 use crate::receive::ring::{self, Buffers, Outcome, Request, Target};
 
 /// What is for one thread at a time, together with the ring's two queues.
@@ -126,9 +125,9 @@ impl OwnRing {
 }
 
 impl Inner {
-    pub(super) const fn new(kind: Kind) -> Self {
+    pub(super) const fn new(request: Request) -> Self {
         Self {
-            request: Request::new(kind),
+            request,
             last: ASIDE,
             thread: 0,
             earlier: 0,
