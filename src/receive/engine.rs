@@ -77,7 +77,7 @@ impl Engine {
         let Some(own) = &self.ring else { return self.signalfd.read(room) };
         self.signalfd.birth().check()?;
         let wanted = self.signalfd.wanted();
-        let mut used = ring::take_left(room, wanted);
+        let mut used = ring::take_left(room, self.signalfd.signals());
         if let Some(rest @ [_, ..]) = room.get_mut(used..) {
             match own.take(rest, wanted, self.signalfd.as_fd(), tell) {
                 Some(taken) => used += taken,
@@ -113,7 +113,7 @@ impl Engine {
         if let Some(own) = &self.ring {
             own.prepare(self.signalfd.as_fd(), tell);
         }
-        if ring::has_left(self.signalfd.wanted()) {
+        if ring::has_left(self.signalfd.signals()) {
             return Ok(true);
         }
         sys::poll(self.descriptor(), Deadline::PAST)
@@ -122,7 +122,7 @@ impl Engine {
     /// The set has changed: what is not in it any more is pending again.
     pub(super) fn set_changed(&self, tell: &dyn Fn()) {
         if let Some(own) = &self.ring {
-            own.unwant(self.signalfd.wanted(), self.signalfd.as_fd(), tell);
+            own.unwant(self.signalfd.wanted(), tell);
         }
     }
 }

@@ -127,7 +127,7 @@ impl SignalFd {
     /// Takes what is pending now; zero records if nothing is.
     pub(super) fn read(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
         self.birth.check()?;
-        let left = ring::take_left(room, self.wanted());
+        let left = ring::take_left(room, self.signals());
         self.read_more(room, left)
     }
 
@@ -165,7 +165,7 @@ impl SignalFd {
         room: &mut [SigInfo],
     ) -> Result<usize, Error> {
         self.birth.check()?;
-        let left = ring::take_left(room, self.wanted());
+        let left = ring::take_left(room, self.signals());
         if left > 0 {
             return self.read_more(room, left);
         }

@@ -42,6 +42,8 @@ cases! {
     an_edge_that_is_refused_its_turn_is_told,
     a_signalfd_of_the_parents_makes_no_receiver,
     a_set_that_others_widen_is_received,
+    what_is_left_is_for_those_who_receive_it,
+    nothing_is_stranded_by_those_who_are_refused,
     a_forked_child_keeps_the_ring_alive,
     nothing_of_a_ring_is_left_open,
     a_descriptor_is_readable_as_long_as_there_is_something,
@@ -695,4 +697,49 @@ fn a_set_that_others_widen_is_received() {
         let info = receiver.try_recv().unwrap().unwrap();
         assert_eq!(info.value(), Some(7));
     }
+}
+
+fn what_is_left_is_for_those_who_receive_it() {
+    let _guard = signalfd::block(rt() | Signal::HUP).unwrap();
+    let first = ring(Kind::Completion).receiver(rt()).unwrap();
+    queue(0..3);
+    let before = set_limit(libc::RLIMIT_SIGPENDING, 0);
+    drop(first);
+    set_limit(libc::RLIMIT_SIGPENDING, before);
+    let fd = signalfd::SignalFd::new(Signal::HUP).unwrap();
+    let fd = signalfd::SignalFd::from_fd(fd.into(), Signal::HUP).unwrap();
+    let other = Options::new().receiver_from(fd).unwrap();
+    assert_eq!(other.try_recv().unwrap(), None);
+    let next = signalfd::Receiver::new(rt()).unwrap();
+    expect(&next, 0..3);
+}
+
+/// Threads that take all the time are refused all the time; afterwards one alone
+/// finds all the rest, without waiting.
+fn nothing_is_stranded_by_those_who_are_refused() {
+    use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
+    let signals = ring(Kind::Completion).open(rt()).unwrap();
+    let receiver: &Receiver = &signals;
+    let (taken, is_over) = (AtomicI32::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !is_over.load(Relaxed) {
+                    if receiver.try_recv().unwrap().is_some() {
+                        taken.fetch_add(1, Relaxed);
+                    }
+                }
+            });
+        }
+        for value in 0..MANY {
+            wait_until("there is room in the queue", || {
+                sigqueue(pid(), rt(), value).is_ok()
+            });
+        }
+        is_over.store(true, Relaxed);
+    });
+    while receiver.try_recv().unwrap().is_some() {
+        taken.fetch_add(1, Relaxed);
+    }
+    assert_eq!(taken.into_inner(), MANY);
 }

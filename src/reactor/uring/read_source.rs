@@ -27,17 +27,17 @@ use crate::signal::SigInfo;
 /// ([`Receiver::put_back`]). The order is then not kept; to keep it,
 /// [`stop`](Self::stop) the source and take what is left. Where others have filled
 /// the queue of signals meanwhile (`RLIMIT_SIGPENDING`), real-time signals do not
-/// go back; whatever receiver of the process reads next gets them.
+/// go back; the receiver of these signals that reads next gets them.
 ///
 /// The kernel writes to memory that the source has mapped. It is unmapped when the
 /// request is cancelled and the ring has forgotten the buffers. If either cannot be
 /// had, it stays for good, together with the number of the buffers, and what comes
-/// there is found by whatever receiver reads next. So a source may be forgotten, the
+/// there is found by whatever receiver of these signals reads next. So a source may be forgotten, the
 /// ring may be dropped first, and a forked child may still have it. It cannot be had
 /// for a request that is still in the submission queue, so submit before you drop.
 ///
 /// Completions of a source that is gone may still come. Give a new one another
-/// `user_data`, to tell them apart.
+/// `user_data` and another group of buffers, to tell them apart.
 ///
 /// The ring has to be one that this process has made: the kernel takes the addresses
 /// for those of whichever process submits.
@@ -234,7 +234,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     }
 
     /// Takes signals, up to the size of the batch; the slice is empty when there
-    /// are none left. No system call.
+    /// are none left. No system call, but for what goes back.
     ///
     /// Call it until the slice is empty: a request that has ended for want of room
     /// asks to be armed again only when there is some.
@@ -254,7 +254,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         let room = batch.room()?;
         let signalfd = receiver.signalfd();
         let (wanted, birth) = (signalfd.wanted(), signalfd.birth());
-        let mut taken = ring::take_left(room, wanted);
+        let mut taken = ring::take_left(room, receiver.signals());
         if let Some(rest) = room.get_mut(taken..) {
             taken += self.inbox.take(rest, wanted, birth);
         }
@@ -262,8 +262,9 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     }
 
     /// Cancels the request, at once. Afterwards [`take`](Self::take) yields all
-    /// that it has read, in order, and what it has not is pending. One that is still
-    /// in the submission queue is cancelled when its first completion comes.
+    /// that it has read, in order, and what it has not is pending. But one that is
+    /// still in the submission queue is cancelled when its first completion comes,
+    /// and may read until then.
     ///
     /// Completions may still come, and are to be given to the source. After the
     /// last of them it does not ask to be armed again, but can be.
@@ -274,9 +275,11 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// `io_uring_register(2)`: then it goes on.
     pub fn stop(&mut self) -> Result<(), Error> {
         self.receiver.as_ref().check_process()?;
-        self.cancel()?;
+        let is_over = self.cancel()?;
         self.request.stop();
-        self.inbox.push_all();
+        if is_over {
+            self.inbox.push_all();
+        }
         Ok(())
     }
 

@@ -58,12 +58,7 @@ impl OwnRing {
         match *self {}
     }
 
-    pub(crate) const fn unwant(
-        &self,
-        _wanted: SignalSet,
-        _signalfd: BorrowedFd<'_>,
-        _tell: &dyn Fn(),
-    ) {
+    pub(crate) const fn unwant(&self, _wanted: SignalSet, _tell: &dyn Fn()) {
         match *self {}
     }
 

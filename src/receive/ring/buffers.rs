@@ -34,7 +34,7 @@ use core::sync::atomic::{AtomicU16, Ordering};
 use io_uring::types::BufRingEntry;
 use rustix::fd::BorrowedFd;
 
-use super::records::{BUFFER_BYTES, HEAD_ROOM, Records};
+use super::records::{BUFFER_BYTES, HEAD_ROOM, Records, TAKEN};
 use super::{BUFFERS, RECORDS, register};
 use crate::error::{Error, Op};
 use crate::signal::SigInfo;
@@ -78,8 +78,8 @@ impl Buffers {
     /// Puts a buffer in, for the kernel to fill. What is left in it is wiped.
     pub(crate) fn put(&mut self, buffer: u16) {
         for at in 0..RECORDS {
-            if self.is_filled(buffer, at) {
-                self.records.wipe(buffer, at);
+            if self.records.number_of(buffer, at) != 0 {
+                self.records.wipe(buffer, at, 0);
             }
         }
         let Some(address) = self.records.place(buffer, 0) else { return };
@@ -110,7 +110,7 @@ impl Buffers {
     /// Takes a record out of a buffer, if there is one.
     pub(crate) fn take(&mut self, buffer: u16, at: usize) -> Option<SigInfo> {
         let info = self.records.look(buffer, at)?;
-        self.records.wipe(buffer, at);
+        self.records.wipe(buffer, at, TAKEN);
         Some(info)
     }
 
@@ -122,7 +122,7 @@ impl Buffers {
         f: impl FnOnce(&SigInfo) -> bool,
     ) {
         if self.records.look(buffer, at).is_some_and(|info| f(&info)) {
-            self.records.wipe(buffer, at);
+            self.records.wipe(buffer, at, TAKEN);
         }
     }
 

@@ -8,7 +8,9 @@
 //!
 //! So does the memory of a request that could not be cancelled stay, because it was
 //! not submitted yet, or a sandbox has come to forbid that. The kernel may go on to
-//! read signals into it, and here they are found.
+//! read signals into it, and here they are found. What a completion says is not
+//! heard here, so a thread that looks while the kernel is copying may find a record
+//! with its number and not yet its value.
 //!
 //! It is a chain of mappings, which only ever grows: there is one that records are
 //! left in, another if that is full, and one for each request that went on. Each
@@ -22,7 +24,7 @@
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-use super::records::{HEAD_ROOM, Records};
+use super::records::{HEAD_ROOM, Records, TAKEN, signal_of};
 use super::{BUFFERS, Buffers, RECORDS};
 use crate::process::Birth;
 use crate::receive::put_back::return_record;
@@ -129,14 +131,28 @@ impl Shelf {
     }
 
     fn take(&self, wanted: SignalSet) -> impl Iterator<Item = SigInfo> {
-        let is_empty = self.count.load(Ordering::Acquire) == 0;
-        let places = (!is_empty).then(places).into_iter().flatten();
-        places.filter_map(move |(buffer, at)| {
-            let info = self.records.claim(buffer, at, wanted)?;
-            if self.count.load(Ordering::Relaxed) != ANY {
+        self.filled().filter_map(move |(buffer, at)| {
+            let is_ours = self.count.load(Ordering::Relaxed) != ANY;
+            let instead = if is_ours { 0 } else { TAKEN };
+            let info = self.records.claim(buffer, at, wanted, instead)?;
+            if is_ours {
                 self.count.fetch_sub(1, Ordering::Relaxed);
             }
             Some(info)
+        })
+    }
+
+    /// The places that may be filled. The kernel fills a buffer from its beginning,
+    /// and no place is emptied again.
+    fn filled(&self) -> impl Iterator<Item = (u16, usize)> {
+        let count = self.count.load(Ordering::Acquire);
+        let buffers = if count == 0 { 0 } else { BUFFERS };
+        (0..buffers).flat_map(move |buffer| {
+            (0..RECORDS).map(move |at| (buffer, at)).take_while(
+                move |&(buffer, at)| {
+                    count != ANY || self.records.number_of(buffer, at) != 0
+                },
+            )
         })
     }
 }
@@ -166,11 +182,9 @@ pub(crate) fn has(wanted: SignalSet) -> bool {
         return false;
     }
     shelves(Birth::here()).any(|shelf| {
-        let count = shelf.count.load(Ordering::Acquire);
-        count > 0
-            && places().any(|(buffer, at)| {
-                let info = shelf.records.look(buffer, at);
-                info.is_some_and(|info| wanted.has(info.signal()))
-            })
+        shelf.filled().any(|(buffer, at)| {
+            let number = shelf.records.number_of(buffer, at);
+            number > 0 && wanted.has(signal_of(number))
+        })
     })
 }

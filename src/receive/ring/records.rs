@@ -1,7 +1,8 @@
 //! A mapping with places for records, which the kernel or other threads write to.
 //!
-//! A place is empty, reserved or filled, and the number of its signal tells which:
-//! 0, [`RESERVED`], or the number. The kernel fills a place without reserving it.
+//! A place is empty, reserved, filled or taken, and the number of its signal tells
+//! which: 0, [`RESERVED`], the number, or [`TAKEN`]. The kernel fills a place without
+//! reserving it.
 //! Records are copied in and out with volatile accesses and never borrowed, and any
 //! bytes make a record.
 
@@ -9,13 +10,14 @@
 
 use core::ffi::c_void;
 use core::mem::offset_of;
+use core::ops::RangeInclusive;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicI32, Ordering};
 
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 
-use crate::signal::{self, SigInfo, SignalSet};
+use crate::signal::{self, SigInfo, Signal, SignalSet};
 
 /// How many buffers there are; a power of two, as the kernel wants it. Signals
 /// that come one by one fill one each.
@@ -38,6 +40,9 @@ pub(super) const HEAD_ROOM: usize = 4096;
 
 /// What stands for the number of a signal while a thread is at its place.
 const RESERVED: i32 = -1;
+/// What stands for it when a record was taken and its place is not to be used
+/// again.
+pub(super) const TAKEN: i32 = -2;
 
 /// See the head of this file. It is a pointer: whoever copies it sees to it that
 /// the mapping is there.
@@ -111,8 +116,8 @@ impl Records {
         let record = self.place(buffer, at)?;
         // SAFETY: within the record, so within the mapping.
         let number = unsafe { record.byte_add(offset_of!(SigInfo, signo)) };
-        // SAFETY: in the mapping, aligned, and reached by atomic accesses only, but
-        // for `copy`, which does so while no other thread writes there.
+        // SAFETY: in the mapping, aligned, and written by atomic accesses only, but
+        // for `write`, which does so where no other thread looks.
         Some(unsafe { AtomicI32::from_ptr(number.cast().as_ptr()) })
     }
 
@@ -123,7 +128,7 @@ impl Records {
         Some(unsafe { record.read_volatile() })
     }
 
-    /// Writes to a place that this thread has reserved, or that no other sees.
+    /// Writes to a place of a mapping that no other thread sees.
     pub(super) fn write(self, buffer: u16, at: usize, info: &SigInfo) {
         let Some(record) = self.place(buffer, at) else { return };
         // SAFETY: in the mapping, aligned, and nobody holds a reference to it.
@@ -131,9 +136,14 @@ impl Records {
     }
 
     pub(super) fn is_filled(self, buffer: u16, at: usize) -> bool {
+        NUMBERS.contains(&self.number_of(buffer, at))
+    }
+
+    /// The number of the signal, or what stands for it.
+    pub(super) fn number_of(self, buffer: u16, at: usize) -> i32 {
         // Acquire: what the number was stored after.
         self.number(buffer, at)
-            .is_some_and(|number| number.load(Ordering::Acquire) > 0)
+            .map_or(0, |number| number.load(Ordering::Acquire))
     }
 
     /// Looks at a record, and leaves it there.
@@ -146,25 +156,26 @@ impl Records {
         Some(info)
     }
 
-    /// Empties a place.
-    pub(super) fn wipe(self, buffer: u16, at: usize) {
+    /// Empties a place, or says that what was there is taken.
+    pub(super) fn wipe(self, buffer: u16, at: usize, instead: i32) {
         if let Some(number) = self.number(buffer, at) {
             // Release: the copy was made before.
-            number.store(0, Ordering::Release);
+            number.store(instead, Ordering::Release);
         }
     }
 
-    /// Takes a record of one of these signals, where other threads may want it too.
+    /// Takes a record of one of these signals, where other threads may want it too,
+    /// and leaves this instead of its number.
     pub(super) fn claim(
         self,
         buffer: u16,
         at: usize,
         wanted: SignalSet,
+        instead: i32,
     ) -> Option<SigInfo> {
         let place = self.number(buffer, at)?;
         let number = place.load(Ordering::Relaxed);
-        let signal = SigInfo { signo: number, ..SigInfo::EMPTY }.signal();
-        if number <= 0 || !wanted.has(signal) {
+        if !NUMBERS.contains(&number) || !wanted.has(signal_of(number)) {
             return None;
         }
         // Acquire: what the number was stored after.
@@ -173,7 +184,8 @@ impl Records {
         let mut info = self.copy(buffer, at)?;
         info.signo = number;
         signal::unseal(&mut info);
-        self.wipe(buffer, at);
+        // Release: the copy was made before.
+        place.store(instead, Ordering::Release);
         Some(info)
     }
 
@@ -185,9 +197,32 @@ impl Records {
         if place.compare_exchange(0, RESERVED, set, seen).is_err() {
             return false;
         }
-        self.write(buffer, at, &SigInfo { signo: RESERVED, ..*info });
+        self.write_rest(buffer, at, info);
         // Release: the record was written before.
         place.store(info.signo, Ordering::Release);
         true
     }
+
+    /// Writes all but the number to a place that this thread has reserved.
+    fn write_rest(self, buffer: u16, at: usize, info: &SigInfo) {
+        const NUMBER: usize = size_of::<i32>();
+        const _: () = assert!(offset_of!(SigInfo, signo) == 0);
+        let Some(record) = self.place(buffer, at) else { return };
+        // SAFETY: within the record, behind the number.
+        let to = unsafe { record.byte_add(NUMBER) }.cast::<u8>();
+        // SAFETY: within `info`, behind the number.
+        let from = unsafe { NonNull::from(info).byte_add(NUMBER) }.cast::<u8>();
+        // SAFETY: that many bytes are left of either, and they are different
+        // memory. Nobody else is at the place while it is reserved.
+        unsafe {
+            from.copy_to_nonoverlapping(to, size_of::<SigInfo>() - NUMBER);
+        }
+    }
+}
+
+/// What the kernel has for numbers of signals.
+const NUMBERS: RangeInclusive<i32> = 1..=64;
+
+pub(super) const fn signal_of(number: i32) -> Signal {
+    SigInfo { signo: number, ..SigInfo::EMPTY }.signal()
 }

@@ -87,13 +87,13 @@ const COMPLETIONS: u32 = 2 * BUFFERS as u32;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl OwnRing {
-    /// Makes a ring, and sees that it can do what it is for.
+    /// Makes a ring, and sees that it may be used.
     ///
     /// # Errors
     ///
     /// [`Error::Os`], which tells what failed.
     pub(crate) fn new(kind: Kind, signalfd: &SignalFd) -> Result<Self, Error> {
-        let (birth, wanted) = (Birth::here(), signalfd.wanted());
+        let (birth, wanted) = (Birth::here(), signalfd.signals());
         let signalfd = signalfd.as_fd();
         let ring = IoUring::builder()
             .setup_cqsize(COMPLETIONS)

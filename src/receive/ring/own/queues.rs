@@ -93,6 +93,22 @@ impl OwnRing {
 
     /// The first completion, which stays there.
     pub(super) fn peek(&self) -> Option<cqueue::Entry> {
+        self.first().or_else(|| {
+            // SAFETY: this thread has the turn, so there is no other value of this
+            // type, and it ends with the statement.
+            let queue = unsafe { self.ring.submission_shared() };
+            if !queue.cq_overflow() {
+                return None;
+            }
+            drop(queue);
+            // The kernel keeps completions that the queue had no room for, and
+            // brings them when it is entered.
+            let _flushed = self.ring.submit();
+            self.first()
+        })
+    }
+
+    fn first(&self) -> Option<cqueue::Entry> {
         // SAFETY: this thread has the turn, so there is no other value of this
         // type. Not being dropped it lets go of nothing.
         let queue = unsafe { self.ring.completion_shared() };

@@ -4,13 +4,15 @@
 
 use core::mem::ManuallyDrop;
 
-use rustix::fd::BorrowedFd;
+use rustix::event::epoll;
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 
-use super::OwnRing;
-use super::queues::{Inner, filled, nothing};
+use super::queues::{Inner, filled};
+use super::{OwnRing, epoll_add};
 use crate::error::{Error, Op};
 use crate::receive::ring::give_back;
+use crate::receive::ring::register::descriptor;
 use crate::receive::ring::turn::Done;
 use crate::signal::{SigInfo, SignalSet};
 
@@ -35,7 +37,7 @@ impl OwnRing {
             return None;
         }
         let fill = |inner: &mut _| self.fill(inner, room, wanted, signalfd);
-        let Some(taken) = self.turn(signalfd, tell, fill) else {
+        let Some(taken) = self.turn(tell, fill) else {
             return Some(0);
         };
         let is_over = taken == 0 && self.failure().is_some();
@@ -44,24 +46,29 @@ impl OwnRing {
 
     /// Takes the turn, unless another thread has it. Those who came in vain
     /// meanwhile may wait for the waker or for an edge of the descriptor, with
-    /// something there to take: they are told, the latter by one more completion.
+    /// something there to take: they are told.
     fn turn<R>(
         &self,
-        signalfd: BorrowedFd<'_>,
         tell: &dyn Fn(),
         f: impl FnOnce(&mut Inner) -> R,
     ) -> Option<R> {
-        let Done { result, mut was_noted } = self.turns.take(f)?;
-        while was_noted {
+        let Done { result, was_noted } = self.turns.take(f)?;
+        if was_noted {
             tell();
-            let again = self.turns.take(|_inner| {
-                if self.peek().is_some() {
-                    self.submit(&[nothing()], signalfd);
-                }
-            });
-            was_noted = again.is_some_and(|done| done.was_noted);
+            self.show_again();
         }
         Some(result)
+    }
+
+    /// Makes an edge of the descriptor, if the ring has something to say: what is
+    /// added to an epoll is looked at.
+    fn show_again(&self) {
+        if let Some(readable) = &self.readable {
+            let ring = descriptor(&self.ring);
+            // Where another thread does the same, either has an effect.
+            let _removed = epoll::delete(readable, ring);
+            let _added = epoll_add(readable.as_fd(), ring);
+        }
     }
 
     fn fill(
@@ -152,7 +159,7 @@ impl OwnRing {
         }
         // Where another thread has its turn, that one does.
         let get_ready = |inner: &mut _| self.get_ready(inner, signalfd);
-        let _done = self.turn(signalfd, tell, get_ready);
+        let _done = self.turn(tell, get_ready);
     }
 
     /// Arms the request, unless there is something to take.
@@ -177,19 +184,14 @@ impl OwnRing {
     }
 
     /// Puts back what the ring has read and is not wanted any more.
-    pub(crate) fn unwant(
-        &self,
-        wanted: SignalSet,
-        signalfd: BorrowedFd<'_>,
-        tell: &dyn Fn(),
-    ) {
+    pub(crate) fn unwant(&self, wanted: SignalSet, tell: &dyn Fn()) {
         if !self.reads() {
             return;
         }
         let is_unwanted = |info: &SigInfo| !wanted.has(info.signal());
         // Where another thread has its turn, that one may still hand them out; who
         // comes next does not.
-        let _done = self.turn(signalfd, tell, |inner| {
+        let _done = self.turn(tell, |inner| {
             let Some(buffers) = &mut inner.buffers else { return };
             // SAFETY: this thread has the turn, so there is no other value of
             // this type. Not being dropped it lets go of nothing.
