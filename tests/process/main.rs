@@ -58,9 +58,6 @@ use harness::battery;
 
 const EPOLL: &[Battery] = &[Battery::EPOLL];
 #[cfg(feature = "io-uring")]
-const RINGS: &[Battery] =
-    &[Battery::EPOLL, Battery::READINESS, Battery::COMPLETION];
-#[cfg(feature = "io-uring")]
 const ALL: &[Battery] = &[
     Battery::EPOLL,
     Battery::READINESS,
@@ -69,21 +66,19 @@ const ALL: &[Battery] = &[
     Battery::ENOSYS,
 ];
 #[cfg(not(feature = "io-uring"))]
-const RINGS: &[Battery] = EPOLL;
-#[cfg(not(feature = "io-uring"))]
 const ALL: &[Battery] = EPOLL;
 
 fn main() -> std::process::ExitCode {
     harness::main(&[
-        (allocations::CASES, RINGS),
+        (allocations::CASES, ALL),
         (causes::CASES, EPOLL),
         (delivery::CASES, ALL),
-        (edges::CASES, RINGS),
+        (edges::CASES, ALL),
         (examples::CASES, EPOLL),
         (failures::CASES, EPOLL),
-        (forks::CASES, RINGS),
-        (live::CASES, RINGS),
-        (put_back::CASES, RINGS),
+        (forks::CASES, ALL),
+        (live::CASES, ALL),
+        (put_back::CASES, ALL),
         #[cfg(all(
             feature = "io-uring",
             target_os = "linux",
@@ -97,7 +92,7 @@ fn main() -> std::process::ExitCode {
             )
         ))]
         (rings::CASES, EPOLL),
-        (scopes::CASES, RINGS),
+        (scopes::CASES, ALL),
         #[cfg(all(
             feature = "io-uring",
             target_os = "linux",

@@ -56,15 +56,19 @@ fn an_unread_signal_reaches_the_outer_receiver() {
     for value in 0..3 {
         sigqueue(pid(), rt, value).unwrap();
     }
+    if crate::battery().reads_ahead() {
+        // Either ring may have read them. What the inner one has goes back.
+        let one = usize::from(inner.try_recv().unwrap().is_some());
+        drop(inner);
+        let rest = std::iter::from_fn(|| outer.try_recv().unwrap()).count();
+        assert_eq!(one + rest, 4);
+        return;
+    }
     assert_eq!(inner.wait().unwrap().signal(), Signal::TERM);
     assert_eq!(inner.wait().unwrap().value(), Some(0));
     drop(inner);
-    let mut values = [1, 2].map(|_| outer.wait().unwrap().value());
-    if crate::battery().reads_ahead() {
-        // What a ring has read goes back behind what it has not.
-        values.sort_unstable();
-    }
-    assert_eq!(values, [Some(1), Some(2)]);
+    assert_eq!(outer.wait().unwrap().value(), Some(1));
+    assert_eq!(outer.wait().unwrap().value(), Some(2));
 }
 
 fn an_unread_signal_takes_its_default_action() {
