@@ -22,30 +22,16 @@ pub(super) struct Engine {
 impl Engine {
     /// Takes the backend that was asked for, or the next best.
     pub(super) fn new(signalfd: SignalFd, options: Options) -> Self {
-        let plain = |running| (None, running);
-        let make = |kind| {
-            let ring = OwnRing::new(kind, &signalfd)?;
-            Ok((Some(ring), Running::ring(kind)))
-        };
         let (ring, running) = match options.backend {
             Backend::Auto | Backend::Epoll => {
-                plain(Running::plain(options.backend))
+                (None, Running::plain(options.backend))
             }
-            Backend::Uring => make(options.kind)
-                .or_else(|error: Error| {
-                    let (ring, running) = match (options.kind, error.op()) {
-                        (Kind::Completion, Some(op))
-                            if op != Op::UringSetup =>
-                        {
-                            make(Kind::Readiness)?
-                        }
-                        _ => return Err(error),
-                    };
-                    Ok((ring, running.because(error)))
-                })
-                .unwrap_or_else(|error| {
-                    plain(Running::plain(Backend::Epoll).because(error))
-                }),
+            Backend::Uring => match make_ring(options.kind, &signalfd) {
+                Ok((ring, running)) => (Some(ring), running),
+                Err(error) => {
+                    (None, Running::plain(Backend::Epoll).because(error))
+                }
+            },
         };
         Self { ring, signalfd, running }
     }
@@ -124,5 +110,23 @@ impl Engine {
         if let Some(own) = &self.ring {
             own.unwant(self.signalfd.wanted(), tell);
         }
+    }
+}
+
+/// Makes a ring for this, or one that only waits where one cannot read.
+fn make_ring(
+    kind: Kind,
+    signalfd: &SignalFd,
+) -> Result<(OwnRing, Running), Error> {
+    let error = match OwnRing::new(kind, signalfd) {
+        Ok(ring) => return Ok((ring, Running::ring(kind))),
+        Err(error) => error,
+    };
+    match (kind, error.op()) {
+        (Kind::Completion, Some(op)) if op != Op::UringSetup => {
+            let ring = OwnRing::new(Kind::Readiness, signalfd)?;
+            Ok((ring, Running::ring(Kind::Readiness).because(error)))
+        }
+        _ => Err(error),
     }
 }

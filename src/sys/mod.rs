@@ -13,9 +13,9 @@
 #![expect(unsafe_code, reason = "system calls that rustix does not have")]
 
 mod late_fd;
-mod page;
+pub(crate) mod page;
 mod tasks;
-mod wait;
+pub(crate) mod wait;
 
 use core::ffi::{c_int, c_long};
 use core::mem::{size_of, size_of_val};

@@ -1,9 +1,10 @@
 //! A word that a forked child finds zero.
 
-use core::ffi::c_int;
-use core::ptr;
+use core::ffi::{c_int, c_void};
+use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
+use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 
 /// The page that holds the word; null until it is first asked for.
@@ -49,18 +50,7 @@ fn publish_page() -> *mut AtomicU32 {
 const PAGE_SIZE: usize = 4096;
 
 fn map_page() -> Option<*mut AtomicU32> {
-    let access = ProtFlags::READ | ProtFlags::WRITE;
-    // SAFETY: a new private mapping at an address of the kernel's choice
-    // (mmap(2)), which overlaps nothing.
-    let page = unsafe {
-        rustix::mm::mmap_anonymous(
-            ptr::null_mut(),
-            PAGE_SIZE,
-            access,
-            MapFlags::PRIVATE,
-        )
-    };
-    let page = page.ok()?.cast();
+    let page = map(PAGE_SIZE).ok()?.cast().as_ptr();
     // An emulator may answer that all is well to whatever it does not know; it
     // then does so to advice that does not exist, too.
     let no_advice = -1;
@@ -78,9 +68,34 @@ fn madvise(page: *mut AtomicU32, advice: c_int) -> bool {
 }
 
 fn unmap_page(page: *mut AtomicU32) {
-    // It fails only in a sandbox. Then a page is lost, and nothing else.
-    //
     // SAFETY: both callers pass the start of a mapping that `map_page` made and
     // that no one else has seen.
-    let _unmapped = unsafe { rustix::mm::munmap(page.cast(), PAGE_SIZE) };
+    unsafe { unmap(page.cast(), PAGE_SIZE) };
+}
+
+/// Maps memory: zeros, aligned as a page.
+pub(crate) fn map(length: usize) -> Result<NonNull<c_void>, Errno> {
+    let access = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a new private mapping at an address of the kernel's choice
+    // (mmap(2)), which overlaps nothing.
+    let begin = unsafe {
+        rustix::mm::mmap_anonymous(
+            ptr::null_mut(),
+            length,
+            access,
+            MapFlags::PRIVATE,
+        )
+    };
+    NonNull::new(begin?).ok_or(Errno::NOMEM)
+}
+
+/// Unmaps memory. It fails only in a sandbox; then the memory is lost, and nothing
+/// else.
+///
+/// # Safety
+///
+/// It is a mapping that [`map`] made, of this length, which nobody uses any more.
+pub(crate) unsafe fn unmap(begin: *mut c_void, length: usize) {
+    // SAFETY: by contract it is a whole mapping, which nobody uses.
+    let _unmapped = unsafe { rustix::mm::munmap(begin, length) };
 }

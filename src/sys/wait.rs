@@ -125,14 +125,29 @@ pub(crate) fn poll_numbers(
 /// Makes an epoll that reports these descriptors, edge-triggered, each by its
 /// place in the order.
 pub(crate) fn epoll(fds: impl Iterator<Item: AsFd>) -> Result<OwnedFd, Error> {
-    let epoll = event::epoll::create(CreateFlags::CLOEXEC)
-        .map_err(|errno| Error::os(Op::EpollCreate, errno))?;
+    let epoll = epoll_create()?;
     for (index, fd) in (0..).zip(fds) {
         let interest = EventFlags::IN | EventFlags::ET;
-        event::epoll::add(&epoll, fd, EventData::new_u64(index), interest)
-            .map_err(|errno| Error::os(Op::EpollCtl, errno))?;
+        epoll_add(epoll.as_fd(), fd.as_fd(), index, interest)?;
     }
     Ok(epoll)
+}
+
+/// Makes an epoll.
+pub(crate) fn epoll_create() -> Result<OwnedFd, Error> {
+    event::epoll::create(CreateFlags::CLOEXEC)
+        .map_err(|errno| Error::os(Op::EpollCreate, errno))
+}
+
+/// Adds a descriptor to an epoll.
+pub(crate) fn epoll_add(
+    epoll: BorrowedFd<'_>,
+    fd: BorrowedFd<'_>,
+    index: u64,
+    interest: EventFlags,
+) -> Result<(), Error> {
+    event::epoll::add(epoll, fd, EventData::new_u64(index), interest)
+        .map_err(|errno| Error::os(Op::EpollCtl, errno))
 }
 
 /// Waits like [`poll`], on an epoll, and tells how many events there are.

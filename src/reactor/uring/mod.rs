@@ -86,6 +86,7 @@
 //! [`Error::Os`]: crate::Error::Os
 
 mod read_source;
+mod slot;
 mod source;
 
 pub use read_source::ReadSource;

@@ -6,8 +6,9 @@ use core::marker::PhantomData;
 use io_uring::{IoUring, cqueue, squeue};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 
+use super::slot::Slot;
 use crate::error::{Error, Op};
-use crate::receive::ring::{self, Inbox, Outcome, Request, Target};
+use crate::receive::ring::{self, Inbox, Outcome, Request};
 use crate::receive::{Batch, Receiver};
 use crate::signal::SigInfo;
 
@@ -32,9 +33,10 @@ use crate::signal::SigInfo;
 /// The kernel writes to memory that the source has mapped. It is unmapped when the
 /// request is cancelled and the ring has forgotten the buffers. If either cannot be
 /// had, it stays for good, together with the number of the buffers, and what comes
-/// there is found by whatever receiver of these signals reads next. So a source may be forgotten, the
-/// ring may be dropped first, and a forked child may still have it. It cannot be had
-/// for a request that is still in the submission queue, so submit before you drop.
+/// there is found by whatever receiver of these signals reads next. So a source may
+/// be forgotten, the ring may be dropped first, and a forked child may still have it.
+/// It cannot be had for a request that is still in the submission queue, so submit
+/// before you drop.
 ///
 /// Completions of a source that is gone may still come. Give a new one another
 /// `user_data` and another group of buffers, to tell them apart.
@@ -79,14 +81,11 @@ use crate::signal::SigInfo;
 /// ```
 pub struct ReadSource<R: AsRef<Receiver>> {
     receiver: R,
-    request: Request,
-    /// That of the request last armed.
-    user_data: Option<u64>,
-    /// Whether that one was found in the ring and cancelled.
+    slot: Slot,
+    /// Whether the request last armed was found in the ring and cancelled.
     is_cancelled: bool,
     /// Whether a completion of it has come, so that it is no longer in the queue.
     is_submitted: bool,
-    file: Option<u32>,
     inbox: Inbox,
     /// The caller's ring, which stays for as long as the source.
     ring: OwnedFd,
@@ -125,11 +124,9 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         let inbox = Inbox::new(ring.as_fd(), group)?;
         Ok(Self {
             receiver,
-            request,
-            user_data: None,
+            slot: Slot::new(request),
             is_cancelled: false,
             is_submitted: false,
-            file: None,
             inbox,
             ring,
             group,
@@ -142,7 +139,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// does.
     #[must_use]
     pub const fn registered(mut self, index: u32) -> Self {
-        self.file = Some(index);
+        self.slot.file = Some(index);
         self
     }
 
@@ -155,7 +152,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// whenever it has ended and there is room to read into.
     #[must_use]
     pub const fn needs_arming(&self) -> bool {
-        self.request.is_idle() && self.inbox.has_room()
+        self.slot.request.is_idle() && self.inbox.has_room()
     }
 
     /// Puts the request into a submission queue of the ring, with this
@@ -170,10 +167,9 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         queue: &mut squeue::SubmissionQueue<'_, E>,
         user_data: u64,
     ) -> Result<(), Error> {
-        let before = (self.request.clone(), self.user_data);
+        let before = self.slot.clone();
         let entry = self.arm(user_data)?;
-        ring::push(queue, entry)
-            .inspect_err(|_| (self.request, self.user_data) = before)
+        ring::push(queue, entry).inspect_err(|_| self.slot = before)
     }
 
     /// Hands out the submission, as [`Source::arm`](super::Source::arm) does. It
@@ -186,13 +182,10 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     pub fn arm(&mut self, user_data: u64) -> Result<squeue::Entry, Error> {
         let receiver = self.receiver.as_ref();
         receiver.check_process()?;
-        self.request.arm()?;
-        self.user_data = Some(user_data);
-        (self.is_cancelled, self.is_submitted) = (false, false);
         let raw = receiver.signalfd().as_raw_fd();
-        let target =
-            self.file.map_or(Target::Descriptor(raw), Target::Registered);
-        Ok(self.request.entry(target, self.group).user_data(user_data))
+        let entry = self.slot.arm(raw, self.group, user_data)?;
+        (self.is_cancelled, self.is_submitted) = (false, false);
+        Ok(entry)
     }
 
     /// Takes a completion that carries the `user_data`.
@@ -210,23 +203,19 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         completion: impl Into<cqueue::Entry>,
     ) -> Result<(), Error> {
         self.receiver.as_ref().check_process()?;
-        let completion = completion.into();
-        if Some(completion.user_data()) != self.user_data {
-            return Err(Error::ForeignCompletion);
-        }
-        let (result, flags) = (completion.result(), completion.flags());
+        let (result, flags) = self.slot.open(&completion.into())?;
         if let Outcome::Filled { buffer, records } =
-            self.request.look(result, flags)?
+            self.slot.request.look(result, flags)?
         {
             // What was there when it was stopped is taken without being told.
             let is_new = self.inbox.push(buffer, records);
-            if !is_new && !self.request.is_stopping() {
+            if !is_new && !self.slot.request.is_stopping() {
                 return Err(Error::ForeignCompletion);
             }
         }
         self.is_submitted = true;
-        self.request.complete(result, flags)?;
-        if self.request.is_stopping() && !self.is_cancelled {
+        self.slot.request.complete(result, flags)?;
+        if self.slot.request.is_stopping() && !self.is_cancelled {
             // It was submitted only after it was stopped.
             self.cancel()?;
         }
@@ -276,7 +265,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     pub fn stop(&mut self) -> Result<(), Error> {
         self.receiver.as_ref().check_process()?;
         let is_over = self.cancel()?;
-        self.request.stop();
+        self.slot.request.stop();
         if is_over {
             self.inbox.push_all();
         }
@@ -286,11 +275,12 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// Cancels the request, if it is in the ring. Tells whether the kernel will do
     /// nothing more for it.
     fn cancel(&mut self) -> Result<bool, Error> {
-        let Some(user_data) = self.user_data else { return Ok(true) };
+        let Some(user_data) = self.slot.user_data else { return Ok(true) };
         self.is_cancelled |= ring::cancel(self.ring.as_fd(), user_data)
             .map_err(|errno| Error::os(Op::UringRegister, errno))?;
         // If it was not there it has ended, or was not submitted yet.
-        let is_submitted = self.is_submitted || !self.request.is_in_flight();
+        let is_submitted =
+            self.is_submitted || !self.slot.request.is_in_flight();
         Ok(self.is_cancelled || is_submitted)
     }
 }
@@ -309,8 +299,8 @@ impl<R: AsRef<Receiver>> Drop for ReadSource<R> {
 impl<R: AsRef<Receiver>> fmt::Debug for ReadSource<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadSource")
-            .field("request", &self.request)
-            .field("user_data", &self.user_data)
+            .field("request", &self.slot.request)
+            .field("user_data", &self.slot.user_data)
             .field("group", &self.group)
             .finish_non_exhaustive()
     }

@@ -5,8 +5,9 @@ use core::fmt;
 use io_uring::{cqueue, opcode, squeue};
 use rustix::fd::AsRawFd;
 
+use super::slot::Slot;
 use crate::error::Error;
-use crate::receive::ring::{self, Request, Target};
+use crate::receive::ring::{self, Request};
 use crate::receive::{Batch, Kind, Receiver};
 use crate::signal::SigInfo;
 
@@ -23,9 +24,7 @@ use crate::signal::SigInfo;
 /// See [the module](crate::uring) for a loop.
 pub struct Source<R> {
     receiver: R,
-    request: Request,
-    user_data: u64,
-    file: Option<u32>,
+    slot: Slot,
     is_readable: bool,
 }
 
@@ -35,9 +34,7 @@ impl<R: AsRef<Receiver>> Source<R> {
     pub const fn new(receiver: R) -> Self {
         Self {
             receiver,
-            request: Request::new(Kind::Readiness),
-            user_data: 0,
-            file: None,
+            slot: Slot::new(Request::new(Kind::Readiness)),
             // Nothing has said so, but looking once costs little.
             is_readable: true,
         }
@@ -48,7 +45,7 @@ impl<R: AsRef<Receiver>> Source<R> {
     /// for each submission.
     #[must_use]
     pub const fn registered(mut self, index: u32) -> Self {
-        self.file = Some(index);
+        self.slot.file = Some(index);
         self
     }
 
@@ -61,7 +58,7 @@ impl<R: AsRef<Receiver>> Source<R> {
     /// whenever it has ended.
     #[must_use]
     pub const fn needs_arming(&self) -> bool {
-        self.request.is_idle()
+        self.slot.request.is_idle()
     }
 
     /// Puts the request into a submission queue, with this `user_data`, which no
@@ -78,10 +75,9 @@ impl<R: AsRef<Receiver>> Source<R> {
         queue: &mut squeue::SubmissionQueue<'_, E>,
         user_data: u64,
     ) -> Result<(), Error> {
-        let before = (self.request.clone(), self.user_data);
+        let before = self.slot.clone();
         let entry = self.arm(user_data)?;
-        ring::push(queue, entry)
-            .inspect_err(|_| (self.request, self.user_data) = before)
+        ring::push(queue, entry).inspect_err(|_| self.slot = before)
     }
 
     /// Hands out the submission, for a ring that is reached in other ways than
@@ -94,12 +90,8 @@ impl<R: AsRef<Receiver>> Source<R> {
     pub fn arm(&mut self, user_data: u64) -> Result<squeue::Entry, Error> {
         let receiver = self.receiver.as_ref();
         receiver.check_process()?;
-        self.request.arm()?;
-        self.user_data = user_data;
-        let raw = receiver.as_raw_fd();
-        let target =
-            self.file.map_or(Target::Descriptor(raw), Target::Registered);
-        Ok(self.request.entry(target, 0).user_data(user_data))
+        // It asks for no buffer, so for none of any group.
+        self.slot.arm(receiver.as_raw_fd(), 0, user_data)
     }
 
     /// Takes a completion that carries the `user_data`.
@@ -116,16 +108,12 @@ impl<R: AsRef<Receiver>> Source<R> {
         completion: impl Into<cqueue::Entry>,
     ) -> Result<(), Error> {
         self.receiver.as_ref().check_process()?;
-        let completion = completion.into();
-        if completion.user_data() != self.user_data {
-            return Err(Error::ForeignCompletion);
-        }
+        let (result, flags) = self.slot.open(&completion.into())?;
         // Whatever it says, even that the request is cancelled: it is worth a
         // look, since a completion may have been lost.
-        let (result, flags) = (completion.result(), completion.flags());
-        self.request.look(result, flags)?;
+        self.slot.request.look(result, flags)?;
         self.is_readable = true;
-        self.request.complete(result, flags).map(drop)
+        self.slot.request.complete(result, flags).map(drop)
     }
 
     /// Takes signals, up to the size of the batch; the slice is empty when there
@@ -147,7 +135,7 @@ impl<R: AsRef<Receiver>> Source<R> {
         }
         let infos = self.receiver.as_ref().try_recv_batch(batch)?;
         // Nobody will say so any more if the request has failed.
-        self.is_readable = infos.len() == N || self.request.has_failed();
+        self.is_readable = infos.len() == N || self.slot.request.has_failed();
         Ok(infos)
     }
 
@@ -156,17 +144,17 @@ impl<R: AsRef<Receiver>> Source<R> {
     /// after that, and then the source does not ask to be armed again.
     #[must_use = "it cancels nothing until it is submitted"]
     pub fn cancel(&mut self, user_data: u64) -> Option<squeue::Entry> {
-        let cancel = opcode::AsyncCancel::new(self.user_data);
-        let cancel = cancel.build().user_data(user_data);
-        self.request.stop().then_some(cancel)
+        let was_in_flight = self.slot.request.stop();
+        let cancel = opcode::AsyncCancel::new(self.slot.user_data?);
+        was_in_flight.then(|| cancel.build().user_data(user_data))
     }
 }
 
 impl<R> fmt::Debug for Source<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Source")
-            .field("request", &self.request)
-            .field("user_data", &self.user_data)
+            .field("request", &self.slot.request)
+            .field("user_data", &self.slot.user_data)
             .finish_non_exhaustive()
     }
 }

@@ -177,7 +177,7 @@ impl Buffers {
     }
 
     pub(super) fn write(&mut self, buffer: u16, at: usize, info: &SigInfo) {
-        self.records.write(buffer, at, info);
+        assert!(self.records.offer(buffer, at, info));
     }
 }
 

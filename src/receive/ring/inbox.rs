@@ -2,7 +2,7 @@
 
 use rustix::fd::BorrowedFd;
 
-use super::{BUFFERS, Buffers, RECORDS, give_back};
+use super::{BUFFERS, Buffers, RECORDS, hand_out};
 use crate::error::Error;
 use crate::process::Birth;
 use crate::signal::{SigInfo, SignalSet};
@@ -84,16 +84,7 @@ impl Inbox {
         wanted: SignalSet,
         birth: Birth,
     ) -> usize {
-        let mut taken = 0;
-        while let Some(place) = room.get_mut(taken) {
-            let Some(info) = self.next() else { break };
-            // What cannot go back is handed out rather than lost.
-            if wanted.has(info.signal()) || !give_back(&info, birth) {
-                *place = info;
-                taken += 1;
-            }
-        }
-        taken
+        hand_out(room, wanted, birth, || self.next())
     }
 
     /// Takes the next record. A buffer with no more of them goes to the kernel.

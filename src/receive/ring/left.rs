@@ -69,6 +69,25 @@ pub(super) fn give_back(info: &SigInfo, birth: Birth) -> bool {
     return_record(info).is_ok() || leave(info, birth)
 }
 
+/// Fills the room with the records that come next. Those that are not wanted go back.
+pub(super) fn hand_out(
+    room: &mut [SigInfo],
+    wanted: SignalSet,
+    birth: Birth,
+    mut next: impl FnMut() -> Option<SigInfo>,
+) -> usize {
+    let mut used = 0;
+    while let Some(place) = room.get_mut(used) {
+        let Some(info) = next() else { break };
+        // What cannot go back is handed out rather than lost.
+        if wanted.has(info.signal()) || !give_back(&info, birth) {
+            *place = info;
+            used += 1;
+        }
+    }
+    used
+}
+
 #[cold]
 fn leave(info: &SigInfo, birth: Birth) -> bool {
     let is_put = |shelf: &Shelf| shelf.put(info);
@@ -77,9 +96,9 @@ fn leave(info: &SigInfo, birth: Birth) -> bool {
     }
     let Ok(records) = Records::map() else { return false };
     // Nobody has seen it, so there is room.
-    records.write(0, 0, info);
+    let is_put = records.offer(0, 0, info);
     hang(records, 1, birth);
-    true
+    is_put
 }
 
 /// Adds a mapping to the chain.

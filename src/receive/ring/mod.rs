@@ -12,7 +12,7 @@ mod turn;
 
 use buffers::Buffers;
 pub(crate) use inbox::Inbox;
-use left::{give_back, put_back_all};
+use left::{give_back, hand_out, put_back_all};
 pub(crate) use left::{has as has_left, take as take_left};
 pub(super) use own::OwnRing;
 use records::{BUFFERS, RECORDS};

@@ -11,13 +11,13 @@
 use core::ffi::c_void;
 use core::mem::offset_of;
 use core::ops::RangeInclusive;
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicI32, Ordering};
 
 use rustix::io::Errno;
-use rustix::mm::{MapFlags, ProtFlags};
 
 use crate::signal::{self, SigInfo, Signal, SignalSet};
+use crate::sys::page;
 
 /// How many buffers there are; a power of two, as the kernel wants it. Signals
 /// that come one by one fill one each.
@@ -57,18 +57,7 @@ unsafe impl Sync for Records {}
 impl Records {
     /// Maps memory, all places empty.
     pub(super) fn map() -> Result<Self, Errno> {
-        let access = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: a new private mapping at an address of the kernel's choice
-        // (mmap(2)), which overlaps nothing.
-        let base = unsafe {
-            rustix::mm::mmap_anonymous(
-                ptr::null_mut(),
-                LENGTH,
-                access,
-                MapFlags::PRIVATE,
-            )
-        };
-        NonNull::new(base?).map(Self).ok_or(Errno::NOMEM)
+        page::map(LENGTH).map(Self)
     }
 
     /// Unmaps it.
@@ -78,9 +67,7 @@ impl Records {
     /// Nobody uses any copy of this again, and the kernel does not write to it.
     pub(super) unsafe fn unmap(self) {
         // SAFETY: the mapping that `map` made, which by contract nobody uses.
-        //
-        // If a sandbox forbids it the memory is lost, and nothing else.
-        let _done = unsafe { rustix::mm::munmap(self.0.as_ptr(), LENGTH) };
+        unsafe { page::unmap(self.0.as_ptr(), LENGTH) };
     }
 
     /// Where the mapping begins, aligned as a page.
@@ -116,8 +103,7 @@ impl Records {
         let record = self.place(buffer, at)?;
         // SAFETY: within the record, so within the mapping.
         let number = unsafe { record.byte_add(offset_of!(SigInfo, signo)) };
-        // SAFETY: in the mapping, aligned, and written by atomic accesses only, but
-        // for `write`, which does so where no other thread looks.
+        // SAFETY: in the mapping, aligned, and written by atomic accesses only.
         Some(unsafe { AtomicI32::from_ptr(number.cast().as_ptr()) })
     }
 
@@ -126,13 +112,6 @@ impl Records {
         // SAFETY: the record is in the mapping and aligned, and any bytes are a
         // `SigInfo`.
         Some(unsafe { record.read_volatile() })
-    }
-
-    /// Writes to a place of a mapping that no other thread sees.
-    pub(super) fn write(self, buffer: u16, at: usize, info: &SigInfo) {
-        let Some(record) = self.place(buffer, at) else { return };
-        // SAFETY: in the mapping, aligned, and nobody holds a reference to it.
-        unsafe { record.write_volatile(*info) };
     }
 
     pub(super) fn is_filled(self, buffer: u16, at: usize) -> bool {

@@ -32,6 +32,18 @@ struct BufReg {
     resv: [u64; 3],
 }
 
+impl BufReg {
+    const fn of(group: u16) -> Self {
+        Self {
+            ring_addr: 0,
+            ring_entries: 0,
+            bgid: group,
+            flags: 0,
+            resv: [0; 3],
+        }
+    }
+}
+
 /// `struct io_uring_sync_cancel_reg`.
 #[repr(C)]
 struct SyncCancelReg {
@@ -89,9 +101,7 @@ pub(super) fn buffers(
     let reg = BufReg {
         ring_addr: address as u64,
         ring_entries: entries.into(),
-        bgid: group,
-        flags: 0,
-        resv: [0; 3],
+        ..BufReg::of(group)
     };
     register(ring, IORING_REGISTER_PBUF_RING, &reg)
 }
@@ -101,14 +111,7 @@ pub(crate) fn forget_buffers(
     ring: BorrowedFd<'_>,
     group: u16,
 ) -> Result<(), Errno> {
-    let reg = BufReg {
-        ring_addr: 0,
-        ring_entries: 0,
-        bgid: group,
-        flags: 0,
-        resv: [0; 3],
-    };
-    register(ring, IORING_UNREGISTER_PBUF_RING, &reg)
+    register(ring, IORING_UNREGISTER_PBUF_RING, &BufReg::of(group))
 }
 
 /// Whether requests can be cancelled at once. It cancels none.

@@ -51,7 +51,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use io_uring::{IoUring, opcode};
-use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
@@ -63,7 +63,7 @@ use crate::error::{Error, Op};
 use crate::process::Birth;
 use crate::receive::{Kind, SignalFd};
 use crate::signal::SignalSet;
-use crate::sys::Deadline;
+use crate::sys::{Deadline, wait};
 
 /// See the head of this file.
 pub(crate) struct OwnRing {
@@ -113,7 +113,9 @@ impl OwnRing {
             // Whether it can be stopped is known before it is begun.
             super::can_cancel(fd)
                 .map_err(|errno| Error::os(Op::UringRegister, errno))?;
-            readable = Some(epoll_of(fd)?);
+            let epoll = wait::epoll_create()?;
+            epoll_add(epoll.as_fd(), fd)?;
+            readable = Some(epoll);
             inner.buffers = Some(Buffers::new(fd, GROUP)?);
         }
         let failure = AtomicU64::new(0);
@@ -209,19 +211,9 @@ impl OwnRing {
     }
 }
 
-/// Makes an epoll that is readable while this descriptor is.
-fn epoll_of(fd: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
-    let epoll = epoll::create(CreateFlags::CLOEXEC)
-        .map_err(|errno| Error::os(Op::EpollCreate, errno))?;
-    epoll_add(epoll.as_fd(), fd)?;
-    Ok(epoll)
-}
-
 /// Makes an epoll readable while this descriptor is, too.
 fn epoll_add(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<(), Error> {
-    let data = EventData::new_u64(0);
-    epoll::add(epoll, fd, data, EventFlags::IN)
-        .map_err(|errno| Error::os(Op::EpollCtl, errno))
+    wait::epoll_add(epoll, fd, 0, EventFlags::IN)
 }
 
 /// A failure as a number that is not 0.

@@ -11,9 +11,9 @@ use rustix::io::Errno;
 use super::queues::{Inner, filled};
 use super::{OwnRing, epoll_add};
 use crate::error::{Error, Op};
-use crate::receive::ring::give_back;
 use crate::receive::ring::register::descriptor;
 use crate::receive::ring::turn::Done;
+use crate::receive::ring::{give_back, hand_out};
 use crate::signal::{SigInfo, SignalSet};
 
 /// How often a request is made in a row that ends each time without a record.
@@ -82,15 +82,10 @@ impl OwnRing {
         let mut patience = ATTEMPTS;
         loop {
             let before = taken;
-            while let Some(place) = room.get_mut(taken) {
-                let Some(info) = self.next(inner, signalfd) else { break };
-                // What cannot go back is handed out rather than lost.
-                let is_wanted = wanted.has(info.signal());
-                if is_wanted || !give_back(&info, self.birth) {
-                    *place = info;
-                    taken += 1;
-                }
-            }
+            let rest = room.get_mut(taken..).unwrap_or_default();
+            taken += hand_out(rest, wanted, self.birth, || {
+                self.next(inner, signalfd)
+            });
             // Who got all it asked for may wait for the descriptor as well as ask
             // for more, and who got less will wait.
             let is_full = taken == room.len();
