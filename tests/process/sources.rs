@@ -1,7 +1,8 @@
 //! Sources in rings of the caller's: every kind of source in every kind of ring.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::mem;
+use std::os::unix::net::UnixStream;
 
 use io_uring::{IoUring, cqueue, opcode, squeue};
 use signalfd::uring::{ReadSource, Source};
@@ -260,49 +261,71 @@ fn a_hundred_thousand_by_registered_files() {
 }
 
 /// Sources are made anew this often in each ring.
-fn rounds_enough() -> u64 {
+fn rounds() -> i32 {
     if storm_size() < 100_000 { 100 } else { 1000 }
 }
 
-/// What a batch may hold, so that there are as many rounds.
-const SOME: usize = 64;
+/// How many signals come for each source.
+fn share() -> i32 {
+    storm_size() / rounds()
+}
 
-/// Makes sources in a storm until all is taken, storm after storm until there were
-/// a thousand sources or five storms, in each of these rings. `last` ends each, and `check` looks at what came of a storm.
+/// A storm that is never far ahead of who receives it: a share more comes for each
+/// byte that is written.
+fn storm_in_shares() -> (Child, UnixStream) {
+    let (mut theirs, ours) = UnixStream::pair().unwrap();
+    let receiver = pid();
+    let child = Child::fork(move || {
+        for value in 0..storm_size() {
+            if value % share() == 0 {
+                theirs.read_exact(&mut [0]).unwrap();
+            }
+            sigqueue(receiver, rt(), value).unwrap();
+        }
+        0
+    });
+    (child, ours)
+}
+
+/// Makes sources anew in the middle of a storm, a thousand times in every kind of
+/// ring. `last` ends each, and `check` looks at what came of a storm.
 fn made_anew<A: AnySource>(
     signals: &Signals,
-    builders: &[io_uring::Builder],
     mut make: impl FnMut(&IoUring) -> A,
     mut last: impl FnMut(A, &mut IoUring, &mut Vec<i32>),
     check: impl Fn(Vec<i32>),
 ) {
-    for builder in builders {
+    for builder in builders() {
         let mut ring = builder.build(8).unwrap();
-        let mut rounds = 0;
-        // A fast receiver takes a storm in a few rounds.
-        for _storm in 0..5 {
-            if rounds >= rounds_enough() {
-                break;
+        let (child, mut more) = storm_in_shares();
+        // One share is always on its way when a source ends.
+        more.write_all(&[0]).unwrap();
+        let mut values = Vec::new();
+        let mut batch = Batch::<64>::new();
+        for round in 1..=rounds() {
+            if round < rounds() {
+                more.write_all(&[0]).unwrap();
             }
-            let child = storm(storm_size());
-            let mut values = Vec::new();
-            while values.len() < storm_size() as usize {
-                rounds += 1;
-                let mut source = make(&ring);
-                arm(&mut ring, &mut source, rounds);
-                ring.submit().unwrap();
-                // The kernel's thread takes its time.
-                wait_until("it is taken", || ring.submission().is_empty());
-                complete(&mut ring, &mut source, rounds);
-                let mut batch = Batch::<SOME>::new();
+            let user_data = u64::try_from(round).unwrap();
+            let mut source = make(&ring);
+            arm(&mut ring, &mut source, user_data);
+            ring.submit().unwrap();
+            // The kernel's thread takes its time.
+            wait_until("it is taken", || ring.submission().is_empty());
+            while values.len() < usize::try_from(round * share()).unwrap() {
                 let infos = source.take(&mut batch).unwrap();
                 values.extend(infos.iter().map(|info| info.value().unwrap()));
-                last(source, &mut ring, &mut values);
+                if infos.is_empty() {
+                    arm(&mut ring, &mut source, user_data);
+                    ring.submit_and_wait(1).unwrap();
+                    complete(&mut ring, &mut source, user_data);
+                }
             }
-            child.wait_for_success();
-            assert_eq!(signals.try_recv().unwrap(), None);
-            check(values);
+            last(source, &mut ring, &mut values);
         }
+        child.wait_for_success();
+        assert_eq!(signals.try_recv().unwrap(), None);
+        check(values);
     }
 }
 
@@ -323,7 +346,7 @@ fn polling_sources_made_anew_in_the_storm() {
             submit(ring, entry);
         }
     };
-    made_anew(&signals, &[IoUring::builder()], make, last, in_order);
+    made_anew(&signals, make, last, in_order);
 }
 
 fn make_reading<'r>(
@@ -343,14 +366,14 @@ fn reading_sources_stopped_and_made_anew_in_the_storm() {
         take(&mut source, values);
     };
     let make = make_reading(&signals);
-    made_anew(&signals, &[IoUring::builder()], make, last, in_order);
+    made_anew(&signals, make, last, in_order);
 }
 
 fn reading_sources_dropped_and_made_anew_in_the_storm() {
     let signals = open(rt()).unwrap();
     let last = |source, _ring: &mut _, _values: &mut _| drop(source);
     let make = make_reading(&signals);
-    made_anew(&signals, &builders(), make, last, in_any_order);
+    made_anew(&signals, make, last, in_any_order);
 }
 
 fn submit<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
