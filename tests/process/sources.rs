@@ -250,8 +250,10 @@ fn a_hundred_thousand_by_registered_files() {
     ring.submitter().register_files(&[-1, signals.as_raw_fd()]).unwrap();
     let mut source = Source::new(&signals).registered(1);
     a_hundred_thousand(&mut ring, &mut source);
-    let entry = source.cancel(0).unwrap();
-    submit(&mut ring, entry);
+    // It may have ended by itself.
+    if let Some(entry) = source.cancel(0) {
+        submit(&mut ring, entry);
+    }
     drop(ring);
 
     let mut ring = IoUring::new(8).unwrap();
