@@ -82,6 +82,8 @@ pub enum Op {
     Eventfd,
     /// `rt_sigqueueinfo(2)`: putting a record back.
     Sigqueueinfo,
+    /// `sigaction(2)`: the handler for threads that do not block the signals.
+    Sigaction,
     /// `fcntl(2)`: making a foreign descriptor non-blocking and close-on-exec.
     Fcntl,
     /// Reading `/proc/self/task` to see what every thread blocks.
@@ -223,7 +225,7 @@ impl fmt::Display for Error {
                 f,
                 "thread {} ({:?}) does not block {} and would take it from \
                  the receiver: block it at the top of main, before that thread \
-                 is started",
+                 is started, or say Options::every_thread(true)",
                 thread.tid,
                 thread.name(),
                 thread.signals
@@ -292,6 +294,10 @@ impl Op {
                 "the kernel could not have made this record, so only the main \
                  thread can put it back"
             }
+            (Self::Sigaction, libc::ENOSYS) => {
+                "on this machine a handler cannot block signals: block them \
+                 at the top of main, before other threads are started"
+            }
             (
                 Self::UringSetup | Self::UringRegister | Self::UringEnter,
                 libc::EPERM | libc::EACCES,
@@ -357,6 +363,7 @@ impl fmt::Display for Op {
             Self::EpollWait => "epoll_wait",
             Self::Eventfd => "eventfd2",
             Self::Sigqueueinfo => "rt_sigqueueinfo",
+            Self::Sigaction => "sigaction",
             Self::Fcntl => "fcntl",
             Self::ThreadCheck => "reading /proc/self/task",
             Self::Mmap => "mmap",

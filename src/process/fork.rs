@@ -43,6 +43,11 @@ impl Birth {
         }
     }
 
+    /// The number of the process.
+    pub(crate) const fn number(self) -> u32 {
+        self.0
+    }
+
     /// Fails with [`Error::Forked`] in another process.
     pub(crate) fn check(self) -> Result<(), Error> {
         let here = match sys::wiped_on_fork() {

@@ -6,6 +6,7 @@
 use core::fmt;
 use core::marker::PhantomData;
 
+pub use super::every::{EveryThread, block_every_thread};
 use super::held::Held;
 pub use super::threads::check_threads;
 use crate::error::Error;

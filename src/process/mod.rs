@@ -1,10 +1,15 @@
 //! WHO: which threads block the signals, and which process a receiver belongs
 //! to.
 
+mod backstop;
+mod every;
 mod fork;
 mod held;
 pub mod mask;
+mod requeue;
 mod status;
 mod threads;
 
+pub(crate) use backstop::{is_probe, probe_was_read};
 pub(crate) use fork::{AtomicBirth, Birth};
+pub(crate) use requeue::*;

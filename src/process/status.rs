@@ -21,6 +21,10 @@ pub(super) struct Status {
     pub(super) ended: bool,
     /// What it blocks; `None` if the file did not say.
     pub(super) blocked: Option<SignalSet>,
+    /// What is pending for the thread alone.
+    pub(super) pending: SignalSet,
+    /// The user has no room for another signal with a record.
+    pub(super) is_queue_full: bool,
 }
 
 impl Status {
@@ -39,6 +43,8 @@ impl StatusReader {
                 name_len: 0,
                 ended: false,
                 blocked: None,
+                pending: SignalSet::empty(),
+                is_queue_full: false,
             },
         }
     }
@@ -71,6 +77,11 @@ impl StatusReader {
             self.status.ended = true;
         } else if let Some(mask) = line.strip_prefix(b"SigBlk:\t") {
             self.status.blocked = hexadecimal(mask);
+        } else if let Some(mask) = line.strip_prefix(b"SigPnd:\t") {
+            let pending = hexadecimal(mask);
+            self.status.pending = pending.unwrap_or(SignalSet::empty());
+        } else if let Some(queue) = line.strip_prefix(b"SigQ:\t") {
+            self.status.is_queue_full = is_full(queue);
         }
         self.len = 0;
     }
@@ -103,6 +114,16 @@ fn hexadecimal(text: &[u8]) -> Option<SignalSet> {
     Some(SignalSet::from_bits_retain(bits))
 }
 
+/// Reads how many signals are queued, and how many may be: `0/95`.
+fn is_full(text: &[u8]) -> bool {
+    let numbers = || {
+        let (queued, limit) =
+            core::str::from_utf8(text).ok()?.split_once('/')?;
+        Some((queued.parse::<u64>().ok()?, limit.parse().ok()?))
+    };
+    numbers().is_some_and(|(queued, limit)| queued >= limit)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,7 +141,7 @@ mod tests {
         b"Name:\tworker\nUmask:\t0022\nState:\tS (sleeping)\n\
         Groups:\t0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 \
         24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 \n\
-        SigQ:\t0/95\nShdPnd:\t0000000000000000\nSigBlk:\t0000000000004001\n\
+        SigQ:\t0/95\nSigPnd:\t0000000000000002\nShdPnd:\t0000000000000000\nSigBlk:\t0000000000004001\n\
         SigIgn:\tffffffffffffffff\n";
 
     #[test]
@@ -130,6 +151,8 @@ mod tests {
             assert_eq!(status.name(), b"worker");
             assert!(!status.ended);
             assert_eq!(status.blocked, Some(Signal::HUP | Signal::TERM));
+            assert_eq!(status.pending, Signal::INT.into());
+            assert!(!status.is_queue_full);
         }
     }
 
@@ -140,6 +163,16 @@ mod tests {
         assert!(!read(b"State:\tt (tracing stop)\n", 3).ended);
         assert!(read(b"State:\tR (running)\nThreads:\t0\n", 3).ended);
         assert!(!read(b"State:\tR (running)\nThreads:\t10\n", 3).ended);
+    }
+
+    #[test]
+    fn a_full_queue_is_seen() {
+        assert!(read(b"SigQ:\t95/95\n", 2).is_queue_full);
+        assert!(read(b"SigQ:\t96/95\n", 2).is_queue_full);
+        assert!(read(b"SigQ:\t0/0\n", 2).is_queue_full);
+        for text in [&b"SigQ:\t94/95\n"[..], b"SigQ:\t\n", b"SigQ:\t1\n"] {
+            assert!(!read(text, 2).is_queue_full);
+        }
     }
 
     #[test]

@@ -55,6 +55,17 @@ pub fn check_threads(set: impl Into<SignalSet>) -> Result<(), Error> {
 }
 
 fn check_all(set: SignalSet) -> Result<(), Error> {
+    for_each_thread(|tid, status| {
+        status
+            .unblocked(tid, set)?
+            .map_or(Ok(()), |thread| Err(Error::UnblockedThread(thread)))
+    })
+}
+
+/// Looks at all threads that have not ended.
+pub(super) fn for_each_thread(
+    mut look: impl FnMut(u32, &Status) -> Result<(), Error>,
+) -> Result<(), Error> {
     let failed = |errno| Error::os(Op::ThreadCheck, errno);
     let tasks = sys::open_tasks().map_err(failed)?;
     let mut buffer = [MaybeUninit::uninit(); 2048];
@@ -63,7 +74,8 @@ fn check_all(set: SignalSet) -> Result<(), Error> {
         let entry = entry.map_err(failed)?;
         let Some(tid) = number(entry.file_name()) else { continue };
         match read_status(tasks.as_fd(), entry.file_name()) {
-            Ok(status) => status.check(tid, set)?,
+            Ok(status) if status.ended => {}
+            Ok(status) => look(tid, &status)?,
             // The thread has ended since the directory was read.
             Err(Errno::NOENT | Errno::SRCH) => {}
             Err(errno) => return Err(failed(errno)),
@@ -90,18 +102,17 @@ fn read_status(tasks: BorrowedFd<'_>, tid: &CStr) -> Result<Status, Errno> {
 }
 
 impl Status {
-    fn check(&self, tid: u32, set: SignalSet) -> Result<(), Error> {
-        if self.ended {
-            return Ok(());
-        }
+    /// What the thread does not block of this set, if there is something.
+    pub(super) fn unblocked(
+        &self,
+        tid: u32,
+        set: SignalSet,
+    ) -> Result<Option<UnblockedThread>, Error> {
         let Some(blocked) = self.blocked else {
             return Err(Error::os(Op::ThreadCheck, Errno::NODATA));
         };
         let open = set - blocked;
-        if open.is_empty() {
-            return Ok(());
-        }
-        let thread = UnblockedThread::new(tid, self.name(), open);
-        Err(Error::UnblockedThread(thread))
+        let thread = || UnblockedThread::new(tid, self.name(), open);
+        Ok((!open.is_empty()).then(thread))
     }
 }

@@ -3,9 +3,10 @@
 use rustix::fd::{AsFd, BorrowedFd};
 
 use super::backend::{Backend, Kind, Running};
-use super::ring::{self, OwnRing};
+use super::ring::OwnRing;
 use super::{Options, SignalFd};
 use crate::error::{Error, Op};
+use crate::process;
 use crate::signal::SigInfo;
 use crate::sys::{self, Deadline};
 
@@ -63,7 +64,7 @@ impl Engine {
         let Some(own) = &self.ring else { return self.signalfd.read(room) };
         self.signalfd.birth().check()?;
         let wanted = self.signalfd.wanted();
-        let mut used = ring::take_left(room, self.signalfd.signals());
+        let mut used = process::take_left(room, self.signalfd.signals());
         if let Some(rest @ [_, ..]) = room.get_mut(used..) {
             match own.take(rest, wanted, self.signalfd.as_fd(), tell) {
                 Some(taken) => used += taken,
@@ -99,7 +100,7 @@ impl Engine {
         if let Some(own) = &self.ring {
             own.prepare(self.signalfd.as_fd(), tell);
         }
-        if ring::has_left(self.signalfd.signals()) {
+        if process::has_left(self.signalfd.signals()) {
             return Ok(true);
         }
         sys::poll(self.descriptor(), Deadline::PAST)

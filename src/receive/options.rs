@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::{Backend, Kind, Receiver, SignalFd, Signals};
 use crate::error::Error;
-use crate::process::mask;
+use crate::process::mask::{self, EveryThread};
 use crate::signal::SignalSet;
 
 /// How to open a receiver, where the defaults do not fit.
@@ -26,6 +26,7 @@ use crate::signal::SignalSet;
 pub struct Options {
     pub(super) spin: Duration,
     pub(super) check_threads: bool,
+    pub(super) every_thread: bool,
     pub(super) backend: Backend,
     pub(super) kind: Kind,
 }
@@ -37,6 +38,7 @@ impl Options {
         Self {
             spin: Duration::ZERO,
             check_threads: true,
+            every_thread: false,
             backend: Backend::Auto,
             kind: Kind::Readiness,
         }
@@ -61,6 +63,17 @@ impl Options {
     /// threads: when signals are only sent to the receiving thread itself.
     pub const fn check_threads(mut self, check: bool) -> Self {
         self.check_threads = check;
+        self
+    }
+
+    /// Says whether to block the signals in every thread of the process, and keep
+    /// them blocked for as long as the receiver exists
+    /// ([`mask::block_every_thread`], which says what that means for the program).
+    ///
+    /// This is for programs whose threads exist before the receiver. It takes the
+    /// place of the check.
+    pub const fn every_thread(mut self, every: bool) -> Self {
+        self.every_thread = every;
         self
     }
 
@@ -102,8 +115,8 @@ impl Options {
         set: impl Into<SignalSet>,
     ) -> Result<Receiver, Error> {
         let set = set.into().check_receivable()?;
-        self.check(set)?;
-        Ok(Receiver::with(SignalFd::new(set)?, self))
+        let every = self.secure(set)?;
+        Ok(Receiver::with(SignalFd::new(set)?, every, self))
     }
 
     /// Makes a receiver from a signalfd, as `Receiver::try_from` does.
@@ -113,8 +126,17 @@ impl Options {
     /// Those of [`Receiver::new`].
     pub fn receiver_from(self, signalfd: SignalFd) -> Result<Receiver, Error> {
         signalfd.birth().check()?;
-        self.check(signalfd.signals())?;
-        Ok(Receiver::with(signalfd, self))
+        let every = self.secure(signalfd.signals())?;
+        Ok(Receiver::with(signalfd, every, self))
+    }
+
+    /// Sees to it that every thread blocks the signals.
+    fn secure(self, set: SignalSet) -> Result<Option<EveryThread>, Error> {
+        if self.every_thread {
+            return mask::block_every_thread(set).map(Some);
+        }
+        self.check(set)?;
+        Ok(None)
     }
 
     /// Refuses signals that a thread does not block: the calling one, or any.

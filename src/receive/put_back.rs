@@ -1,11 +1,9 @@
 //! Giving a record back to the kernel.
 
-use rustix::io::Errno;
-
 use super::Receiver;
 use crate::error::{Error, Op};
-use crate::signal::{self, SigInfo};
-use crate::sys;
+use crate::process::return_record;
+use crate::signal::SigInfo;
 
 impl Receiver {
     /// Puts a record back into the process's queue, as if it had not been
@@ -62,20 +60,4 @@ impl Receiver {
         self.check_process()?;
         return_record(info).map_err(|errno| Error::os(Op::Sigqueueinfo, errno))
     }
-}
-
-/// Queues the record as it is if the kernel lets us, and sealed if not.
-pub(super) fn return_record(info: &SigInfo) -> Result<(), Errno> {
-    // What came sealed goes back sealed: queued as it is by the main thread, it
-    // would come back as if the kernel vouched for it. And of a real-time signal
-    // with SI_USER the kernel does not say when it has no room for the record
-    // (`__send_signal_locked()`), but of a sealed one it does.
-    let is_silent = info.code() == libc::SI_USER && info.signal().is_realtime();
-    if !info.is_restored() && !is_silent {
-        match sys::sigqueueinfo(info) {
-            Err(Errno::PERM) => {}
-            done => return done,
-        }
-    }
-    sys::sigqueueinfo(&signal::seal(info).ok_or(Errno::PERM)?)
 }

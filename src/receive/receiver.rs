@@ -11,6 +11,7 @@ use super::engine::Engine;
 use super::waker::WakerCell;
 use super::{Batch, Options, Parker, Recv, RecvBatch, Running, SignalFd};
 use crate::error::Error;
+use crate::process::mask::EveryThread;
 use crate::signal::{SigInfo, SignalSet};
 use crate::sys::Deadline;
 
@@ -69,7 +70,9 @@ use crate::sys::Deadline;
 /// [`recv_batch`]: Self::recv_batch
 /// [`iter`]: Self::iter
 pub struct Receiver {
+    // The order counts: what the engine puts back is blocked in every thread still.
     engine: Engine,
+    every: Option<EveryThread>,
     waker: WakerCell,
     options: Options,
 }
@@ -94,9 +97,20 @@ impl Receiver {
         Options::new().receiver(set)
     }
 
-    pub(super) fn with(fd: SignalFd, options: Options) -> Self {
+    pub(super) fn with(
+        fd: SignalFd,
+        every: Option<EveryThread>,
+        options: Options,
+    ) -> Self {
         let engine = Engine::new(fd, options);
-        Self { engine, waker: WakerCell::new(), options }
+        Self { engine, every, waker: WakerCell::new(), options }
+    }
+
+    /// Returns what keeps the signals blocked in every thread, if
+    /// [`Options::every_thread`] asked for that.
+    #[must_use]
+    pub const fn every_thread(&self) -> Option<&EveryThread> {
+        self.every.as_ref()
     }
 
     /// Tells which backend it runs on, and why.
@@ -475,15 +489,21 @@ impl Receiver {
         &self,
         change: impl Fn(SignalSet) -> SignalSet,
     ) -> Result<(), Error> {
-        self.signalfd().update(change)?;
+        let result = self.signalfd().update(change);
+        if let Some(every) = &self.every {
+            every.retain(self.signals());
+        }
         self.engine.set_changed(&|| self.waker.wake());
-        Ok(())
+        result
     }
 
     fn check(&self, set: SignalSet) -> Result<SignalSet, Error> {
         self.check_process()?;
         let set = set.check_receivable()?;
-        self.options.check(set)?;
+        match &self.every {
+            Some(every) => every.insert(set)?,
+            None => self.options.check(set)?,
+        }
         Ok(set)
     }
 

@@ -5,9 +5,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use super::{Batch, ring};
+use super::Batch;
 use crate::error::Error;
-use crate::process::Birth;
+use crate::process::{self, Birth};
 use crate::signal::{self, SigInfo, SignalSet};
 use crate::sys::{self, LateFd};
 
@@ -127,7 +127,7 @@ impl SignalFd {
     /// Takes what is pending now; zero records if nothing is.
     pub(super) fn read(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
         self.birth.check()?;
-        let left = ring::take_left(room, self.signals());
+        let left = process::take_left(room, self.signals());
         self.read_more(room, left)
     }
 
@@ -165,13 +165,13 @@ impl SignalFd {
         room: &mut [SigInfo],
     ) -> Result<usize, Error> {
         self.birth.check()?;
-        let left = ring::take_left(room, self.signals());
+        let left = process::take_left(room, self.signals());
         if left > 0 {
             return self.read_more(room, left);
         }
         let Some(blocking) = &self.blocking else { return Ok(0) };
         let fd = blocking.get().or_else(|| self.make_blocking(blocking).ok());
-        fd.map_or(Ok(0), |fd| read_from(fd, room))
+        fd.map_or(Ok(0), |fd| read_some(fd, room))
     }
 
     #[cold]
@@ -245,12 +245,55 @@ impl SignalFd {
     }
 }
 
+/// Reads what there is and fits.
 fn read_from(fd: BorrowedFd<'_>, room: &mut [SigInfo]) -> Result<usize, Error> {
     let taken = sys::read(fd, room)?;
+    let mut used = admit(room, taken);
+    // Where all that fits was read and not all of it counts, there may be more.
+    let mut was_full = taken == room.len();
+    while was_full {
+        let Some(rest @ [_, ..]) = room.get_mut(used..) else { break };
+        let taken = sys::read(fd, rest).unwrap_or(0);
+        was_full = taken == rest.len();
+        used += admit(rest, taken);
+    }
+    Ok(used)
+}
+
+/// Reads at least one, from a descriptor that blocks.
+fn read_some(fd: BorrowedFd<'_>, room: &mut [SigInfo]) -> Result<usize, Error> {
+    loop {
+        let taken = sys::read(fd, room)?;
+        let used = admit(room, taken);
+        if used > 0 || taken == 0 {
+            return Ok(used);
+        }
+    }
+}
+
+/// Opens what came sealed and removes the crate's own, of so many records at the
+/// front, and tells how many are left there.
+fn admit(room: &mut [SigInfo], taken: usize) -> usize {
+    let mut has_probe = false;
     for record in room.iter_mut().take(taken) {
         signal::unseal(record);
+        has_probe |= process::is_probe(record);
     }
-    Ok(taken)
+    if has_probe { without_probes(room, taken) } else { taken }
+}
+
+#[cold]
+fn without_probes(room: &mut [SigInfo], taken: usize) -> usize {
+    let mut kept = 0;
+    for at in 0..taken {
+        if room.get(at).is_some_and(process::is_probe) {
+            process::probe_was_read();
+        } else {
+            room.swap(kept, at);
+            kept += 1;
+        }
+    }
+    kept
 }
 
 impl AsFd for SignalFd {

@@ -25,6 +25,10 @@ use super::{Layout, SigInfo};
 /// The lower half is the status (8 bits) and the real code (8 bits).
 const PRIVATE: i16 = -0x4F3B;
 
+/// The code of a record that the crate sends to a thread, to have its handler run
+/// there. It is none of ours for [`unseal`].
+pub(crate) const PROBE: i32 = (PRIVATE as i32) << 16 | 0xFFF0;
+
 /// Seals a record, or returns `None` if it is none that the kernel makes.
 pub(crate) fn seal(info: &SigInfo) -> Option<SigInfo> {
     let code = match info.code {
@@ -268,6 +272,7 @@ mod tests {
             private + 0x1_0000,
             private + 0x81,
             private + 0xFF,
+            PROBE,
         ] {
             let info = record(libc::SIGTERM, code);
             let mut opened = info;

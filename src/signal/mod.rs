@@ -14,7 +14,7 @@ mod sender;
 mod set;
 
 pub use cause::{Cause, ChildState};
-pub(crate) use envelope::{seal, unseal};
+pub(crate) use envelope::{PROBE, seal, unseal};
 pub use info::SigInfo;
 pub(crate) use layout::Layout;
 pub use number::Signal;

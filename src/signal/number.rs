@@ -153,7 +153,7 @@ impl Signal {
     }
 
     /// The bit position of this signal in a set: the number less one.
-    pub(super) const fn bit(self) -> u8 {
+    pub(crate) const fn bit(self) -> u8 {
         self.0.get() - 1
     }
 

@@ -70,6 +70,66 @@ impl KernelSigInfo {
         record
     }
 
+    /// Does what `signalfd_copyinfo()` does.
+    pub(crate) fn record(&self) -> SigInfo {
+        let mut info = SigInfo {
+            signo: self.signo,
+            errno: self.errno,
+            code: self.code,
+            ..SigInfo::EMPTY
+        };
+        let number = |offset| u32::from_ne_bytes(self.get(offset));
+        let signed = |offset| i32::from_ne_bytes(self.get(offset));
+        let word = |offset| widen(self.get(offset));
+        match info.layout() {
+            Layout::Kill => {
+                info.pid = number(0);
+                info.uid = number(4);
+            }
+            Layout::Queue => {
+                info.pid = number(0);
+                info.uid = number(4);
+                info.set_sigval(word(8));
+            }
+            Layout::Timer => {
+                info.tid = number(0);
+                info.overrun = number(4);
+                info.set_sigval(word(8));
+            }
+            Layout::Child => {
+                let utime = 12_usize.next_multiple_of(WORD);
+                info.pid = number(0);
+                info.uid = number(4);
+                info.status = signed(8);
+                info.utime = word(utime);
+                info.stime = word(utime + WORD);
+            }
+            Layout::Poll => {
+                info.band = number(0);
+                info.fd = signed(WORD);
+            }
+            Layout::Fault => {
+                info.addr = word(0);
+                info.trapno = number(WORD);
+            }
+            Layout::MemoryError => {
+                info.addr = word(0);
+                info.addr_lsb = u16::from_ne_bytes(self.get(WORD));
+            }
+            Layout::Syscall => {
+                info.call_addr = word(0);
+                info.syscall = signed(WORD);
+                info.arch = number(WORD + 4);
+            }
+        }
+        info
+    }
+
+    fn get<const N: usize>(&self, offset: usize) -> [u8; N] {
+        let bytes = self.union.get(offset..).unwrap_or_default();
+        bytes.first_chunk().copied().unwrap_or([0; N])
+    }
+
     fn put<const N: usize>(&mut self, offset: usize, bytes: [u8; N]) {
         if let Some(room) = self.union.get_mut(offset..offset + N) {
             room.copy_from_slice(&bytes);
@@ -81,4 +141,42 @@ impl KernelSigInfo {
 #[expect(clippy::cast_possible_truncation, reason = "undoes the widening")]
 const fn word(value: u64) -> [u8; WORD] {
     (value as usize).to_ne_bytes()
+}
+
+/// The reverse of [`word`], as the kernel does it.
+#[expect(clippy::cast_sign_loss, reason = "keeps the bits")]
+const fn widen(bytes: [u8; WORD]) -> u64 {
+    isize::from_ne_bytes(bytes) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a record of each layout, all that the layout has is kept.
+    #[test]
+    fn a_record_comes_back_as_it_was() {
+        let records = [
+            (libc::SIGTERM, libc::SI_USER),
+            (libc::SIGTERM, libc::SI_QUEUE),
+            (libc::SIGTERM, libc::SI_TIMER),
+            (libc::SIGCHLD, libc::CLD_EXITED),
+            (libc::SIGIO, 1),
+            (libc::SIGSEGV, 1),
+            (libc::SIGBUS, 4),
+            (libc::SIGSYS, 1),
+        ];
+        for (signo, code) in records {
+            let mut union = [0; UNION];
+            for (byte, at) in union.iter_mut().zip(1..) {
+                *byte = at;
+            }
+            let mut kernel =
+                KernelSigInfo::new(&SigInfo { signo, code, ..SigInfo::EMPTY });
+            kernel.union = union;
+            let info = kernel.record();
+            assert_eq!(KernelSigInfo::new(&info).record(), info);
+            assert_ne!(info, SigInfo { signo, code, ..SigInfo::EMPTY });
+        }
+    }
 }

@@ -12,9 +12,11 @@
 
 #![expect(unsafe_code, reason = "system calls that rustix does not have")]
 
+pub(crate) mod action;
 mod late_fd;
 pub(crate) mod page;
 mod tasks;
+pub(crate) mod turn;
 pub(crate) mod wait;
 
 use core::ffi::{c_int, c_long};

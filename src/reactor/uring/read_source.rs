@@ -8,6 +8,7 @@ use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::slot::Slot;
 use crate::error::{Error, Op};
+use crate::process;
 use crate::receive::ring::{self, Inbox, Outcome, Request};
 use crate::receive::{Batch, Receiver};
 use crate::signal::SigInfo;
@@ -243,7 +244,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         let room = batch.room()?;
         let signalfd = receiver.signalfd();
         let (wanted, birth) = (signalfd.wanted(), signalfd.birth());
-        let mut taken = ring::take_left(room, receiver.signals());
+        let mut taken = process::take_left(room, receiver.signals());
         if let Some(rest) = room.get_mut(taken..) {
             taken += self.inbox.take(rest, wanted, birth);
         }

@@ -7,19 +7,6 @@ use crate::receive::{Kind, SignalFd};
 use crate::signal::{SigInfo, SignalSet};
 use crate::sys::Deadline;
 
-/// Nothing is ever left.
-pub(crate) const fn take_left(
-    _room: &mut [SigInfo],
-    _wanted: SignalSet,
-) -> usize {
-    0
-}
-
-/// Nothing is ever left.
-pub(crate) const fn has_left(_wanted: SignalSet) -> bool {
-    false
-}
-
 /// A ring of the receiver's own, of which there is none.
 #[derive(Debug)]
 pub(crate) enum OwnRing {}

@@ -34,9 +34,11 @@ use core::sync::atomic::{AtomicU16, Ordering};
 use io_uring::types::BufRingEntry;
 use rustix::fd::BorrowedFd;
 
-use super::records::{BUFFER_BYTES, HEAD_ROOM, Records, TAKEN};
 use super::{BUFFERS, RECORDS, register};
 use crate::error::{Error, Op};
+use crate::process::{
+    self, BUFFER_BYTES, Birth, HEAD_ROOM, Records, TAKEN, give_back,
+};
 use crate::signal::SigInfo;
 
 const _: () = assert!(BUFFERS.is_power_of_two());
@@ -136,10 +138,23 @@ impl Buffers {
         self.is_released = true;
     }
 
-    /// The mapping, which stays for good.
-    pub(super) const fn keep(&mut self) -> Records {
-        self.is_released = false;
-        self.records
+    /// Puts back what is in the buffers of a ring that goes, those of the oldest
+    /// buffer first.
+    ///
+    /// Unless `is_over` says that the kernel can write to them no more, they are
+    /// left as they are, for good: what went back, the kernel might read again.
+    pub(super) fn put_back_all(&mut self, is_over: bool, birth: Birth) {
+        if !is_over {
+            self.is_released = false;
+            process::keep(self.records, birth);
+            return;
+        }
+        for buffer in self.oldest_first() {
+            for at in 0..RECORDS {
+                self.take_if(buffer, at, |info| give_back(info, birth));
+            }
+        }
+        self.release();
     }
 
     /// All buffers, those put in first before the others. One that was put in
@@ -185,7 +200,7 @@ impl Drop for Buffers {
     fn drop(&mut self) {
         if self.is_released {
             // SAFETY: this owns the mapping, and no copy of `records` is used any
-            // more: `keep` would have taken the release back. By the contract at the
+            // more: `put_back_all` would have taken the release back. By the contract at the
             // head of this file the kernel does not write to it.
             unsafe { self.records.unmap() };
         }

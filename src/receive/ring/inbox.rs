@@ -119,7 +119,7 @@ impl Inbox {
         birth: Birth,
     ) {
         let is_over = is_over && super::forget_buffers(ring, group).is_ok();
-        super::put_back_all(&mut self.buffers, is_over, birth);
+        self.buffers.put_back_all(is_over, birth);
     }
 }
 

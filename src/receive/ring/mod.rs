@@ -3,23 +3,44 @@
 
 mod buffers;
 mod inbox;
-mod left;
 mod own;
-mod records;
 mod register;
 mod request;
 mod turn;
 
 use buffers::Buffers;
 pub(crate) use inbox::Inbox;
-use left::{give_back, hand_out, put_back_all};
-pub(crate) use left::{has as has_left, take as take_left};
 pub(super) use own::OwnRing;
-use records::{BUFFERS, RECORDS};
 pub(crate) use register::{can_cancel, cancel, duplicate, push};
 use register::{cancel_all, forget_buffers};
 use request::filled;
 pub(crate) use request::{Outcome, Request, Target};
+
+use crate::process::{self, BUFFERS, Birth, RECORDS, give_back};
+use crate::signal::{SigInfo, SignalSet};
+
+/// Fills the room with the records that come next. Those that are not wanted go back.
+fn hand_out(
+    room: &mut [SigInfo],
+    wanted: SignalSet,
+    birth: Birth,
+    mut next: impl FnMut() -> Option<SigInfo>,
+) -> usize {
+    let mut used = 0;
+    while let Some(place) = room.get_mut(used) {
+        let Some(info) = next() else { break };
+        if process::is_probe(&info) {
+            process::probe_was_read();
+            continue;
+        }
+        // What cannot go back is handed out rather than lost.
+        if wanted.has(info.signal()) || !give_back(&info, birth) {
+            *place = info;
+            used += 1;
+        }
+    }
+    used
+}
 
 #[cfg(test)]
 pub(super) mod tests {

@@ -60,7 +60,7 @@ use super::register::descriptor;
 use super::turn::Turns;
 use super::{BUFFERS, Buffers, Request};
 use crate::error::{Error, Op};
-use crate::process::Birth;
+use crate::process::{self, Birth};
 use crate::receive::{Kind, SignalFd};
 use crate::signal::SignalSet;
 use crate::sys::{Deadline, wait};
@@ -136,7 +136,7 @@ impl OwnRing {
             }
             // What was left because the queue is full comes before more of it. The
             // completion stays, so that the descriptor is readable.
-            Kind::Completion if super::has_left(wanted) => {
+            Kind::Completion if process::has_left(wanted) => {
                 self.submit(&[nothing()], signalfd);
             }
             Kind::Completion => self.get_ready(inner, signalfd),
@@ -190,7 +190,7 @@ impl Drop for OwnRing {
             let Some(buffers) = &mut inner.buffers else { return };
             let forgotten = super::forget_buffers(fd, GROUP);
             let is_over = is_quiet && forgotten.is_ok();
-            super::put_back_all(buffers, is_over, self.birth);
+            buffers.put_back_all(is_over, self.birth);
         });
     }
 }

@@ -11,9 +11,10 @@ use rustix::io::Errno;
 use super::queues::{Inner, filled};
 use super::{OwnRing, epoll_add};
 use crate::error::{Error, Op};
+use crate::process::give_back;
+use crate::receive::ring::hand_out;
 use crate::receive::ring::register::descriptor;
 use crate::receive::ring::turn::Done;
-use crate::receive::ring::{give_back, hand_out};
 use crate::signal::{SigInfo, SignalSet};
 
 /// How often a request is made in a row that ends each time without a record.

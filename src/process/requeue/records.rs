@@ -31,23 +31,23 @@ pub(crate) const RECORDS: usize = 64;
 const HEAD: usize = 64 * 1024;
 /// Where in the head a mapping says something of itself.
 const LABEL: usize = 4096;
-pub(super) const BUFFER_BYTES: usize = RECORDS * size_of::<SigInfo>();
+pub(crate) const BUFFER_BYTES: usize = RECORDS * size_of::<SigInfo>();
 const LENGTH: usize = HEAD + BUFFERS as usize * BUFFER_BYTES;
 
 const _: () = assert!(HEAD % align_of::<SigInfo>() == 0);
 /// The room for either.
-pub(super) const HEAD_ROOM: usize = 4096;
+pub(crate) const HEAD_ROOM: usize = 4096;
 
 /// What stands for the number of a signal while a thread is at its place.
 const RESERVED: i32 = -1;
 /// What stands for it when a record was taken and its place is not to be used
 /// again.
-pub(super) const TAKEN: i32 = -2;
+pub(crate) const TAKEN: i32 = -2;
 
 /// See the head of this file. It is a pointer: whoever copies it sees to it that
 /// the mapping is there.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Records(NonNull<c_void>);
+pub(crate) struct Records(NonNull<c_void>);
 
 // SAFETY: nothing about a mapping belongs to a thread.
 unsafe impl Send for Records {}
@@ -56,33 +56,18 @@ unsafe impl Sync for Records {}
 
 impl Records {
     /// Maps memory, all places empty.
-    pub(super) fn map() -> Result<Self, Errno> {
+    pub(crate) fn map() -> Result<Self, Errno> {
         page::map(LENGTH).map(Self)
     }
 
-    /// Unmaps it.
-    ///
-    /// # Safety
-    ///
-    /// Nobody uses any copy of this again, and the kernel does not write to it.
-    pub(super) unsafe fn unmap(self) {
-        // SAFETY: the mapping that `map` made, which by contract nobody uses.
-        unsafe { page::unmap(self.0.as_ptr(), LENGTH) };
-    }
-
-    /// Where the mapping begins, aligned as a page.
-    pub(super) const fn begin(self) -> NonNull<c_void> {
-        self.0
-    }
-
     /// Where there is room for what the mapping says of itself, aligned as a page.
-    pub(super) const fn label(self) -> NonNull<c_void> {
+    pub(crate) const fn label(self) -> NonNull<c_void> {
         // SAFETY: `HEAD` is larger, so it is within the mapping.
         unsafe { self.0.byte_add(LABEL) }
     }
 
     /// Where a record is, if there is such a one.
-    pub(super) fn place(
+    pub(crate) fn place(
         self,
         buffer: u16,
         at: usize,
@@ -114,38 +99,16 @@ impl Records {
         Some(unsafe { record.read_volatile() })
     }
 
-    pub(super) fn is_filled(self, buffer: u16, at: usize) -> bool {
-        NUMBERS.contains(&self.number_of(buffer, at))
-    }
-
     /// The number of the signal, or what stands for it.
-    pub(super) fn number_of(self, buffer: u16, at: usize) -> i32 {
+    pub(crate) fn number_of(self, buffer: u16, at: usize) -> i32 {
         // Acquire: what the number was stored after.
         self.number(buffer, at)
             .map_or(0, |number| number.load(Ordering::Acquire))
     }
 
-    /// Looks at a record, and leaves it there.
-    pub(super) fn look(self, buffer: u16, at: usize) -> Option<SigInfo> {
-        if !self.is_filled(buffer, at) {
-            return None;
-        }
-        let mut info = self.copy(buffer, at)?;
-        signal::unseal(&mut info);
-        Some(info)
-    }
-
-    /// Empties a place, or says that what was there is taken.
-    pub(super) fn wipe(self, buffer: u16, at: usize, instead: i32) {
-        if let Some(number) = self.number(buffer, at) {
-            // Release: the copy was made before.
-            number.store(instead, Ordering::Release);
-        }
-    }
-
     /// Takes a record of one of these signals, where other threads may want it too,
     /// and leaves this instead of its number.
-    pub(super) fn claim(
+    pub(crate) fn claim(
         self,
         buffer: u16,
         at: usize,
@@ -170,7 +133,7 @@ impl Records {
 
     /// Puts a record into a place that is empty, where other threads may want it
     /// too.
-    pub(super) fn offer(self, buffer: u16, at: usize, info: &SigInfo) -> bool {
+    pub(crate) fn offer(self, buffer: u16, at: usize, info: &SigInfo) -> bool {
         let Some(place) = self.number(buffer, at) else { return false };
         let (set, seen) = (Ordering::Acquire, Ordering::Relaxed);
         if place.compare_exchange(0, RESERVED, set, seen).is_err() {
@@ -199,9 +162,53 @@ impl Records {
     }
 }
 
+/// What only rings do.
+#[cfg_attr(
+    not(all(feature = "io-uring", target_pointer_width = "64")),
+    expect(dead_code, reason = "for rings")
+)]
+impl Records {
+    /// Unmaps it.
+    ///
+    /// # Safety
+    ///
+    /// Nobody uses any copy of this again, and the kernel does not write to it.
+    pub(crate) unsafe fn unmap(self) {
+        // SAFETY: the mapping that `map` made, which by contract nobody uses.
+        unsafe { page::unmap(self.0.as_ptr(), LENGTH) };
+    }
+
+    /// Where the mapping begins, aligned as a page.
+    pub(crate) const fn begin(self) -> NonNull<c_void> {
+        self.0
+    }
+
+    pub(crate) fn is_filled(self, buffer: u16, at: usize) -> bool {
+        NUMBERS.contains(&self.number_of(buffer, at))
+    }
+
+    /// Looks at a record, and leaves it there.
+    pub(crate) fn look(self, buffer: u16, at: usize) -> Option<SigInfo> {
+        if !self.is_filled(buffer, at) {
+            return None;
+        }
+        let mut info = self.copy(buffer, at)?;
+        signal::unseal(&mut info);
+        Some(info)
+    }
+
+    /// Empties a place, or says that what was there is taken.
+    pub(crate) fn wipe(self, buffer: u16, at: usize, instead: i32) {
+        if let Some(number) = self.number(buffer, at) {
+            // Release: the copy was made before.
+            number.store(instead, Ordering::Release);
+        }
+    }
+}
+
 /// What the kernel has for numbers of signals.
 const NUMBERS: RangeInclusive<i32> = 1..=64;
 
-pub(super) const fn signal_of(number: i32) -> Signal {
+pub(crate) const fn signal_of(number: i32) -> Signal {
     SigInfo { signo: number, ..SigInfo::EMPTY }.signal()
 }

@@ -24,10 +24,8 @@
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-use super::records::{HEAD_ROOM, Records, TAKEN, signal_of};
-use super::{BUFFERS, Buffers, RECORDS};
+use super::records::{BUFFERS, HEAD_ROOM, RECORDS, Records, TAKEN, signal_of};
 use crate::process::Birth;
-use crate::receive::put_back::return_record;
 use crate::signal::{SigInfo, SignalSet};
 
 static FIRST: AtomicPtr<Shelf> = AtomicPtr::new(ptr::null_mut());
@@ -46,50 +44,9 @@ const ANY: usize = usize::MAX;
 
 const _: () = assert!(size_of::<Shelf>() <= HEAD_ROOM);
 
-/// Puts back what is in the buffers of a ring that goes, those of the oldest buffer
-/// first.
-///
-/// Unless `is_over` says that the kernel can write to them no more, they are left as
-/// they are: what went back, the kernel might read again.
-pub(super) fn put_back_all(buffers: &mut Buffers, is_over: bool, birth: Birth) {
-    if !is_over {
-        hang(buffers.keep(), ANY, birth);
-        return;
-    }
-    for buffer in buffers.oldest_first() {
-        for at in 0..RECORDS {
-            buffers.take_if(buffer, at, |info| give_back(info, birth));
-        }
-    }
-    buffers.release();
-}
-
-/// Puts a record back, or leaves it here. It fails only if there is no memory.
-pub(super) fn give_back(info: &SigInfo, birth: Birth) -> bool {
-    return_record(info).is_ok() || leave(info, birth)
-}
-
-/// Fills the room with the records that come next. Those that are not wanted go back.
-pub(super) fn hand_out(
-    room: &mut [SigInfo],
-    wanted: SignalSet,
-    birth: Birth,
-    mut next: impl FnMut() -> Option<SigInfo>,
-) -> usize {
-    let mut used = 0;
-    while let Some(place) = room.get_mut(used) {
-        let Some(info) = next() else { break };
-        // What cannot go back is handed out rather than lost.
-        if wanted.has(info.signal()) || !give_back(&info, birth) {
-            *place = info;
-            used += 1;
-        }
-    }
-    used
-}
-
+/// Leaves a record here. It fails only if there is no memory.
 #[cold]
-fn leave(info: &SigInfo, birth: Birth) -> bool {
+pub(super) fn leave(info: &SigInfo, birth: Birth) -> bool {
     let is_put = |shelf: &Shelf| shelf.put(info);
     if shelves(birth).any(is_put) {
         return true;
@@ -99,6 +56,26 @@ fn leave(info: &SigInfo, birth: Birth) -> bool {
     let is_put = records.offer(0, 0, info);
     hang(records, 1, birth);
     is_put
+}
+
+/// Maps memory for what may be left later, if there is none.
+pub(super) fn make_room(birth: Birth) {
+    let is_ours = |shelf: &Shelf| shelf.count.load(Ordering::Relaxed) != ANY;
+    if shelves(birth).any(is_ours) {
+        return;
+    }
+    if let Ok(records) = Records::map() {
+        hang(records, 0, birth);
+    }
+}
+
+/// Leaves memory here that the kernel may go on to fill.
+#[cfg_attr(
+    not(all(feature = "io-uring", target_pointer_width = "64")),
+    expect(dead_code, reason = "for rings")
+)]
+pub(crate) fn keep(records: Records, birth: Birth) {
+    hang(records, ANY, birth);
 }
 
 /// Adds a mapping to the chain.

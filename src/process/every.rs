@@ -1,0 +1,276 @@
+//! Blocking signals in every thread.
+
+use core::fmt;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::time::Duration;
+
+use rustix::io::Errno;
+
+use super::threads::for_each_thread;
+use super::{Birth, backstop};
+use crate::error::{Error, Op, UnblockedThread};
+use crate::signal::{Signal, SignalSet};
+use crate::sys::{self, Deadline, How};
+
+/// Blocks signals in every thread of the process: in those that exist, now, and
+/// in those that come without blocking them, as soon as a signal reaches them.
+///
+/// Linux has no such call. Where threads exist before `main` has a say
+/// (`#[tokio::main]`, a library's pool) this is what makes a receiver see every
+/// signal. [`Options::every_thread`](crate::Options::every_thread) does it for a
+/// receiver.
+///
+/// # How
+///
+/// A handler is installed for the signals, and each thread that does not block them
+/// is sent one of them, marked as the crate's own. The handler blocks the whole set
+/// in the thread it runs in. When this returns, all threads that were found block the
+/// set, and no signal passes through the handler any more: real-time signals stay in
+/// order. The handler stays. A thread that unblocks a signal later and takes one runs
+/// it, and so blocks them again; and the signal is sent on to the process, with its
+/// record, behind those that are pending.
+///
+/// The handler allocates nothing and takes no lock.
+///
+/// # What others notice
+///
+/// - A thread that sleeps in the kernel is interrupted, once. Calls that can be
+///   restarted are (`SA_RESTART`); those that cannot fail with `EINTR`: `epoll_wait`,
+///   `poll`, `select`, `nanosleep`, and others that signal(7) lists.
+/// - Threads stay as they are when the guard is dropped: they go on blocking the
+///   set, for nothing is left that would reach them, and so do the threads they
+///   start. The calling thread, too; for a scope there, make a
+///   [`MaskGuard`](crate::MaskGuard) first.
+/// - A handler that the program had for a signal does not run while the guard
+///   exists, and neither does the default action. One that it installs meanwhile runs
+///   in threads that unblock the signal.
+/// - A signal directed at a thread that did not block it becomes the process's.
+/// - Where children were not waited for (`SIG_IGN` or `SA_NOCLDWAIT` on `SIGCHLD`),
+///   they need not be, and the signal comes for each.
+/// - A program that is executed is not told of handlers, so it finds the default
+///   action where a signal was ignored.
+///
+/// # Errors
+///
+/// Nothing is changed then.
+///
+/// - [`Error::EmptySet`], [`Error::Unblockable`], [`Error::Synchronous`] or
+///   [`Error::Reserved`] for a set that no receiver can take.
+/// - [`Error::Os`]: `ENOENT` if `/proc` is not mounted, `ENOSYS` on a machine of
+///   which the crate does not know the signal context, or another error if a sandbox
+///   refuses a call. Some threads may then block the set already.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::mpsc::channel;
+/// use signalfd::{Receiver, Signal, mask};
+///
+/// let (done, wait) = channel::<()>();
+/// let thread = std::thread::spawn(move || wait.recv());
+///
+/// let every = mask::block_every_thread(Signal::TERM)?;
+/// assert_eq!(every.late()?, None);
+/// let receiver = Receiver::new(Signal::TERM)?; // which checks the threads
+/// # drop((receiver, done));
+/// # Ok::<(), signalfd::Error>(())
+/// ```
+pub fn block_every_thread(
+    set: impl Into<SignalSet>,
+) -> Result<EveryThread, Error> {
+    let set = set.into().check_receivable()?;
+    let every = EveryThread {
+        set: AtomicU64::new(0),
+        healed: AtomicU32::new(0),
+        caught_before: backstop::caught(),
+        birth: Birth::here(),
+    };
+    every.insert(set)?;
+    Ok(every)
+}
+
+/// Signals that every thread blocks. Made by [`block_every_thread`], or with a
+/// receiver by [`Options::every_thread`](crate::Options::every_thread).
+///
+/// When it is dropped, each signal that no other such guard has gets its previous
+/// action back, unless other code has changed it since. There is one exception:
+/// while a thread exists that was sent a record of the crate's and has not run the
+/// handler, the handler stays, does nothing for that record, and gives way to the
+/// previous action when any other signal comes.
+///
+/// In a forked child it does nothing: there the first signal that runs the handler
+/// brings the previous action back.
+#[must_use = "the handler is taken away as soon as this is dropped"]
+pub struct EveryThread {
+    set: AtomicU64,
+    /// How many threads were found unblocked and block the set now.
+    healed: AtomicU32,
+    caught_before: u64,
+    birth: Birth,
+}
+
+/// How long a thread may take to run the handler, before it counts as late.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long all may take, before the threads are looked at again.
+const ROUND: Duration = Duration::from_millis(100);
+
+impl EveryThread {
+    /// Returns the signals.
+    #[must_use]
+    pub fn signals(&self) -> SignalSet {
+        SignalSet::from_bits_retain(self.set.load(Ordering::Relaxed))
+    }
+
+    /// Returns how many threads did not block the signals and were made to.
+    #[must_use]
+    pub fn healed(&self) -> u32 {
+        self.healed.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many signals reached a thread that did not block them, and were
+    /// sent on to the process, since this was made. It counts those of all such
+    /// guards of the process.
+    #[must_use]
+    pub fn caught(&self) -> u64 {
+        backstop::caught() - self.caught_before
+    }
+
+    /// Returns a thread that does not block the signals yet.
+    ///
+    /// A thread that is stuck in the kernel, or stopped by a debugger, does not run
+    /// its handler before it is let go. It is not waited for longer than a second.
+    /// Nothing is lost by it: it does so when it comes back.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check_threads`](super::mask::check_threads).
+    pub fn late(&self) -> Result<Option<UnblockedThread>, Error> {
+        let set = self.signals();
+        let mut late = None;
+        for_each_thread(|tid, status| {
+            let unblocked = status.unblocked(tid, set)?;
+            late = late.or(unblocked);
+            Ok(())
+        })?;
+        Ok(late)
+    }
+
+    /// Looks for threads that do not block the signals, and makes them.
+    ///
+    /// For programs that know when such threads come, so that no signal has to pass
+    /// through the handler.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`] in a forked child, and those of [`block_every_thread`].
+    pub fn heal(&self) -> Result<(), Error> {
+        self.birth.check()?;
+        let set = self.signals();
+        backstop::in_turn(self.birth, || self.heal_all(set))
+    }
+
+    /// Blocks these signals too.
+    pub(crate) fn insert(&self, set: SignalSet) -> Result<(), Error> {
+        self.birth.check()?;
+        backstop::in_turn(self.birth, || {
+            let new = set - self.signals();
+            backstop::install(new)?;
+            self.set.fetch_or(new.bits(), Ordering::Relaxed);
+            self.heal_all(self.signals()).inspect_err(|_| {
+                backstop::uninstall(new);
+                self.set.fetch_and(!new.bits(), Ordering::Relaxed);
+            })
+        })
+    }
+
+    /// Lets go of all but these.
+    pub(crate) fn retain(&self, set: SignalSet) {
+        if self.birth.check().is_err() {
+            return;
+        }
+        backstop::in_turn(self.birth, || {
+            let gone = self.signals() - set;
+            self.set.fetch_and(!gone.bits(), Ordering::Relaxed);
+            backstop::uninstall(gone);
+        });
+    }
+
+    fn heal_all(&self, set: SignalSet) -> Result<(), Error> {
+        // This thread needs no probe.
+        let found = sys::sigprocmask(Some((How::Block, set)))?;
+        let opened = set - found;
+        let before = backstop::handled();
+        heal_others(set).inspect_err(|_| {
+            // The error that counts is the first one.
+            let _unblocked = sys::sigprocmask(Some((How::Unblock, opened)));
+        })?;
+        let others = backstop::handled().wrapping_sub(before);
+        let healed = others + u32::from(!opened.is_empty());
+        self.healed.fetch_add(healed, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+fn heal_others(set: SignalSet) -> Result<(), Error> {
+    let end = Deadline::after(Some(PATIENCE));
+    while probe_all(set)? && !end.is_over() {
+        backstop::wait_for_probes(Deadline::after(Some(ROUND)));
+    }
+    Ok(())
+}
+
+/// Sends a probe to each thread that does not block the set, and tells whether there
+/// is one.
+fn probe_all(set: SignalSet) -> Result<bool, Error> {
+    let mut is_one = false;
+    for_each_thread(|tid, status| {
+        let Some(thread) = status.unblocked(tid, set)? else { return Ok(()) };
+        is_one = true;
+        let open = thread.signals();
+        let has_probe = !(open & status.pending).is_empty();
+        if has_probe {
+            return Ok(());
+        }
+        match choose(open, status.is_queue_full) {
+            Some(signal) => match backstop::probe(tid, signal) {
+                // It has ended, or it gets one when there is room.
+                Ok(()) | Err(Errno::SRCH | Errno::AGAIN) => Ok(()),
+                Err(errno) => Err(Error::os(Op::Sigqueueinfo, errno)),
+            },
+            None => Ok(()),
+        }
+    })?;
+    Ok(is_one)
+}
+
+/// Chooses a signal to send to a thread: best one that the kernel queues or refuses,
+/// and one of those that stop or continue the process last, since sending one removes
+/// others from the queue.
+///
+/// A standard signal that finds the queue full comes without its record, and would be
+/// taken for a real one.
+fn choose(open: SignalSet, is_queue_full: bool) -> Option<Signal> {
+    let stops = Signal::CONT | Signal::TSTP | Signal::TTIN | Signal::TTOU;
+    let first = |set: SignalSet| set.signals().next();
+    let realtime = open.signals().find(|signal| signal.is_realtime());
+    if is_queue_full {
+        return realtime;
+    }
+    realtime.or_else(|| first(open - stops)).or_else(|| first(open))
+}
+
+impl Drop for EveryThread {
+    fn drop(&mut self) {
+        self.retain(SignalSet::empty());
+    }
+}
+
+impl fmt::Debug for EveryThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EveryThread")
+            .field("signals", &self.signals())
+            .field("healed", &self.healed())
+            .field("caught", &self.caught())
+            .finish_non_exhaustive()
+    }
+}
