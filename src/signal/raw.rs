@@ -89,12 +89,14 @@ impl KernelSigInfo {
             Layout::Queue => {
                 info.pid = number(0);
                 info.uid = number(4);
-                info.set_sigval(word(8));
+                info.int = signed(8);
+                info.ptr = word(8);
             }
             Layout::Timer => {
                 info.tid = number(0);
                 info.overrun = number(4);
-                info.set_sigval(word(8));
+                info.int = signed(8);
+                info.ptr = word(8);
             }
             Layout::Child => {
                 let utime = 12_usize.next_multiple_of(WORD);
@@ -176,6 +178,8 @@ mod tests {
             kernel.union = union;
             let info = kernel.record();
             assert_eq!(KernelSigInfo::new(&info).record(), info);
+            let has_value = matches!(code, libc::SI_QUEUE | libc::SI_TIMER);
+            assert_eq!(info.value().is_some_and(|value| value != 0), has_value);
             assert_ne!(info, SigInfo { signo, code, ..SigInfo::EMPTY });
         }
     }

@@ -18,6 +18,7 @@ mod allocations;
 mod causes;
 mod delivery;
 mod edges;
+mod every;
 mod examples;
 mod failures;
 mod forks;
@@ -74,6 +75,7 @@ fn main() -> std::process::ExitCode {
         (causes::CASES, EPOLL),
         (delivery::CASES, ALL),
         (edges::CASES, ALL),
+        (every::CASES, ALL),
         (examples::CASES, EPOLL),
         (failures::CASES, EPOLL),
         (forks::CASES, ALL),

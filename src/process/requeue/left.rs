@@ -126,16 +126,19 @@ impl Shelf {
         is_put
     }
 
-    fn take(&self, wanted: SignalSet) -> impl Iterator<Item = SigInfo> {
-        self.filled().filter_map(move |(buffer, at)| {
-            let is_ours = self.count.load(Ordering::Relaxed) != ANY;
-            let instead = if is_ours { 0 } else { TAKEN };
-            let info = self.records.claim(buffer, at, wanted, instead)?;
-            if is_ours {
-                self.count.fetch_sub(1, Ordering::Relaxed);
-            }
-            Some(info)
-        })
+    fn take(
+        &self,
+        buffer: u16,
+        at: usize,
+        wanted: SignalSet,
+    ) -> Option<SigInfo> {
+        let is_ours = self.count.load(Ordering::Relaxed) != ANY;
+        let instead = if is_ours { 0 } else { TAKEN };
+        let info = self.records.claim(buffer, at, wanted, instead)?;
+        if is_ours {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+        Some(info)
     }
 
     /// The places that may be filled. The kernel fills a buffer from its beginning,
@@ -162,12 +165,20 @@ pub(crate) fn take(room: &mut [SigInfo], wanted: SignalSet) -> usize {
     if FIRST.load(Ordering::Relaxed).is_null() {
         return 0;
     }
+    let mut room = room.iter_mut();
     let mut taken = 0;
-    let infos = shelves(Birth::here()).flat_map(|shelf| shelf.take(wanted));
     // The room first: a record that is claimed has to go somewhere.
-    for (place, info) in room.iter_mut().zip(infos) {
-        *place = info;
-        taken += 1;
+    let Some(mut place) = room.next() else { return 0 };
+    for shelf in shelves(Birth::here()) {
+        for (buffer, at) in shelf.filled() {
+            let Some(info) = shelf.take(buffer, at, wanted) else { continue };
+            *place = info;
+            taken += 1;
+            match room.next() {
+                Some(next) => place = next,
+                None => return taken,
+            }
+        }
     }
     taken
 }

@@ -41,15 +41,23 @@ pub(crate) fn give_back(info: &SigInfo, birth: Birth) -> bool {
     return_record(info).is_ok() || left::leave(info, birth)
 }
 
-/// Sends a record on to the process that has reached one of its threads, or leaves it
-/// to the next receiver.
-///
-/// It is left because the queue is full, and receivers look at what is left whenever
-/// they have read. But all that was in the queue may have been read by the time it is
-/// there, by a receiver that sleeps again. So once it is there, it is tried again: if
-/// the queue is still full, there is something to read.
+/// Sends a record on to the process that has reached one of its threads. A handler
+/// does, perhaps on a small stack.
 pub(super) fn send_on(info: &SigInfo, birth: Birth, set: SignalSet) {
-    if !give_back(info, birth) {
+    if return_record(info).is_err() {
+        leave(info, birth, set);
+    }
+}
+
+/// Leaves a record to the next receiver.
+///
+/// That is because the queue is full, and receivers look here before they read. But
+/// all that was in the queue may have been read by the time it is here, by a receiver
+/// that sleeps again. So once it is here, it is tried again: if the queue is still
+/// full, there is something to read.
+#[cold]
+fn leave(info: &SigInfo, birth: Birth, set: SignalSet) {
+    if !left::leave(info, birth) {
         // There is no memory either. It is not lost while there is hope.
         while return_record(info).is_err() {
             rustix::thread::sched_yield();

@@ -1,0 +1,963 @@
+//! Signals that every thread is made to block.
+
+#![allow(unsafe_code, reason = "handlers, and calls that sleep")]
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver as Ended, Sender as Told, channel};
+use std::sync::{Arc, Barrier};
+use std::thread::{self, JoinHandle};
+
+use libc::c_int;
+use signalfd::{
+    Batch, Cause, ChildState, Error, Receiver, Sender, Signal, SignalSet,
+    Signals, mask,
+};
+
+use crate::common::{
+    Child, End, Forged, kill, options, pid, set_limit, set_mask, sigqueue,
+    storm_size, tgkill, tid, uid, wait_until, wait_until_asleep,
+};
+use crate::harness::{battery, cases};
+
+cases! {
+    threads_that_exist_are_healed,
+    a_storm_stays_in_order_after_healing,
+    children_are_seen_though_threads_existed,
+    who_sleeps_in_the_kernel_is_interrupted_once,
+    errno_is_kept,
+    a_thread_that_unblocks_again_is_caught,
+    nothing_is_lost_by_threads_that_unblock_again_and_again,
+    nothing_is_lost_with_the_queue_at_its_limit,
+    threads_that_are_born_unblocked_in_the_storm,
+    what_a_record_says_is_kept,
+    what_is_for_a_thread_becomes_the_process_s,
+    a_mask_for_a_moment_is_no_mask,
+    a_thread_with_a_stack_for_signals,
+    a_thread_stuck_in_the_kernel_is_late,
+    a_stuck_thread_does_not_die_of_what_it_was_sent,
+    the_queue_is_full_when_it_begins,
+    the_actions_come_back,
+    a_handler_installed_meanwhile_stays,
+    a_handler_that_hands_on_is_no_trouble,
+    a_handler_installed_again_afterwards_gives_way,
+    children_that_nobody_waits_for,
+    two_guards_with_a_signal_in_common,
+    the_set_can_be_changed,
+    a_guard_alone,
+    it_fails_without_proc_and_changes_nothing,
+    it_fails_with_bad_sets,
+    a_forked_child_takes_the_default_action,
+    a_forked_child_takes_the_handler_from_before,
+    a_forked_child_can_have_its_own,
+    a_signal_racing_the_drop_is_received_or_ends_the_process,
+    many_open_and_leave_at_once,
+    the_error_of_the_check_says_that_this_exists,
+}
+
+/// Opens a receiver of the battery's kind that every thread blocks for.
+fn open(set: impl Into<SignalSet>) -> Signals {
+    options().every_thread(true).open(set).unwrap()
+}
+
+fn rt(n: u8) -> Signal {
+    Signal::rt(n).unwrap()
+}
+
+/// Threads that block nothing, and do nothing until they are told to end.
+struct Threads {
+    tids: Vec<i32>,
+    ends: Vec<Told<()>>,
+    handles: Vec<JoinHandle<()>>,
+}
+
+impl Threads {
+    fn idle(count: usize) -> Self {
+        Self::new(count, |ended| ended.recv().unwrap_err())
+    }
+
+    /// Threads that do this before they wait for their end.
+    fn new<T>(
+        count: usize,
+        work: impl Fn(Ended<()>) -> T + Send + Clone + 'static,
+    ) -> Self {
+        let (tell, told) = channel();
+        let mut threads =
+            Self { tids: Vec::new(), ends: Vec::new(), handles: Vec::new() };
+        for _ in 0..count {
+            let (end, ended) = channel();
+            let (tell, work) = (tell.clone(), work.clone());
+            threads.ends.push(end);
+            threads.handles.push(thread::spawn(move || {
+                tell.send(tid()).unwrap();
+                work(ended);
+            }));
+        }
+        threads.tids.extend(told.iter().take(count));
+        threads
+    }
+
+    fn end(self) {
+        drop(self.ends);
+        self.handles.into_iter().for_each(|handle| handle.join().unwrap());
+    }
+}
+
+/// Sends numbers from 0 up from another process, and the signal's name with them.
+fn sender(signal: Signal, count: i32) -> Child {
+    let receiver = pid();
+    Child::fork(move || {
+        for value in 0..count {
+            wait_until("there is room in the queue", || {
+                match sigqueue(receiver, signal, value) {
+                    Ok(()) => true,
+                    Err(error) => {
+                        assert_eq!(error.raw_os_error(), Some(libc::EAGAIN));
+                        false
+                    }
+                }
+            });
+        }
+        0
+    })
+}
+
+/// Receives so many, and sorts the numbers by signal.
+fn receive(signals: &Receiver, count: usize) -> BTreeMap<Signal, Vec<i32>> {
+    let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    let mut batch = Batch::<64>::new();
+    let mut taken = 0;
+    while taken < count {
+        for info in signals.wait_batch(&mut batch).unwrap() {
+            all.entry(info.signal()).or_default().push(info.value().unwrap());
+            taken += 1;
+        }
+    }
+    assert_eq!(signals.try_recv().unwrap(), None, "none is doubled");
+    all
+}
+
+/// None is lost or doubled.
+fn each_once(mut values: Vec<i32>, count: i32) {
+    values.sort_unstable();
+    let is_missing = |value: &i32| values.binary_search(value).is_err();
+    let missing: Vec<_> = (0..count).filter(is_missing).collect();
+    let doubled: Vec<_> =
+        values.windows(2).filter(|two| two[0] == two[1]).collect();
+    assert_eq!((missing, doubled), (vec![], vec![]));
+    assert_eq!(values.len(), count as usize);
+}
+
+const fn every(signals: &Receiver) -> &mask::EveryThread {
+    signals.every_thread().expect("it was asked for")
+}
+
+fn threads_that_exist_are_healed() {
+    for count in [1, 64, 300] {
+        let threads = Threads::idle(count);
+        let set = Signal::TERM | Signal::HUP | rt(0);
+        let signals = open(set);
+        assert_eq!(every(&signals).signals(), set);
+        assert_eq!(every(&signals).healed() as usize, count);
+        assert_eq!(every(&signals).late(), Ok(None));
+        mask::check_threads(set).unwrap();
+        kill(pid(), Signal::TERM);
+        let info = signals.wait().unwrap();
+        assert_eq!(info.signal(), Signal::TERM);
+        assert!(matches!(info.sender(), Sender::Verified { .. }));
+        assert_eq!(every(&signals).caught(), 0);
+        threads.end();
+    }
+}
+
+fn a_storm_stays_in_order_after_healing() {
+    let threads = Threads::idle(64);
+    let signals = open(rt(0) | rt(1) | rt(2) | rt(3) | Signal::CHLD);
+    let each = storm_size() / 10;
+    let senders: Vec<_> = (0..4).map(|n| sender(rt(n), each)).collect();
+    signals.remove(Signal::CHLD).unwrap();
+    let all = receive(&signals, 4 * each as usize);
+    assert_eq!(all.len(), 4);
+    for values in all.into_values() {
+        assert!(values.into_iter().eq(0..each), "in order, and once");
+    }
+    assert_eq!(every(&signals).caught(), 0);
+    senders.into_iter().for_each(Child::wait_for_success);
+    threads.end();
+}
+
+fn children_are_seen_though_threads_existed() {
+    let threads = Threads::idle(8);
+    let signals = open(Signal::CHLD | Signal::WINCH);
+    for code in 0..100 {
+        let child = Child::fork(move || code);
+        let info = signals.wait().unwrap();
+        let Cause::Child { pid, state, status, .. } = info.cause() else {
+            panic!("{info}");
+        };
+        assert_eq!(pid, child.pid as u32);
+        assert_eq!((state, status), (ChildState::Exited, code));
+        assert_eq!(child.wait(), End::Exited(code));
+    }
+    kill(pid(), Signal::WINCH);
+    assert_eq!(signals.wait().unwrap().signal(), Signal::WINCH);
+    threads.end();
+}
+
+/// What a sleeping call came back with.
+fn result_of(result: impl Into<i64>) -> c_int {
+    if result.into() == -1 {
+        io::Error::last_os_error().raw_os_error().unwrap()
+    } else {
+        0
+    }
+}
+
+/// signal(7) has the list of calls that are restarted and of those that are not.
+fn who_sleeps_in_the_kernel_is_interrupted_once() {
+    type Call = Box<dyn FnOnce() -> c_int + Send>;
+    static WORD: AtomicU32 = AtomicU32::new(0);
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let fd = theirs.as_raw_fd();
+    let reading = move || {
+        let mut byte = [0_u8; 1];
+        // SAFETY: writes one byte to the array.
+        result_of(unsafe { libc::read(fd, byte.as_mut_ptr().cast(), 1) } as i64)
+    };
+    let polling = move || {
+        let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: reads and writes one pollfd.
+        result_of(unsafe { libc::poll(&raw mut poll, 1, -1) })
+    };
+    let polling_an_epoll = move || {
+        // SAFETY: takes a number.
+        let epoll = unsafe { libc::epoll_create1(0) };
+        let mut event = libc::epoll_event { events: 0, u64: 0 };
+        // SAFETY: writes one event at most.
+        result_of(unsafe { libc::epoll_wait(epoll, &raw mut event, 1, -1) })
+    };
+    let napping = || {
+        let long = libc::timespec { tv_sec: 1000, tv_nsec: 0 };
+        // SAFETY: reads a timespec, and writes none.
+        result_of(unsafe { libc::nanosleep(&raw const long, ptr::null_mut()) })
+    };
+    let on_a_futex = || {
+        let none = ptr::null::<libc::timespec>();
+        // SAFETY: waits on a word of this program.
+        result_of(unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                WORD.as_ptr(),
+                libc::FUTEX_WAIT,
+                0,
+                none,
+            )
+        })
+    };
+    let calls: [(Call, c_int); 5] = [
+        (Box::new(polling), libc::EINTR),
+        (Box::new(polling_an_epoll), libc::EINTR),
+        (Box::new(napping), libc::EINTR),
+        (Box::new(on_a_futex), 0),
+        (Box::new(reading), 0),
+    ];
+    let (tell, told) = channel();
+    let sleepers: Vec<_> = calls
+        .into_iter()
+        .map(|(call, expected)| {
+            let tell = tell.clone();
+            let thread = thread::spawn(move || {
+                tell.send(tid()).unwrap();
+                call()
+            });
+            wait_until_asleep(told.recv().unwrap());
+            (thread, expected)
+        })
+        .collect();
+    let signals = open(Signal::TERM);
+    assert_eq!(every(&signals).healed(), 5);
+    // Those that are restarted sleep on until they are woken.
+    ours.write_all(&[1]).unwrap();
+    let mut sleepers = sleepers.into_iter();
+    for (thread, expected) in sleepers.by_ref().take(3) {
+        assert_eq!(thread.join().unwrap(), expected);
+    }
+    let (on_a_futex, _) = sleepers.next().unwrap();
+    wait_until("it is woken", || {
+        // SAFETY: wakes who waits on a word of this program.
+        let woken = unsafe {
+            libc::syscall(libc::SYS_futex, WORD.as_ptr(), libc::FUTEX_WAKE, 1)
+        };
+        woken == 1
+    });
+    assert_eq!(on_a_futex.join().unwrap(), 0);
+    assert_eq!(sleepers.next().unwrap().0.join().unwrap(), 0);
+}
+
+fn errno_is_kept() {
+    let go_on = Arc::new(AtomicBool::new(true));
+    let flag = Arc::clone(&go_on);
+    let (tell, told) = channel();
+    let thread = thread::spawn(move || {
+        // SAFETY: points to this thread's errno.
+        let errno = unsafe { libc::__errno_location() };
+        tell.send(()).unwrap();
+        // SAFETY: as above.
+        unsafe { *errno = libc::EXDEV };
+        while flag.load(Ordering::Relaxed) {
+            // SAFETY: as above.
+            assert_eq!(unsafe { *errno }, libc::EXDEV);
+        }
+        // SAFETY: as above.
+        unsafe { *errno }
+    });
+    told.recv().unwrap();
+    for _ in 0..100 {
+        let signals = open(Signal::TERM);
+        assert_eq!(every(&signals).late(), Ok(None));
+    }
+    go_on.store(false, Ordering::Relaxed);
+    assert_eq!(thread.join().unwrap(), libc::EXDEV);
+}
+
+fn a_thread_that_unblocks_again_is_caught() {
+    let signals = open(Signal::TERM);
+    let threads = Threads::new(1, |ended| {
+        set_mask(SignalSet::empty());
+        assert_eq!(ended.recv(), Err(std::sync::mpsc::RecvError));
+        assert_eq!(mask::current(), Ok(Signal::TERM.into()));
+    });
+    wait_until("it has unblocked", || every(&signals).late() != Ok(None));
+    let late = every(&signals).late().unwrap().unwrap();
+    assert_eq!(late.tid(), threads.tids[0] as u32);
+    assert_eq!(late.signals(), Signal::TERM.into());
+    tgkill(threads.tids[0], Signal::TERM);
+    was_caught(&signals, 1);
+    assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
+    assert_eq!(every(&signals).late(), Ok(None));
+    threads.end();
+
+    // And before a signal comes.
+    let threads = Threads::new(1, |ended| {
+        set_mask(SignalSet::empty());
+        ended.recv().unwrap_err();
+    });
+    wait_until("it has unblocked", || every(&signals).late() != Ok(None));
+    every(&signals).heal().unwrap();
+    assert_eq!(every(&signals).late(), Ok(None));
+    kill(pid(), Signal::TERM);
+    assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
+    assert_eq!(every(&signals).caught(), 1);
+    threads.end();
+}
+
+/// Threads that unblock everything until they are told to end.
+fn unblocking(count: usize) -> Threads {
+    Threads::new(count, |ended| {
+        use std::sync::mpsc::TryRecvError;
+        while ended.try_recv() == Err(TryRecvError::Empty) {
+            set_mask(SignalSet::empty());
+            thread::yield_now();
+        }
+    })
+}
+
+fn nothing_is_lost_by_threads_that_unblock_again_and_again() {
+    let threads = unblocking(64);
+    let signals = open(rt(0) | rt(1) | rt(2) | rt(3));
+    let each = storm_size() / 20;
+    let senders: Vec<_> = (0..4).map(|n| sender(rt(n), each)).collect();
+    let all = receive(&signals, 4 * each as usize);
+    for values in all.into_values() {
+        each_once(values, each);
+    }
+    assert!(every(&signals).caught() > 0);
+    senders.into_iter().for_each(Child::wait_for_success);
+    threads.end();
+}
+
+fn nothing_is_lost_with_the_queue_at_its_limit() {
+    set_limit(libc::RLIMIT_SIGPENDING, 50);
+    let threads = unblocking(64);
+    let signals = open(rt(0) | rt(1) | rt(2) | rt(3));
+    let each = storm_size() / 20;
+    let senders: Vec<_> = (0..4).map(|n| sender(rt(n), each)).collect();
+    let all = receive(&signals, 4 * each as usize);
+    for values in all.into_values() {
+        each_once(values, each);
+    }
+    assert!(every(&signals).caught() > 0);
+    senders.into_iter().for_each(Child::wait_for_success);
+    threads.end();
+}
+
+fn threads_that_are_born_unblocked_in_the_storm() {
+    let signals = open(rt(0));
+    let go_on = Arc::new(AtomicBool::new(true));
+    let flag = Arc::clone(&go_on);
+    let mother = thread::spawn(move || {
+        let mut born = 0;
+        while flag.load(Ordering::Relaxed) {
+            set_mask(SignalSet::empty());
+            thread::spawn(thread::yield_now).join().unwrap();
+            born += 1;
+        }
+        born
+    });
+    let child = sender(rt(0), storm_size() / 10);
+    let mut values = receive(&signals, storm_size() as usize / 10);
+    each_once(values.remove(&rt(0)).unwrap(), storm_size() / 10);
+    go_on.store(false, Ordering::Relaxed);
+    assert!(mother.join().unwrap() > 0);
+    child.wait_for_success();
+}
+
+/// Waits until so many were caught: who receives might be faster than the thread. A
+/// ring that reads ahead is.
+fn was_caught(signals: &Receiver, count: u64) {
+    if !battery().reads_ahead() {
+        wait_until("it is caught", || every(signals).caught() == count);
+    }
+}
+
+/// Lets another thread take it, which does not block it.
+fn through_the_handler(
+    signals: &Signals,
+    send: impl FnOnce(),
+) -> signalfd::SigInfo {
+    let threads = Threads::new(1, |ended| {
+        set_mask(SignalSet::empty());
+        ended.recv().unwrap_err();
+    });
+    wait_until("it has unblocked", || every(signals).late() != Ok(None));
+    let caught = every(signals).caught();
+    send();
+    was_caught(signals, caught + 1);
+    let info = signals.wait().unwrap();
+    threads.end();
+    info
+}
+
+fn what_a_record_says_is_kept() {
+    let signals = open(Signal::TERM | Signal::CHLD | rt(0) | Signal::ALRM);
+    let me = std::process::id();
+
+    let info = through_the_handler(&signals, || kill(pid(), Signal::TERM));
+    assert_eq!(info.cause(), Cause::Kill);
+    assert_eq!((info.pid(), info.uid()), (Some(me), Some(uid())));
+    if !battery().reads_ahead() {
+        // Anyone could have sent what it came as.
+        let claimed = Sender::Claimed { pid: me, uid: uid() };
+        assert_eq!(info.sender(), claimed);
+    }
+
+    let info = through_the_handler(&signals, || {
+        sigqueue(pid(), rt(0), 4711).unwrap();
+    });
+    assert_eq!(info.value(), Some(4711));
+    assert_eq!((info.pid(), info.uid()), (Some(me), Some(uid())));
+
+    let child = AtomicI32::new(0);
+    let info = through_the_handler(&signals, || {
+        let forked = Child::fork(|| 42);
+        child.store(forked.pid, Ordering::Relaxed);
+        assert_eq!(forked.wait(), End::Exited(42));
+    });
+    let Cause::Child { pid, state, status, .. } = info.cause() else {
+        panic!("{info}");
+    };
+    assert_eq!(pid, child.into_inner() as u32);
+    assert_eq!((state, status), (ChildState::Exited, 42));
+
+    let info = through_the_handler(&signals, || {
+        Forged::new(Signal::ALRM, -77, 5, 6, 7)
+            .queue(crate::common::pid())
+            .unwrap();
+    });
+    assert_eq!((info.code(), info.value()), (-77, Some(7)));
+    assert_eq!((info.pid(), info.uid()), (Some(5), Some(6)));
+}
+
+fn what_is_for_a_thread_becomes_the_process_s() {
+    let signals = open(Signal::TERM);
+    let threads = Threads::new(1, |ended| {
+        set_mask(SignalSet::empty());
+        ended.recv().unwrap_err();
+    });
+    wait_until("it has unblocked", || every(&signals).late() != Ok(None));
+    tgkill(threads.tids[0], Signal::TERM);
+    let info = signals.wait().unwrap();
+    assert_eq!(info.code(), libc::SI_TKILL);
+    assert_eq!(info.pid(), Some(std::process::id()));
+    threads.end();
+}
+
+/// `ppoll` blocks signals while it sleeps, and not afterwards.
+fn a_mask_for_a_moment_is_no_mask() {
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let fd = theirs.as_raw_fd();
+    let threads = Threads::new(1, move |ended| {
+        let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        let all = u64::MAX;
+        let none = ptr::null::<libc::timespec>();
+        // SAFETY: reads and writes one pollfd, and reads a mask of 8 bytes.
+        let ready = unsafe {
+            libc::syscall(
+                libc::SYS_ppoll,
+                &raw mut poll,
+                1,
+                none,
+                &raw const all,
+                8,
+            )
+        };
+        assert_eq!(ready, 1);
+        ended.recv().unwrap_err();
+    });
+    wait_until("it polls", || {
+        let thread = format!("/proc/self/task/{}/status", threads.tids[0]);
+        let status = std::fs::read_to_string(thread).unwrap();
+        status.contains("SigBlk:\tfffffff")
+    });
+    let signals = open(Signal::TERM);
+    ours.write_all(&[1]).unwrap();
+    wait_until("it has polled", || every(&signals).late() != Ok(None));
+    tgkill(threads.tids[0], Signal::TERM);
+    was_caught(&signals, 1);
+    assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
+    threads.end();
+}
+
+/// Rust's own threads have one of 8 KiB, of which the kernel takes half where there
+/// is AVX-512.
+fn a_thread_with_a_stack_for_signals() {
+    const PATTERN: u8 = 0xA5;
+    let signals = open(Signal::TERM);
+    let threads = Threads::new(1, |ended| {
+        let mut memory = vec![PATTERN; 64 * 1024];
+        let stack = libc::stack_t {
+            ss_sp: memory.as_mut_ptr().cast(),
+            ss_flags: 0,
+            ss_size: memory.len(),
+        };
+        let mut old =
+            libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: 0, ss_size: 0 };
+        // SAFETY: the memory lives until the old stack is back.
+        let set = unsafe { libc::sigaltstack(&raw const stack, &raw mut old) };
+        assert_eq!(set, 0);
+        set_mask(SignalSet::empty());
+        ended.recv().unwrap_err();
+        // SAFETY: what was there before.
+        let set = unsafe { libc::sigaltstack(&raw const old, ptr::null_mut()) };
+        assert_eq!(set, 0);
+        let unused = memory.iter().take_while(|&&byte| byte == PATTERN).count();
+        let used = memory.len() - unused;
+        // SAFETY: takes a number.
+        let frame = unsafe { libc::getauxval(libc::AT_MINSIGSTKSZ) };
+        let frame = usize::try_from(frame).unwrap();
+        assert!(used > frame, "the handler ran there");
+        assert!(used - frame < 4096, "{used} bytes, of which {frame}");
+    });
+    wait_until("it has unblocked", || every(&signals).late() != Ok(None));
+    tgkill(threads.tids[0], Signal::TERM);
+    assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
+    threads.end();
+}
+
+/// A thread that is in the kernel until it is let go, as after `vfork(2)`.
+fn stuck() -> (Threads, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let theirs = Arc::new(theirs);
+    let threads = Threads::new(1, move |ended| {
+        let flags = libc::CLONE_VFORK | libc::SIGCHLD;
+        // SAFETY: without CLONE_VM it is a fork, of which the child reads and exits.
+        let child =
+            unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
+        if child == 0 {
+            let mut byte = [0];
+            let _end = (&*theirs).read(&mut byte);
+            // SAFETY: ends the child.
+            unsafe { libc::_exit(0) };
+        }
+        ended.recv().unwrap_err();
+    });
+    wait_until("it is stuck", || {
+        let thread = format!("/proc/self/task/{}/stat", threads.tids[0]);
+        let stat = std::fs::read_to_string(thread).unwrap();
+        stat.rsplit(") ").next().unwrap().starts_with('D')
+    });
+    (threads, ours)
+}
+
+fn a_thread_stuck_in_the_kernel_is_late() {
+    let (threads, mut let_go) = stuck();
+    let signals = open(Signal::TERM);
+    let late = every(&signals).late().unwrap().unwrap();
+    assert_eq!(late.tid(), threads.tids[0] as u32);
+    assert_eq!(late.signals(), Signal::TERM.into());
+    kill(pid(), Signal::TERM);
+    let_go.write_all(&[0]).unwrap();
+    assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
+    wait_until("it has come back", || every(&signals).late() == Ok(None));
+    assert_eq!(signals.try_recv().unwrap(), None, "the probe is not seen");
+    threads.end();
+}
+
+fn a_stuck_thread_does_not_die_of_what_it_was_sent() {
+    let (threads, mut let_go) = stuck();
+    let tid = threads.tids[0];
+    drop(open(Signal::TERM));
+    let_go.write_all(&[0]).unwrap();
+    wait_until("it has run the handler", || {
+        let thread = format!("/proc/self/task/{tid}/status");
+        let status = std::fs::read_to_string(thread).unwrap();
+        status.contains("SigPnd:\t0000000000000000")
+            && status.contains("State:\tS")
+    });
+    // And what comes then takes its course.
+    threads.end();
+    let child = Child::fork(|| {
+        kill(pid(), Signal::TERM);
+        0
+    });
+    assert_eq!(child.wait(), End::Killed(libc::SIGTERM));
+}
+
+fn the_queue_is_full_when_it_begins() {
+    let threads = Threads::idle(4);
+    let limit = set_limit(libc::RLIMIT_SIGPENDING, 0);
+    let signals = open(Signal::TERM);
+    // They cannot be told from a signal that lost its record, so none is sent.
+    assert_ne!(every(&signals).late(), Ok(None));
+    assert_eq!(signals.try_recv().unwrap(), None);
+    kill(pid(), Signal::TERM);
+    assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
+    set_limit(libc::RLIMIT_SIGPENDING, limit);
+    every(&signals).heal().unwrap();
+    assert_eq!(every(&signals).late(), Ok(None));
+    threads.end();
+}
+
+/// The handler, flags and mask of a signal.
+fn action(signal: Signal) -> (usize, c_int, u64) {
+    // SAFETY: an all-zero value is allowed.
+    let mut old: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: writes a sigaction at the pointer.
+    let result =
+        unsafe { libc::sigaction(signal.as_raw(), ptr::null(), &raw mut old) };
+    assert_eq!(result, 0);
+    // SAFETY: a sigset_t is at least 8 bytes.
+    let mask = unsafe { (&raw const old.sa_mask).cast::<u64>().read() };
+    (old.sa_sigaction, old.sa_flags, mask)
+}
+
+fn set_action(signal: Signal, handler: usize, flags: c_int) {
+    // SAFETY: an all-zero value is allowed.
+    let mut new: libc::sigaction = unsafe { std::mem::zeroed() };
+    new.sa_sigaction = handler;
+    new.sa_flags = flags;
+    // SAFETY: adds a signal to the set.
+    unsafe { libc::sigaddset(&raw mut new.sa_mask, libc::SIGUSR2) };
+    // SAFETY: reads a sigaction; the handlers of these tests are safe to run.
+    let result = unsafe {
+        libc::sigaction(signal.as_raw(), &raw const new, ptr::null_mut())
+    };
+    assert_eq!(result, 0);
+}
+
+static COUNTED: AtomicI32 = AtomicI32::new(0);
+
+extern "C" fn count(_signal: c_int) {
+    COUNTED.fetch_add(1, Ordering::Relaxed);
+}
+
+fn counting() -> usize {
+    count as extern "C" fn(c_int) as usize
+}
+
+fn the_actions_come_back() {
+    set_action(Signal::HUP, counting(), libc::SA_NODEFER);
+    set_action(Signal::INT, libc::SIG_IGN, 0);
+    let all = [Signal::HUP, Signal::INT, Signal::TERM, Signal::CHLD, rt(0)];
+    let set = all.into_iter().collect::<SignalSet>();
+    let before = all.map(action);
+    for _ in 0..3 {
+        let signals = open(set);
+        let during = all.map(action);
+        assert!(before.iter().zip(during).all(|(&a, b)| a.0 != b.0));
+        drop(signals);
+        assert_eq!(all.map(action), before);
+    }
+    // Also when it fails.
+    set_limit(libc::RLIMIT_NOFILE, 4);
+    options().every_thread(true).open(set).unwrap_err();
+    assert_eq!(all.map(action), before);
+    assert_eq!(mask::current(), Ok(SignalSet::empty()));
+    kill(pid(), Signal::HUP);
+    assert_eq!(COUNTED.load(Ordering::Relaxed), 1);
+}
+
+fn a_handler_installed_meanwhile_stays() {
+    let signals = open(Signal::TERM | Signal::HUP);
+    set_action(Signal::TERM, counting(), 0);
+    kill(pid(), Signal::TERM);
+    assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
+    assert_eq!(COUNTED.load(Ordering::Relaxed), 0);
+    drop(signals);
+    assert_eq!(action(Signal::TERM).0, counting());
+    assert_eq!(action(Signal::HUP).0, libc::SIG_DFL);
+    kill(pid(), Signal::TERM);
+    assert_eq!(COUNTED.load(Ordering::Relaxed), 1);
+}
+
+type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut libc::c_void);
+static OURS: std::sync::atomic::AtomicUsize =
+    std::sync::atomic::AtomicUsize::new(0);
+
+extern "C" fn hand_on(
+    signal: c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut libc::c_void,
+) {
+    COUNTED.fetch_add(1, Ordering::Relaxed);
+    // SAFETY: what was installed with SA_SIGINFO.
+    let ours: Handler =
+        unsafe { std::mem::transmute(OURS.load(Ordering::Relaxed)) };
+    ours(signal, info, context);
+}
+
+fn a_handler_that_hands_on_is_no_trouble() {
+    let signals = open(Signal::TERM);
+    OURS.store(action(Signal::TERM).0, Ordering::Relaxed);
+    let handler: Handler = hand_on;
+    set_action(Signal::TERM, handler as usize, libc::SA_SIGINFO);
+    let info = through_the_handler(&signals, || kill(pid(), Signal::TERM));
+    assert_eq!(info.signal(), Signal::TERM);
+    if !battery().reads_ahead() {
+        assert_eq!(COUNTED.load(Ordering::Relaxed), 1);
+    }
+}
+
+/// Other code takes the crate's handler for the one from before.
+fn a_handler_installed_again_afterwards_gives_way() {
+    set_action(Signal::TERM, counting(), 0);
+    let signals = open(Signal::TERM);
+    let (ours, flags, _) = action(Signal::TERM);
+    drop(signals);
+    set_action(Signal::TERM, ours, flags);
+    kill(pid(), Signal::TERM);
+    assert_eq!(COUNTED.load(Ordering::Relaxed), 1);
+    assert_eq!(action(Signal::TERM).0, counting());
+}
+
+fn children_that_nobody_waits_for() {
+    for (handler, flags) in
+        [(libc::SIG_IGN, 0), (libc::SIG_DFL, libc::SA_NOCLDWAIT)]
+    {
+        set_action(Signal::CHLD, handler, flags);
+        let before = action(Signal::CHLD);
+        let threads = Threads::idle(2);
+        let signals = open(Signal::CHLD);
+        let child = Child::fork(|| 3);
+        let info = signals.wait().unwrap();
+        assert_eq!(info.pid(), Some(child.pid as u32));
+        // SAFETY: writes nothing.
+        let waited = unsafe { libc::waitpid(child.pid, ptr::null_mut(), 0) };
+        assert_eq!(waited, -1);
+        drop(signals);
+        assert_eq!(action(Signal::CHLD), before);
+        threads.end();
+    }
+}
+
+fn two_guards_with_a_signal_in_common() {
+    let before = [Signal::HUP, Signal::TERM, Signal::INT].map(action);
+    let first = mask::block_every_thread(Signal::HUP | Signal::TERM).unwrap();
+    let second = mask::block_every_thread(Signal::TERM | Signal::INT).unwrap();
+    let ours = action(Signal::TERM).0;
+    drop(first);
+    let actions = [Signal::HUP, Signal::TERM, Signal::INT].map(action);
+    assert_eq!(actions[0], before[0]);
+    assert_eq!((actions[1].0, actions[2].0), (ours, ours));
+    drop(second);
+    let actions = [Signal::HUP, Signal::TERM, Signal::INT].map(action);
+    assert_eq!(actions, before);
+}
+
+fn the_set_can_be_changed() {
+    let threads = Threads::idle(8);
+    let before = [Signal::HUP, Signal::TERM].map(action);
+    let signals = open(Signal::HUP);
+    signals.insert(Signal::TERM).unwrap();
+    mask::check_threads(Signal::HUP | Signal::TERM).unwrap();
+    kill(pid(), Signal::TERM);
+    assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
+    signals.remove(Signal::HUP).unwrap();
+    assert_eq!(action(Signal::HUP), before[0]);
+    assert_eq!(every(&signals).signals(), Signal::TERM.into());
+    signals.replace(Signal::HUP).unwrap();
+    assert_eq!(action(Signal::TERM), before[1]);
+    assert_eq!(every(&signals).signals(), Signal::HUP.into());
+    assert!(signals.insert(Signal::KILL).is_err());
+    assert_eq!(signals.remove(Signal::HUP), Err(Error::EmptySet));
+    assert_eq!(every(&signals).signals(), Signal::HUP.into());
+    assert_ne!(action(Signal::HUP), before[0]);
+    drop(signals);
+    assert_eq!([Signal::HUP, Signal::TERM].map(action), before);
+    threads.end();
+}
+
+fn a_guard_alone() {
+    let threads = Threads::idle(8);
+    let guard = mask::block_every_thread(Signal::TERM | rt(0)).unwrap();
+    assert_eq!(guard.healed(), 9, "this thread, too");
+    let text = format!("{guard:?}");
+    assert!(text.contains("healed: 9"), "{text}");
+    let other = thread::spawn(|| {
+        let receiver = Receiver::new(Signal::TERM).unwrap();
+        kill(pid(), Signal::TERM);
+        receiver.wait().unwrap().signal()
+    });
+    assert_eq!(other.join().unwrap(), Signal::TERM);
+    drop(guard);
+    // There is nothing left to unblock them with.
+    mask::check_threads(Signal::TERM | rt(0)).unwrap();
+    threads.end();
+}
+
+fn it_fails_without_proc_and_changes_nothing() {
+    let before = action(Signal::TERM);
+    set_limit(libc::RLIMIT_NOFILE, 3);
+    let error = mask::block_every_thread(Signal::TERM).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+    assert_eq!(action(Signal::TERM), before);
+    assert_eq!(mask::current(), Ok(SignalSet::empty()));
+}
+
+fn it_fails_with_bad_sets() {
+    let open = |set: SignalSet| mask::block_every_thread(set).unwrap_err();
+    assert_eq!(open(SignalSet::empty()), Error::EmptySet);
+    let kill = Signal::KILL | Signal::TERM;
+    assert_eq!(open(kill), Error::Unblockable(Signal::KILL.into()));
+    let fault = Signal::SEGV | Signal::TERM;
+    assert_eq!(open(fault), Error::Synchronous(Signal::SEGV.into()));
+}
+
+fn a_forked_child_takes_the_default_action() {
+    let signals = open(Signal::TERM);
+    let child = Child::fork(|| {
+        assert_eq!(every(&signals).heal(), Err(Error::Forked));
+        set_mask(SignalSet::empty());
+        kill(pid(), Signal::TERM);
+        0
+    });
+    assert_eq!(child.wait(), End::Killed(libc::SIGTERM));
+    // The parent notices nothing.
+    let info = through_the_handler(&signals, || kill(pid(), Signal::TERM));
+    assert_eq!(info.signal(), Signal::TERM);
+}
+
+fn a_forked_child_takes_the_handler_from_before() {
+    set_action(Signal::TERM, counting(), 0);
+    let signals = open(Signal::TERM);
+    let child = Child::fork(|| {
+        set_mask(SignalSet::empty());
+        kill(pid(), Signal::TERM);
+        kill(pid(), Signal::TERM);
+        COUNTED.load(Ordering::Relaxed)
+    });
+    assert_eq!(child.wait(), End::Exited(2));
+    drop(signals);
+}
+
+fn a_forked_child_can_have_its_own() {
+    let signals = open(Signal::TERM);
+    let child = Child::fork(|| {
+        let threads = Threads::idle(3);
+        let own = open(Signal::TERM | Signal::HUP);
+        let info = through_the_handler(&own, || kill(pid(), Signal::TERM));
+        assert_eq!(info.signal(), Signal::TERM);
+        threads.end();
+        drop(own);
+        // The parent's action is none of the child's.
+        assert_eq!(action(Signal::TERM).0, libc::SIG_DFL);
+        0
+    });
+    child.wait_for_success();
+    let info = through_the_handler(&signals, || kill(pid(), Signal::TERM));
+    assert_eq!(info.signal(), Signal::TERM);
+}
+
+/// It never vanishes, and is not both.
+fn a_signal_racing_the_drop_is_received_or_ends_the_process() {
+    const RECEIVED: i32 = 10;
+    let rounds = if storm_size() < 100_000 { 50 } else { 1000 };
+    let (mut received, mut died) = (0, 0);
+    for round in 0..rounds {
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        let child = Child::fork(|| {
+            let threads = unblocking(1);
+            let signals = open(Signal::TERM);
+            theirs.write_all(&[0]).unwrap();
+            for _ in 0..round % 50 {
+                thread::yield_now();
+            }
+            let info = signals.try_recv().unwrap();
+            drop(signals);
+            if info.is_some() {
+                // It is not the end as well: nothing else is pending.
+                drop(threads);
+                return RECEIVED;
+            }
+            loop {
+                // It comes, and ends the process.
+                thread::park();
+            }
+        });
+        ours.read_exact(&mut [0]).unwrap();
+        kill(child.pid, Signal::TERM);
+        match child.wait() {
+            End::Exited(RECEIVED) => received += 1,
+            End::Killed(libc::SIGTERM) => died += 1,
+            end => panic!("{end:?}"),
+        }
+    }
+    assert_eq!(received + died, rounds);
+}
+
+fn many_open_and_leave_at_once() {
+    let before = [Signal::TERM, Signal::HUP, rt(0)].map(action);
+    let idle = Threads::idle(4);
+    let all_are_there = Arc::new(Barrier::new(8));
+    let threads: Vec<_> = (0..8)
+        .map(|n| {
+            let all_are_there = Arc::clone(&all_are_there);
+            thread::spawn(move || {
+                // Who starts a thread blocks everything for a moment.
+                all_are_there.wait();
+                let sets = [Signal::TERM | rt(0), Signal::TERM | Signal::HUP];
+                for _ in 0..50 {
+                    let guard = mask::block_every_thread(sets[n % 2]).unwrap();
+                    assert_eq!(guard.late(), Ok(None));
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    assert_eq!([Signal::TERM, Signal::HUP, rt(0)].map(action), before);
+    idle.end();
+}
+
+fn the_error_of_the_check_says_that_this_exists() {
+    let threads = Threads::idle(1);
+    let error = options().open(Signal::TERM).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("Options::every_thread(true)"), "{text}");
+    threads.end();
+}
