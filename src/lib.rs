@@ -45,6 +45,7 @@
 //! | an io_uring loop | `uring::Source` in your ring, with the feature `io-uring` |
 //! | an executor without a reactor | [`Epoll`], driven by a thread of yours; or your own loop and [`on_readable`] |
 //! | threads everywhere | [`block`] at the top of `main`, [`Receiver::new`] anywhere |
+//! | other programs to start | `CommandExt::restore_signals`: they get the mask from before |
 //! | a descriptor from elsewhere | [`SignalFd::from_fd`] |
 //! | something that the defaults do not fit | [`Options`] |
 //!
@@ -80,7 +81,8 @@
 //!   received all the same while it is blocked, but for `SIGCHLD`: with `SIG_IGN`
 //!   the kernel sends none.
 //! - **Children inherit the mask**, through `fork`, `exec` and
-//!   `std::process::Command`.
+//!   `std::process::Command`. With the feature `std`, `CommandExt::restore_signals`
+//!   lets them start with the one from before.
 //! - **After a fork** the child has the parent's descriptor, and what it changes
 //!   there the parent feels. So every method says [`Error::Forked`] in a child.
 //! - **One signal, one receiver.** Two receivers of one signal share what comes.
@@ -196,6 +198,13 @@ pub use self::{
     },
     signal::{Cause, ChildState, Sender, SigInfo, Signal, SignalSet},
 };
+
+#[cfg(all(
+    feature = "std",
+    any(target_os = "linux", target_os = "android"),
+    not(loom)
+))]
+pub use self::process::CommandExt;
 
 #[cfg(all(
     feature = "io-uring",

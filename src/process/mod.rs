@@ -2,6 +2,8 @@
 //! to.
 
 mod backstop;
+#[cfg(feature = "std")]
+mod command;
 mod every;
 mod fork;
 mod held;
@@ -11,5 +13,7 @@ mod status;
 mod threads;
 
 pub(crate) use backstop::{is_probe, probe_was_read};
+#[cfg(feature = "std")]
+pub use command::CommandExt;
 pub(crate) use fork::{AtomicBirth, Birth};
 pub(crate) use requeue::*;

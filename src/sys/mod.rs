@@ -15,6 +15,8 @@
 pub(crate) mod action;
 mod late_fd;
 pub(crate) mod page;
+#[cfg(feature = "std")]
+mod spawn;
 mod tasks;
 pub(crate) mod turn;
 pub(crate) mod wait;
@@ -30,6 +32,8 @@ use rustix::io::{Errno, FdFlags};
 
 pub(crate) use self::late_fd::LateFd;
 pub(crate) use self::page::wiped_on_fork;
+#[cfg(feature = "std")]
+pub(crate) use self::spawn::set_mask_before_exec;
 pub(crate) use self::tasks::{entries, open_status, open_tasks, read_piece};
 pub(crate) use self::wait::{
     Deadline, Wait, clear, epoll, epoll_wait, eventfd, notify, poll,

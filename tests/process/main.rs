@@ -16,6 +16,7 @@ mod common;
 
 mod allocations;
 mod causes;
+mod children;
 mod delivery;
 mod edges;
 mod every;
@@ -73,6 +74,7 @@ fn main() -> std::process::ExitCode {
     harness::main(&[
         (allocations::CASES, ALL),
         (causes::CASES, EPOLL),
+        (children::CASES, EPOLL),
         (delivery::CASES, ALL),
         (edges::CASES, ALL),
         (every::CASES, ALL),

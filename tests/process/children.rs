@@ -1,0 +1,168 @@
+//! The mask of children that run another program.
+
+use std::io::ErrorKind;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt};
+use std::process::{Command, Stdio};
+
+use signalfd::{CommandExt, Signal, SignalSet, mask};
+
+use crate::common::{Child, forbid, kill, open, pid};
+use crate::harness::cases;
+
+cases! {
+    a_child_inherits_the_mask,
+    a_child_gets_the_mask_from_before_the_receiver,
+    a_child_gets_exactly_the_mask_that_is_given,
+    a_command_keeps_the_mask_for_all_its_children,
+    any_thread_can_start_a_child,
+    the_mask_of_an_inner_scope_has_the_signals_of_the_outer,
+    nothing_is_pending_in_a_child,
+    a_child_ends_by_a_signal_that_the_parent_receives,
+    a_program_that_cannot_be_executed_is_an_error,
+    a_mask_that_cannot_be_set_is_an_error,
+    a_process_that_cannot_be_replaced_keeps_the_mask_given,
+}
+
+/// A program that prints its own status.
+fn status() -> Command {
+    let mut command = Command::new("cat");
+    command.arg("/proc/self/status");
+    command
+}
+
+/// One of the sets that the child of a command has in its status.
+fn set_of(command: &mut Command, key: &str) -> SignalSet {
+    let output = command.output().unwrap();
+    assert!(output.status.success());
+    let status = String::from_utf8(output.stdout).unwrap();
+    let bits = status.lines().find_map(|line| line.strip_prefix(key));
+    let bits = u64::from_str_radix(bits.unwrap().trim(), 16).unwrap();
+    SignalSet::from_bits_retain(bits)
+}
+
+fn blocked_by(command: &mut Command) -> SignalSet {
+    set_of(command, "SigBlk:")
+}
+
+fn a_child_inherits_the_mask() {
+    let signals = open(Signal::INT | Signal::TERM).unwrap();
+    assert_eq!(blocked_by(&mut status()), Signal::INT | Signal::TERM);
+    drop(signals);
+    assert_eq!(blocked_by(&mut status()), SignalSet::empty());
+}
+
+fn a_child_gets_the_mask_from_before_the_receiver() {
+    let _before = signalfd::block(Signal::USR1).unwrap();
+    let signals = open(Signal::INT | Signal::USR1).unwrap();
+    let saved = signals.guard().saved();
+    let blocked = blocked_by(status().restore_signals(saved));
+    assert_eq!(blocked, Signal::USR1.into());
+    assert_eq!(mask::current(), Ok(Signal::INT | Signal::USR1));
+}
+
+fn a_child_gets_exactly_the_mask_that_is_given() {
+    let _signals = open(Signal::INT).unwrap();
+    let given = Signal::HUP | Signal::rt(3).unwrap();
+    let blocked = blocked_by(status().restore_signals(given));
+    assert_eq!(blocked, given);
+    // Nothing blocks these two.
+    let all = given | Signal::KILL | Signal::STOP;
+    let mut command = status();
+    command.restore_signals(SignalSet::empty()).restore_signals(all);
+    assert_eq!(blocked_by(&mut command), given);
+}
+
+fn a_command_keeps_the_mask_for_all_its_children() {
+    let signals = open(Signal::INT).unwrap();
+    let mut command = status();
+    command.restore_signals(signals.guard().saved());
+    for _ in 0..3 {
+        assert!(blocked_by(&mut command).is_empty());
+    }
+    assert_eq!(mask::current(), Ok(Signal::INT.into()));
+}
+
+fn any_thread_can_start_a_child() {
+    let signals = open(Signal::TERM).unwrap();
+    let saved = signals.guard().saved();
+    let thread = std::thread::spawn(move || {
+        let inherited = blocked_by(&mut status());
+        let restored = blocked_by(status().restore_signals(saved));
+        (inherited, restored, mask::current())
+    });
+    let (inherited, restored, own) = thread.join().unwrap();
+    assert_eq!(inherited, Signal::TERM.into());
+    assert_eq!(restored, SignalSet::empty());
+    assert_eq!(own, Ok(Signal::TERM.into()));
+}
+
+fn the_mask_of_an_inner_scope_has_the_signals_of_the_outer() {
+    let outer = open(Signal::HUP).unwrap();
+    let inner = open(Signal::HUP | Signal::TERM).unwrap();
+    let blocked =
+        |saved: SignalSet| blocked_by(status().restore_signals(saved));
+    assert_eq!(blocked(inner.guard().saved()), Signal::HUP.into());
+    assert_eq!(blocked(outer.guard().saved()), SignalSet::empty());
+}
+
+fn nothing_is_pending_in_a_child() {
+    let signals = open(Signal::HUP | Signal::TERM).unwrap();
+    kill(pid(), Signal::TERM);
+    crate::common::raise(Signal::HUP);
+    // Were they pending there too, they would end it.
+    let saved = signals.guard().saved();
+    for key in ["SigPnd:", "ShdPnd:"] {
+        let pending = set_of(status().restore_signals(saved), key);
+        assert_eq!(pending, SignalSet::empty());
+    }
+    assert_eq!(signals.wait().unwrap().signal(), Signal::HUP);
+    assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
+}
+
+fn a_child_ends_by_a_signal_that_the_parent_receives() {
+    let signals = open(Signal::TERM).unwrap();
+    let mut child = Command::new("cat")
+        .stdin(Stdio::piped())
+        .restore_signals(signals.guard().saved())
+        .spawn()
+        .unwrap();
+    kill(i32::try_from(child.id()).unwrap(), Signal::TERM);
+    assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGTERM));
+
+    // One that inherits the mask lives on until its input ends, which is here.
+    let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+    kill(i32::try_from(child.id()).unwrap(), Signal::TERM);
+    assert!(child.wait().unwrap().success());
+}
+
+fn a_program_that_cannot_be_executed_is_an_error() {
+    let signals = open(Signal::TERM).unwrap();
+    let error = Command::new("/nowhere/nothing")
+        .restore_signals(signals.guard().saved())
+        .spawn()
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(mask::current(), Ok(Signal::TERM.into()));
+}
+
+fn a_mask_that_cannot_be_set_is_an_error() {
+    let signals = open(Signal::TERM).unwrap();
+    let saved = signals.guard().saved();
+    forbid(libc::SYS_rt_sigprocmask, libc::EPERM);
+    let error = status().restore_signals(saved).spawn().unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EPERM));
+}
+
+fn a_process_that_cannot_be_replaced_keeps_the_mask_given() {
+    let signals = open(Signal::TERM).unwrap();
+    let saved = signals.guard().saved();
+    let child = Child::fork(|| {
+        let error =
+            Command::new("/nowhere/nothing").restore_signals(saved).exec();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert_eq!(mask::current(), Ok(saved));
+        0
+    });
+    child.wait_for_success();
+    assert_eq!(mask::current(), Ok(Signal::TERM.into()));
+}
