@@ -51,6 +51,13 @@ pub enum Error {
     ForeignCompletion,
     /// The submission queue of the ring is full.
     QueueFull,
+    /// No process can have this number.
+    InvalidPid(u32),
+    /// A [`Reaper`](crate::Reaper) waits for as many children as it has places.
+    TooManyChildren,
+    /// `ECHILD`: the process has no child of this number, or somebody has waited for
+    /// it already.
+    NoSuchChild(u32),
     /// A system call failed.
     Os {
         /// Which one, or what for.
@@ -86,6 +93,8 @@ pub enum Op {
     Sigaction,
     /// `fcntl(2)`: making a foreign descriptor non-blocking and close-on-exec.
     Fcntl,
+    /// `waitid(2)`: asking how a child has ended.
+    Waitid,
     /// Reading `/proc/self/task` to see what every thread blocks.
     ThreadCheck,
     /// `mmap(2)`: memory for a ring to read into.
@@ -259,6 +268,20 @@ impl fmt::Display for Error {
             Self::QueueFull => f.write_str(
                 "the submission queue is full: submit, then arm the source",
             ),
+            Self::InvalidPid(pid) => write!(
+                f,
+                "{pid} cannot be the number of a child: give what fork(2) has \
+                 returned, or Child::id"
+            ),
+            Self::TooManyChildren => f.write_str(
+                "the reaper has no place for another child: make it with more, \
+                 or reap first",
+            ),
+            Self::NoSuchChild(pid) => write!(
+                f,
+                "{pid} is not, or no longer, a child of this process: let nothing \
+                 else wait for it, and do not ignore SIGCHLD"
+            ),
             Self::Os { op, errno } => {
                 write!(f, "{op} failed with {}", ErrnoName(*errno))?;
                 match op.advice(*errno) {
@@ -365,6 +388,7 @@ impl fmt::Display for Op {
             Self::Sigqueueinfo => "rt_sigqueueinfo",
             Self::Sigaction => "sigaction",
             Self::Fcntl => "fcntl",
+            Self::Waitid => "waitid",
             Self::ThreadCheck => "reading /proc/self/task",
             Self::Mmap => "mmap",
             Self::UringSetup => "io_uring_setup",
@@ -418,6 +442,8 @@ impl From<Error> for std::io::Error {
             | Error::UnblockedThread(_)
             | Error::Forked
             | Error::TooManyBlockOn
+            | Error::TooManyChildren
+            | Error::NoSuchChild(_)
             | Error::QueueFull => ErrorKind::Other,
             Error::NoUring => ErrorKind::Unsupported,
             _ => ErrorKind::InvalidInput,

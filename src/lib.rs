@@ -46,6 +46,7 @@
 //! | an executor without a reactor | [`Epoll`], driven by a thread of yours; or your own loop and [`on_readable`] |
 //! | threads everywhere | [`block`] at the top of `main`, [`Receiver::new`] anywhere |
 //! | other programs to start | `CommandExt::restore_signals`: they get the mask from before |
+//! | children to wait for | [`Reaper`] after each `SIGCHLD` |
 //! | a descriptor from elsewhere | [`SignalFd::from_fd`] |
 //! | something that the defaults do not fit | [`Options`] |
 //!
@@ -71,7 +72,8 @@
 //! # What to know about signals
 //!
 //! - **Standard signals coalesce.** One that is pending already is not queued
-//!   again. `SIGCHLD` says that there are children to wait for, not how many.
+//!   again. `SIGCHLD` says that there are children to wait for, not how many: a
+//!   [`Reaper`] asks for each.
 //!   Real-time signals ([`Signal::rt`]) are queued, each with its value, up to
 //!   `RLIMIT_SIGPENDING`; beyond that the sender is told.
 //! - **Some are for a thread.** What `pthread_kill(3)` and `raise(3)` send, and a
@@ -190,7 +192,7 @@ mod sys;
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(loom)))]
 pub use self::{
     error::{Error, Op, UnblockedThread},
-    process::mask,
+    process::{Exit, Reaper, mask},
     reactor::{Epoll, block_on},
     receive::{
         Backend, Batch, Iter, Kind, Options, Receiver, Recv, RecvBatch,

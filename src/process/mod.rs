@@ -1,5 +1,5 @@
-//! WHO: which threads block the signals, and which process a receiver belongs
-//! to.
+//! WHO: which threads block the signals, which process a receiver belongs to,
+//! and which children belong to a process.
 
 mod backstop;
 #[cfg(feature = "std")]
@@ -8,6 +8,7 @@ mod every;
 mod fork;
 mod held;
 pub mod mask;
+mod reap;
 mod requeue;
 mod status;
 mod threads;
@@ -16,4 +17,5 @@ pub(crate) use backstop::{is_probe, probe_was_read};
 #[cfg(feature = "std")]
 pub use command::CommandExt;
 pub(crate) use fork::{AtomicBirth, Birth};
+pub use reap::{Exit, Reaper};
 pub(crate) use requeue::*;

@@ -57,7 +57,7 @@ pub enum Cause {
     /// `CLD_EXITED` to `CLD_CONTINUED`: a child changed its state.
     ///
     /// `SIGCHLD` coalesces: one signal may stand for many children. Wait for
-    /// all that have ended, not for this one.
+    /// all that have ended, not for this one; [`Reaper`](crate::Reaper) does.
     #[non_exhaustive]
     Child {
         /// What happened.
@@ -99,7 +99,7 @@ pub enum Cause {
     },
 }
 
-/// What happened to a child: the `CLD_*` codes.
+/// What happened to a child: the `CLD_*` codes. Its `Display` is one word.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ChildState {
     /// `CLD_EXITED`: it exited; the status is its exit code.
@@ -157,7 +157,7 @@ impl Cause {
 }
 
 impl ChildState {
-    const fn of(code: i32) -> Option<Self> {
+    pub(crate) const fn of(code: i32) -> Option<Self> {
         Some(match code {
             libc::CLD_EXITED => Self::Exited,
             libc::CLD_KILLED => Self::Killed,
@@ -167,6 +167,24 @@ impl ChildState {
             libc::CLD_CONTINUED => Self::Continued,
             _ => return None,
         })
+    }
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Exited => "exited",
+            Self::Killed => "killed",
+            Self::Dumped => "dumped",
+            Self::Trapped => "trapped",
+            Self::Stopped => "stopped",
+            Self::Continued => "continued",
+        }
+    }
+}
+
+impl fmt::Display for ChildState {
+    /// Writes one lower-case word.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
     }
 }
 
@@ -181,14 +199,7 @@ impl fmt::Display for Cause {
             Self::MessageQueue { .. } => "mesgq",
             Self::AsyncIo { .. } => "asyncio",
             Self::Io { .. } => "io",
-            Self::Child { state, .. } => match state {
-                ChildState::Exited => "exited",
-                ChildState::Killed => "killed",
-                ChildState::Dumped => "dumped",
-                ChildState::Trapped => "trapped",
-                ChildState::Stopped => "stopped",
-                ChildState::Continued => "continued",
-            },
+            Self::Child { state, .. } => state.word(),
             Self::Fault { .. } => "fault",
             Self::Syscall { .. } => "syscall",
             Self::Kernel => "kernel",

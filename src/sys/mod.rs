@@ -13,6 +13,7 @@
 #![expect(unsafe_code, reason = "system calls that rustix does not have")]
 
 pub(crate) mod action;
+mod children;
 mod late_fd;
 pub(crate) mod page;
 #[cfg(feature = "std")]
@@ -30,6 +31,7 @@ use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::fs::OFlags;
 use rustix::io::{Errno, FdFlags};
 
+pub(crate) use self::children::{pid, pid_number, reap};
 pub(crate) use self::late_fd::LateFd;
 pub(crate) use self::page::wiped_on_fork;
 #[cfg(feature = "std")]

@@ -26,6 +26,7 @@ mod forks;
 mod harness;
 mod live;
 mod put_back;
+mod reap;
 #[cfg(all(
     feature = "io-uring",
     target_os = "linux",
@@ -83,6 +84,7 @@ fn main() -> std::process::ExitCode {
         (forks::CASES, ALL),
         (live::CASES, ALL),
         (put_back::CASES, ALL),
+        (reap::CASES, ALL),
         #[cfg(all(
             feature = "io-uring",
             target_os = "linux",
