@@ -37,6 +37,7 @@ pub enum Error {
     NotSignalFd,
     /// The receiver was made before this process was forked. A read here would
     /// take this process's signals, but a change would be the parent's.
+    /// [`Receiver::reopen`](crate::Receiver::reopen) makes it one of this process.
     Forked,
     /// A batch with no room for a record.
     EmptyBatch,
@@ -244,7 +245,7 @@ impl fmt::Display for Error {
             ),
             Self::Forked => f.write_str(
                 "the receiver belongs to the process that this one was forked \
-                 from: open a new one here",
+                 from: reopen it here, or open a new one",
             ),
             Self::EmptyBatch => f.write_str(
                 "the batch has no room for a record: make it of at least one",

@@ -48,6 +48,7 @@
 //! | other programs to start | `CommandExt::restore_signals`: they get the mask from before |
 //! | children to wait for | [`Reaper`] after each `SIGCHLD` |
 //! | a descriptor from elsewhere | [`SignalFd::from_fd`] |
+//! | a child that fork(2) made | [`reopen`], or [`open`] anew |
 //! | something that the defaults do not fit | [`Options`] |
 //!
 //! The same with a future, and no runtime at all:
@@ -86,7 +87,8 @@
 //!   `std::process::Command`. With the feature `std`, `CommandExt::restore_signals`
 //!   lets them start with the one from before.
 //! - **After a fork** the child has the parent's descriptor, and what it changes
-//!   there the parent feels. So every method says [`Error::Forked`] in a child.
+//!   there the parent feels. So every method says [`Error::Forked`] in a child, until
+//!   [`reopen`] has made a descriptor there.
 //! - **One signal, one receiver.** Two receivers of one signal share what comes.
 //! - **`SIGCONT` and stop signals remove each other** from the queue, even when they
 //!   are blocked, and `SIGCONT` continues a stopped process all the same.
@@ -123,6 +125,7 @@
 //! [`recv`]: Receiver::recv
 //! [`try_recv_batch`]: Receiver::try_recv_batch
 //! [`on_readable`]: Receiver::on_readable
+//! [`reopen`]: Receiver::reopen
 
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -23,18 +23,18 @@ pub(super) struct Engine {
 impl Engine {
     /// Takes the backend that was asked for, or the next best.
     pub(super) fn new(signalfd: SignalFd, options: Options) -> Self {
-        let (ring, running) = match options.backend {
-            Backend::Auto | Backend::Epoll => {
-                (None, Running::plain(options.backend))
-            }
-            Backend::Uring => match make_ring(options.kind, &signalfd) {
-                Ok((ring, running)) => (Some(ring), running),
-                Err(error) => {
-                    (None, Running::plain(Backend::Epoll).because(error))
-                }
-            },
-        };
+        let (ring, running) = start(&signalfd, options);
         Self { ring, signalfd, running }
+    }
+
+    /// Goes on with another signalfd, and with another ring if it had one.
+    pub(super) fn reopen(&mut self, signalfd: SignalFd, options: Options) {
+        // In this order: the old ring puts back what it has read, and what is left
+        // of it is there to see, before another one reads. Nothing here can fail
+        // any more, and the descriptors of the old ones are free for the new ring.
+        self.ring = None;
+        self.signalfd = signalfd;
+        (self.ring, self.running) = start(&self.signalfd, options);
     }
 
     pub(super) fn running(&self) -> Running {
@@ -111,6 +111,19 @@ impl Engine {
         if let Some(own) = &self.ring {
             own.unwant(self.signalfd.wanted(), tell);
         }
+    }
+}
+
+/// Makes a ring if one was asked for, and tells what runs.
+fn start(signalfd: &SignalFd, options: Options) -> (Option<OwnRing>, Running) {
+    match options.backend {
+        Backend::Auto | Backend::Epoll => {
+            (None, Running::plain(options.backend))
+        }
+        Backend::Uring => match make_ring(options.kind, signalfd) {
+            Ok((ring, running)) => (Some(ring), running),
+            Err(error) => (None, Running::plain(Backend::Epoll).because(error)),
+        },
     }
 }
 

@@ -131,7 +131,10 @@ impl Options {
     }
 
     /// Sees to it that every thread blocks the signals.
-    fn secure(self, set: SignalSet) -> Result<Option<EveryThread>, Error> {
+    pub(super) fn secure(
+        self,
+        set: SignalSet,
+    ) -> Result<Option<EveryThread>, Error> {
         if self.every_thread {
             return mask::block_every_thread(set).map(Some);
         }

@@ -113,6 +113,80 @@ impl Receiver {
         self.every.as_ref()
     }
 
+    /// Makes a fresh descriptor for the same signals, in this process: in a forked
+    /// child the receiver then works again.
+    ///
+    /// The options are those that the receiver was made with, so there is a ring of
+    /// its own again if it had one ([`backend`](Self::backend) tells). The parent
+    /// notices nothing. What was pending there, and what a ring has read ahead there,
+    /// the child has no part in, since signals are not inherited (fork(2)). What was
+    /// sent to the child since it was forked is received.
+    ///
+    /// In the process that made the receiver nothing is lost either. What is pending
+    /// stays pending. What a ring has read ahead goes back before the new ring is
+    /// made, behind what came meanwhile, as when a receiver is dropped
+    /// ([`Kind::Completion`](crate::Kind::Completion)). A task that awaits the
+    /// receiver is woken, and finds the new descriptor. In a child the task is the
+    /// parent's, and its waker is dropped.
+    ///
+    /// With [`Options::every_thread`] the signals are blocked in every thread of this
+    /// process, and what [`every_thread`](Self::every_thread) counts begins anew.
+    ///
+    /// An event loop that had the old descriptor has to be given the new one. A
+    /// descriptor from elsewhere ([`SignalFd::from_fd`]) is replaced by one that is
+    /// shared with nobody, for the set that [`signals`](Self::signals) returns.
+    ///
+    /// It allocates nothing and takes no lock. [`Signals`](crate::Signals) has a
+    /// method of the same name.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new), for the masks and the descriptor. The receiver is
+    /// then as it was. If only the ring cannot be made, that is no error: the receiver
+    /// goes without.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use signalfd::{Error, Receiver, Signal};
+    ///
+    /// let _guard = signalfd::block(Signal::HUP)?;
+    /// let mut receiver = Receiver::new(Signal::HUP)?;
+    /// # let child = unsafe { libc::fork() };
+    /// # if child == 0 {
+    /// // In a child that fork(2) has made:
+    /// assert_eq!(receiver.try_recv(), Err(Error::Forked));
+    /// receiver.reopen()?;
+    /// # unsafe { libc::kill(libc::getpid(), libc::SIGHUP) };
+    /// assert_eq!(receiver.wait()?.signal(), Signal::HUP);
+    /// # unsafe { libc::_exit(0) };
+    /// # }
+    /// # let mut status = 0;
+    /// # assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    /// # assert_eq!(status, 0);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # References
+    ///
+    /// [fork(2)](https://man7.org/linux/man-pages/man2/fork.2.html),
+    /// [signalfd(2)](https://man7.org/linux/man-pages/man2/signalfd.2.html)
+    pub fn reopen(&mut self) -> Result<(), Error> {
+        let set = self.signals();
+        // What every thread blocks is so for the new one before the old one goes.
+        let every = self.options.secure(set)?;
+        let signalfd = SignalFd::new(set)?;
+        let was_forked = self.check_process().is_err();
+        self.engine.reopen(signalfd, self.options);
+        self.every = every;
+        // A waker of the parent's may write to what is the parent's.
+        let waker = self.take_waker();
+        if let Some(waker) = waker.filter(|_| !was_forked) {
+            waker.wake();
+        }
+        Ok(())
+    }
+
     /// Tells which backend it runs on, and why.
     ///
     /// The answer may change: a ring that fails later is replaced by plain

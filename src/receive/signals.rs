@@ -138,6 +138,33 @@ impl Signals {
         self.guard.remove(SignalSet::all() - set)
     }
 
+    /// Makes a fresh descriptor for the same signals, in this process: in a forked
+    /// child the scope then works again. [`Receiver::reopen`] says what happens.
+    ///
+    /// The child has inherited the mask, and the guard restores it there, too, when
+    /// the scope ends. This does not change the mask: a child that has unblocked the
+    /// signals blocks them first, or opens a scope of its own.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Receiver::reopen`]. The scope is then as it was.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use signalfd::Signal;
+    ///
+    /// let mut signals = signalfd::open(Signal::HUP)?;
+    /// # unsafe { libc::kill(libc::getpid(), libc::SIGHUP) };
+    /// // Most often in a child; anywhere else nothing is lost:
+    /// signals.reopen()?;
+    /// assert_eq!(signals.wait()?.signal(), Signal::HUP);
+    /// # Ok::<(), signalfd::Error>(())
+    /// ```
+    pub fn reopen(&mut self) -> Result<(), Error> {
+        self.receiver.reopen()
+    }
+
     /// Makes a change that needs signals blocked; if it fails, they are unblocked
     /// again.
     fn change(

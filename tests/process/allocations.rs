@@ -18,7 +18,9 @@ use signalfd::{
     mask,
 };
 
-use crate::common::{DEADLINE, open, options, pid, receiver_for, sigqueue};
+use crate::common::{
+    Child, DEADLINE, kill, open, options, pid, receiver_for, sigqueue,
+};
 use crate::harness::cases;
 
 cases! {
@@ -33,6 +35,7 @@ cases! {
     polling_for_readiness,
     putting_back,
     changing_the_signals,
+    reopening,
     errors_and_their_texts,
     checking_the_threads,
 }
@@ -268,6 +271,26 @@ fn errors_and_their_texts() {
         write!(Nowhere, "{info} {info:?} {:?}", signals.signals()).unwrap();
         write!(Nowhere, "{:>20}", info.signal()).unwrap();
     });
+}
+
+/// In the parent, and in a child, whose panic would be seen.
+fn reopening() {
+    let mut signals = open(Signal::USR1).unwrap();
+    let mut reopen = || {
+        without_allocating(|| {
+            for _ in 0..20 {
+                kill(pid(), Signal::USR1);
+                signals.reopen().unwrap();
+                assert!(signals.wait_timeout(DEADLINE).unwrap().is_some());
+            }
+        });
+    };
+    reopen();
+    Child::fork(|| {
+        reopen();
+        0
+    })
+    .wait_for_success();
 }
 
 fn checking_the_threads() {
