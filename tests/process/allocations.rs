@@ -14,8 +14,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use signalfd::{
-    Batch, Epoll, Error, Options, Signal, SignalFd, Signals, block, block_on,
-    mask,
+    Batch, Epoll, Error, Options, Reaper, Signal, SignalFd, Signals, block,
+    block_on, mask,
 };
 
 use crate::common::{
@@ -36,6 +36,7 @@ cases! {
     putting_back,
     changing_the_signals,
     reopening,
+    waiting_for_children,
     errors_and_their_texts,
     checking_the_threads,
 }
@@ -291,6 +292,29 @@ fn reopening() {
         0
     })
     .wait_for_success();
+}
+
+fn waiting_for_children() {
+    let signals = open(Signal::CHLD).unwrap();
+    let mut reaper = Reaper::<8>::new();
+    for _ in 0..20 {
+        for code in 0..8 {
+            let pid = Child::fork(|| code).pid;
+            let pid = u32::try_from(pid).unwrap();
+            without_allocating(|| reaper.add(pid)).unwrap();
+        }
+        without_allocating(|| {
+            loop {
+                for exit in reaper.reap() {
+                    assert!(exit.unwrap().status() < 8);
+                }
+                if reaper.is_empty() {
+                    break;
+                }
+                signals.wait().unwrap();
+            }
+        });
+    }
 }
 
 fn checking_the_threads() {

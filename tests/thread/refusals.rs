@@ -112,9 +112,12 @@ fn every_error_says_what_to_do() {
         (Error::UnknownName, "RTMIN+3"),
         (Error::NotBlocked(set), "signalfd::block at the top of main"),
         (Error::NotSignalFd, "signalfd(2)"),
-        (Error::Forked, "open a new one"),
+        (Error::Forked, "reopen it here, or open a new one"),
         (Error::EmptyBatch, "at least one"),
         (Error::TooManyBlockOn, "one thread"),
+        (Error::InvalidPid(0), "Child::id"),
+        (Error::TooManyChildren, "reap first"),
+        (Error::NoSuchChild(7), "let nothing else wait for it"),
     ] {
         assert!(error.to_string().contains(hint), "{error}");
         assert_eq!(error.raw_os_error(), None);
