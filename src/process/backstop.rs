@@ -191,15 +191,15 @@ fn previous(signal: Signal) -> &'static Previous {
     PREVIOUS.get(usize::from(signal.bit())).unwrap_or(first)
 }
 
-/// Which of these signals were ignored before the handler was installed.
+/// Which signals were ignored before the handler was installed; also in a forked
+/// child, which has inherited it.
 #[cfg(feature = "std")]
-#[expect(dead_code, reason = "for children")]
 pub(super) fn ignored_before() -> SignalSet {
     let was_ignored =
         |&signal: &Signal| previous(signal).load().handler == libc::SIG_IGN;
-    let bits = ACTIVE.load(Ordering::SeqCst);
-    let active = SignalSet::from_bits_retain(bits);
-    active.signals().filter(was_ignored).collect()
+    let installed = ACTIVE.load(Ordering::SeqCst);
+    let installed = SignalSet::from_bits_retain(installed).signals();
+    installed.filter(was_ignored).collect()
 }
 
 fn is_ours(action: &Action) -> bool {

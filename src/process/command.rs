@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use super::backstop;
 use crate::signal::SignalSet;
 use crate::sys;
 
@@ -41,6 +42,10 @@ pub trait CommandExt: sealed::Sealed {
     /// was started with. The set is taken by value, so a thread other than the one
     /// that opened the scope can start children with it.
     ///
+    /// A signal that was ignored before it was blocked in every thread
+    /// ([`Options::every_thread`](crate::Options::every_thread)) is ignored in the
+    /// child, as it would have been (`nohup`).
+    ///
     /// It goes for every child that the command starts from now on; of several
     /// calls the last one counts. The mask of the calling thread stays as it is.
     /// `SIGKILL` and `SIGSTOP` are passed over.
@@ -50,14 +55,14 @@ pub trait CommandExt: sealed::Sealed {
     ///
     /// # Cost
     ///
-    /// One system call in the child. And the standard library calls `fork(2)` and
+    /// One system call in the child, and one for each such signal. And the standard library calls `fork(2)` and
     /// `execve(2)` itself then, where it could have called `posix_spawn(3)`, which
     /// does not copy the page tables of a large parent.
     ///
     /// # Errors
     ///
     /// None here. Starting the child fails with the error number of
-    /// `rt_sigprocmask(2)` if a sandbox forbids it.
+    /// `rt_sigprocmask(2)` or `sigaction(2)` if a sandbox forbids them.
     ///
     /// # Without a child
     ///
@@ -78,7 +83,7 @@ pub trait CommandExt: sealed::Sealed {
 
 impl CommandExt for Command {
     fn restore_signals(&mut self, mask: SignalSet) -> &mut Self {
-        sys::set_mask_before_exec(self, mask);
+        sys::restore_before_exec(self, mask, backstop::ignored_before);
         self
     }
 }

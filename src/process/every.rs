@@ -48,7 +48,8 @@ use crate::sys::{self, Deadline, How};
 /// - Where children were not waited for (`SIG_IGN` or `SA_NOCLDWAIT` on `SIGCHLD`),
 ///   they need not be, and the signal comes for each.
 /// - A program that is executed is not told of handlers, so it finds the default
-///   action where a signal was ignored.
+///   action where a signal was ignored, unless `CommandExt::restore_signals` starts
+///   it.
 ///
 /// # Errors
 ///

@@ -35,7 +35,7 @@ pub(crate) use self::children::{pid, pid_number, reap};
 pub(crate) use self::late_fd::LateFd;
 pub(crate) use self::page::wiped_on_fork;
 #[cfg(feature = "std")]
-pub(crate) use self::spawn::set_mask_before_exec;
+pub(crate) use self::spawn::restore_before_exec;
 pub(crate) use self::tasks::{entries, open_status, open_tasks, read_piece};
 pub(crate) use self::wait::{
     Deadline, Wait, clear, epoll, epoll_wait, eventfd, notify, poll,

@@ -4,18 +4,36 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use super::action::{Action, set_action};
 use super::{How, sigprocmask};
+use crate::error::Error;
 use crate::signal::SignalSet;
 
-/// Has each child that the command starts set its mask.
-pub(crate) fn set_mask_before_exec(command: &mut Command, mask: SignalSet) {
-    // What may fail is a system call, and its error becomes a number.
-    let set_mask = move || {
-        let old = sigprocmask(Some((How::Set, mask)));
-        old.map(drop).map_err(io::Error::from)
+/// Has each child that the command starts ignore signals and set its mask. Which
+/// signals it ignores is asked in the child.
+pub(crate) fn restore_before_exec(
+    command: &mut Command,
+    mask: SignalSet,
+    ignored: fn() -> SignalSet,
+) {
+    let restore = move || {
+        ignore(ignored())?;
+        sigprocmask(Some((How::Set, mask))).map(drop)
     };
+    // What may fail is a system call, and its error becomes a number.
+    let restore = move || restore().map_err(io::Error::from);
     // SAFETY: in a forked child only what is async-signal-safe may be called
-    // before execve(2) (fork(2)). This makes one system call, with memory on its
-    // stack; it allocates nothing and takes no lock.
-    unsafe { command.pre_exec(set_mask) };
+    // before execve(2) (fork(2)). This looks at atomic numbers and makes system
+    // calls, with memory on its stack; it allocates nothing and takes no lock.
+    unsafe { command.pre_exec(restore) };
+}
+
+fn ignore(set: SignalSet) -> Result<(), Error> {
+    let action =
+        Action { handler: libc::SIG_IGN, flags: 0, mask: SignalSet::empty() };
+    for signal in set.signals() {
+        // SAFETY: no handler.
+        unsafe { set_action(signal, &action) }?;
+    }
+    Ok(())
 }

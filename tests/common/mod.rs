@@ -306,6 +306,33 @@ pub(crate) fn set_mask(set: SignalSet) {
     check(result).unwrap();
 }
 
+/// The handler, flags and mask of a signal.
+pub(crate) fn action(signal: Signal) -> (usize, c_int, u64) {
+    // SAFETY: an all-zero value is allowed.
+    let mut old: libc::sigaction = unsafe { mem::zeroed() };
+    // SAFETY: writes a sigaction at the pointer.
+    let result =
+        unsafe { libc::sigaction(signal.as_raw(), ptr::null(), &raw mut old) };
+    assert_eq!(result, 0);
+    // SAFETY: a sigset_t is at least 8 bytes.
+    let mask = unsafe { (&raw const old.sa_mask).cast::<u64>().read() };
+    (old.sa_sigaction, old.sa_flags, mask)
+}
+
+pub(crate) fn set_action(signal: Signal, handler: usize, flags: c_int) {
+    // SAFETY: an all-zero value is allowed.
+    let mut new: libc::sigaction = unsafe { mem::zeroed() };
+    new.sa_sigaction = handler;
+    new.sa_flags = flags;
+    // SAFETY: adds a signal to the set.
+    unsafe { libc::sigaddset(&raw mut new.sa_mask, libc::SIGUSR2) };
+    // SAFETY: reads a sigaction; the handlers of these tests are safe to run.
+    let result = unsafe {
+        libc::sigaction(signal.as_raw(), &raw const new, ptr::null_mut())
+    };
+    assert_eq!(result, 0);
+}
+
 /// Sets a soft limit of this process and returns the one before.
 pub(crate) fn set_limit(
     resource: Resource,

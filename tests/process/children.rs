@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use signalfd::{CommandExt, Signal, SignalSet, mask};
 
-use crate::common::{Child, forbid, kill, open, pid};
+use crate::common::{Child, forbid, kill, open, options, pid, set_action};
 use crate::harness::cases;
 
 cases! {
@@ -16,6 +16,7 @@ cases! {
     a_command_keeps_the_mask_for_all_its_children,
     any_thread_can_start_a_child,
     the_mask_of_an_inner_scope_has_the_signals_of_the_outer,
+    what_was_ignored_is_ignored_by_a_child,
     nothing_is_pending_in_a_child,
     a_child_ends_by_a_signal_that_the_parent_receives,
     a_program_that_cannot_be_executed_is_an_error,
@@ -103,6 +104,23 @@ fn the_mask_of_an_inner_scope_has_the_signals_of_the_outer() {
         |saved: SignalSet| blocked_by(status().restore_signals(saved));
     assert_eq!(blocked(inner.guard().saved()), Signal::HUP.into());
     assert_eq!(blocked(outer.guard().saved()), SignalSet::empty());
+}
+
+/// As by `nohup`, and then the handler for every thread came.
+fn what_was_ignored_is_ignored_by_a_child() {
+    set_action(Signal::HUP, libc::SIG_IGN, 0);
+    let options = options().every_thread(true);
+    let signals = options.open(Signal::HUP | Signal::TERM).unwrap();
+    let ignored = |command: &mut Command| {
+        set_of(command, "SigIgn:") & (Signal::HUP | Signal::TERM)
+    };
+    assert_eq!(ignored(&mut status()), SignalSet::empty());
+    let mut command = status();
+    command.restore_signals(signals.guard().saved());
+    assert_eq!(ignored(&mut command), Signal::HUP.into());
+    assert_eq!(blocked_by(&mut command), SignalSet::empty());
+    drop(signals);
+    assert_eq!(ignored(&mut command), Signal::HUP.into());
 }
 
 fn nothing_is_pending_in_a_child() {

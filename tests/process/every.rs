@@ -19,8 +19,9 @@ use signalfd::{
 };
 
 use crate::common::{
-    Child, End, Forged, kill, options, pid, set_limit, set_mask, sigqueue,
-    storm_size, tgkill, tid, uid, wait_until, wait_until_asleep,
+    Child, End, Forged, action, kill, options, pid, set_action, set_limit,
+    set_mask, sigqueue, storm_size, tgkill, tid, uid, wait_until,
+    wait_until_asleep,
 };
 use crate::harness::{battery, cases};
 
@@ -640,33 +641,6 @@ fn the_queue_is_full_when_it_begins() {
     every(&signals).heal().unwrap();
     assert_eq!(every(&signals).late(), Ok(None));
     threads.end();
-}
-
-/// The handler, flags and mask of a signal.
-fn action(signal: Signal) -> (usize, c_int, u64) {
-    // SAFETY: an all-zero value is allowed.
-    let mut old: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: writes a sigaction at the pointer.
-    let result =
-        unsafe { libc::sigaction(signal.as_raw(), ptr::null(), &raw mut old) };
-    assert_eq!(result, 0);
-    // SAFETY: a sigset_t is at least 8 bytes.
-    let mask = unsafe { (&raw const old.sa_mask).cast::<u64>().read() };
-    (old.sa_sigaction, old.sa_flags, mask)
-}
-
-fn set_action(signal: Signal, handler: usize, flags: c_int) {
-    // SAFETY: an all-zero value is allowed.
-    let mut new: libc::sigaction = unsafe { std::mem::zeroed() };
-    new.sa_sigaction = handler;
-    new.sa_flags = flags;
-    // SAFETY: adds a signal to the set.
-    unsafe { libc::sigaddset(&raw mut new.sa_mask, libc::SIGUSR2) };
-    // SAFETY: reads a sigaction; the handlers of these tests are safe to run.
-    let result = unsafe {
-        libc::sigaction(signal.as_raw(), &raw const new, ptr::null_mut())
-    };
-    assert_eq!(result, 0);
 }
 
 static COUNTED: AtomicI32 = AtomicI32::new(0);
