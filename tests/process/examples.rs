@@ -20,6 +20,7 @@ cases! {
     graceful_shutdown_cleans_up_and_dies_by_the_signal,
     epoll_loop_serves_signals_and_a_socket,
     no_alloc_core_links_and_runs,
+    late_threads_lose_nothing,
     uring_loop_serves_signals_and_connections,
     backend_says_what_runs_and_why,
 }
@@ -166,6 +167,20 @@ fn no_alloc_core_links_and_runs() {
     assert_line(&text, "told by the epoll: SIGUSR1 ", &["sender=verified"]);
     assert_line(&text, "awaited: SIGALRM ", &["sender=kernel"]);
     assert_line(&text, "awaited: SIGTERM ", &["sender=verified"]);
+}
+
+fn late_threads_lose_nothing() {
+    let (output, text) = run(example("late_threads").arg("--demo"));
+    assert!(output.status.success());
+    let account = [
+        "sent=40004",
+        "received=40004",
+        "out_of_order=0",
+        "threads=64",
+        "healed=64",
+        "caught=0",
+    ];
+    assert_line(&text, "", &account);
 }
 
 fn uring_loop_serves_signals_and_connections() {
