@@ -90,7 +90,7 @@ pub enum Op {
     Eventfd,
     /// `rt_sigqueueinfo(2)`: putting a record back.
     Sigqueueinfo,
-    /// `sigaction(2)`: the handler for threads that do not block the signals.
+    /// `sigaction(2)`: reading or changing what a signal does.
     Sigaction,
     /// `fcntl(2)`: making a foreign descriptor non-blocking and close-on-exec.
     Fcntl,

@@ -1,10 +1,11 @@
 //! WHO: which threads block the signals, which process a receiver belongs to,
-//! and which children belong to a process.
+//! which children belong to a process, and how it ends or stops.
 
 mod backstop;
 #[cfg(feature = "std")]
 mod command;
 mod every;
+mod exit;
 mod fork;
 mod held;
 pub mod mask;

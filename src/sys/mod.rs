@@ -14,6 +14,7 @@
 
 pub(crate) mod action;
 mod children;
+mod end;
 mod late_fd;
 pub(crate) mod page;
 #[cfg(feature = "std")]
@@ -32,6 +33,7 @@ use rustix::fs::OFlags;
 use rustix::io::{Errno, FdFlags};
 
 pub(crate) use self::children::{pid, pid_number, reap};
+pub(crate) use self::end::{exit, send_to_process, set_default};
 pub(crate) use self::late_fd::LateFd;
 pub(crate) use self::page::wiped_on_fork;
 #[cfg(feature = "std")]

@@ -21,6 +21,7 @@ mod delivery;
 mod edges;
 mod every;
 mod examples;
+mod exit;
 mod failures;
 mod forks;
 mod harness;
@@ -80,6 +81,7 @@ fn main() -> std::process::ExitCode {
         (edges::CASES, ALL),
         (every::CASES, ALL),
         (examples::CASES, EPOLL),
+        (exit::CASES, ALL),
         (failures::CASES, EPOLL),
         (forks::CASES, ALL),
         (live::CASES, ALL),

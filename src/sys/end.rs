@@ -1,0 +1,36 @@
+//! Ending the process.
+
+use rustix::io::Errno;
+use rustix::process::getpid;
+
+use super::action::{Action, set_action};
+use super::check;
+use crate::error::Error;
+use crate::signal::{Signal, SignalSet};
+
+/// No handler, no flags, an empty mask.
+const fn action_of(handler: usize) -> Action {
+    Action { handler, flags: 0, mask: SignalSet::empty() }
+}
+
+/// Lets a signal take its default action, and returns what it did before.
+pub(crate) fn set_default(signal: Signal) -> Result<Action, Error> {
+    // SAFETY: SIG_DFL is no handler.
+    unsafe { set_action(signal, &action_of(libc::SIG_DFL)) }
+}
+
+/// Ends the process at once.
+pub(crate) fn exit(status: i32) -> ! {
+    // SAFETY: has no preconditions (_exit(2)), and may be called in a signal
+    // handler (signal-safety(7)).
+    unsafe { libc::_exit(status) }
+}
+
+/// Sends a signal to this process. Unlike to a thread, that goes also where the
+/// user has no room for another queued signal: there the record is lost, and no
+/// more (`__send_signal_locked()` in `kernel/signal.c`).
+pub(crate) fn send_to_process(signal: Signal) -> Result<(), Errno> {
+    // SAFETY: kill(2) takes two numbers.
+    let result = unsafe { libc::kill(getpid().as_raw_pid(), signal.as_raw()) };
+    check(result.into()).map(drop)
+}
