@@ -92,6 +92,8 @@ pub enum Op {
     Sigqueueinfo,
     /// `sigaction(2)`: reading or changing what a signal does.
     Sigaction,
+    /// `tgkill(2)`: sending a signal to the calling thread.
+    Tgkill,
     /// `fcntl(2)`: making a foreign descriptor non-blocking and close-on-exec.
     Fcntl,
     /// `waitid(2)`: asking how a child has ended.
@@ -388,6 +390,7 @@ impl fmt::Display for Op {
             Self::Eventfd => "eventfd2",
             Self::Sigqueueinfo => "rt_sigqueueinfo",
             Self::Sigaction => "sigaction",
+            Self::Tgkill => "tgkill",
             Self::Fcntl => "fcntl",
             Self::Waitid => "waitid",
             Self::ThreadCheck => "reading /proc/self/task",

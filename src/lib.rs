@@ -195,7 +195,7 @@ mod sys;
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(loom)))]
 pub use self::{
     error::{Error, Op, UnblockedThread},
-    process::{Exit, Reaper, mask},
+    process::{Exit, Reaper, mask, suspend},
     reactor::{Epoll, block_on},
     receive::{
         Backend, Batch, Iter, Kind, Options, Receiver, Recv, RecvBatch,

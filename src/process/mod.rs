@@ -12,6 +12,7 @@ pub mod mask;
 mod reap;
 mod requeue;
 mod status;
+mod suspend;
 mod threads;
 
 pub(crate) use backstop::{is_probe, probe_was_read};
@@ -20,3 +21,4 @@ pub use command::CommandExt;
 pub(crate) use fork::{AtomicBirth, Birth};
 pub use reap::{Exit, Reaper};
 pub(crate) use requeue::*;
+pub use suspend::suspend;

@@ -1,4 +1,4 @@
-//! Ending the process.
+//! Ending the process, and stopping it.
 
 use rustix::io::Errno;
 use rustix::process::getpid;
@@ -13,10 +13,27 @@ const fn action_of(handler: usize) -> Action {
     Action { handler, flags: 0, mask: SignalSet::empty() }
 }
 
+/// The action that a signal had.
+#[derive(Debug)]
+pub(crate) struct Found(Action);
+
 /// Lets a signal take its default action, and returns what it did before.
-pub(crate) fn set_default(signal: Signal) -> Result<Action, Error> {
+pub(crate) fn set_default(signal: Signal) -> Result<Found, Error> {
     // SAFETY: SIG_DFL is no handler.
-    unsafe { set_action(signal, &action_of(libc::SIG_DFL)) }
+    unsafe { set_action(signal, &action_of(libc::SIG_DFL)) }.map(Found)
+}
+
+/// Ignores a signal, also one that is pending and blocked, and returns what it did
+/// before.
+pub(crate) fn set_ignored(signal: Signal) -> Result<Found, Error> {
+    // SAFETY: SIG_IGN is no handler.
+    unsafe { set_action(signal, &action_of(libc::SIG_IGN)) }.map(Found)
+}
+
+/// Restores the action that a signal had.
+pub(crate) fn restore(signal: Signal, found: &Found) -> Result<(), Error> {
+    // SAFETY: the handler was there, with these flags.
+    unsafe { set_action(signal, &found.0) }.map(drop)
 }
 
 /// Ends the process at once.

@@ -33,7 +33,9 @@ use rustix::fs::OFlags;
 use rustix::io::{Errno, FdFlags};
 
 pub(crate) use self::children::{pid, pid_number, reap};
-pub(crate) use self::end::{exit, send_to_process, set_default};
+pub(crate) use self::end::{
+    exit, restore, send_to_process, set_default, set_ignored,
+};
 pub(crate) use self::late_fd::LateFd;
 pub(crate) use self::page::wiped_on_fork;
 #[cfg(feature = "std")]

@@ -55,6 +55,7 @@ mod scopes;
     )
 ))]
 mod sources;
+mod suspend;
 mod threads;
 
 use common::Battery;
@@ -114,6 +115,7 @@ fn main() -> std::process::ExitCode {
             )
         ))]
         (sources::CASES, EPOLL),
+        (suspend::CASES, ALL),
         (threads::CASES, EPOLL),
     ])
 }

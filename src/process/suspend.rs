@@ -1,0 +1,100 @@
+//! Stopping as `SIGTSTP` would have.
+
+use crate::error::{Error, Op};
+use crate::signal::{Signal, SignalSet};
+use crate::sys::{self, How};
+
+const TSTP: Signal = Signal::TSTP;
+
+/// Stops the process as `SIGTSTP` would have if it had not been received, until
+/// `SIGCONT` continues it.
+///
+/// For programs that change the terminal. They receive `SIGTSTP`, which Ctrl-Z
+/// sends, put the terminal back in `before`, stop, and take it again in `after`.
+/// `after` runs whenever `before` did, also if the process could not be stopped.
+///
+/// In between the default action is restored, the signal is unblocked in the calling
+/// thread, and sent to that. Once the process is continued, mask and action are what
+/// they were, exactly. The shell sees a process that `SIGTSTP` has stopped.
+///
+/// - All threads stop.
+/// - A `SIGTSTP` that is pending already is part of this stop, and one that comes
+///   before the action is restored stops the process too.
+/// - Stopping removes a pending `SIGCONT`, and continuing a pending `SIGTSTP`, also
+///   where they are blocked. The `SIGCONT` that ends the stop can be received
+///   afterwards. One that comes after `SIGTSTP` has been received, but before this
+///   is called, continues nothing.
+/// - In an orphaned process group the kernel stops nothing, because nobody is there
+///   to continue it, nor does it stop PID 1. Then this goes on at once.
+/// - A ring of the calling thread that reads `SIGTSTP` ahead ([`Kind::Completion`],
+///   `uring::ReadSource`) takes it before it can stop anything: this goes on at once,
+///   and the ring has one more record. Let the receiver remove the signal before, and
+///   insert it again afterwards.
+///
+/// # Errors
+///
+/// [`Error::Os`] if a sandbox refuses `rt_sigprocmask(2)`, `sigaction(2)` or
+/// `tgkill(2)`. Mask and action are then as they were, as far as it lets them.
+///
+/// # Examples
+///
+/// ```no_run
+/// use signalfd::{Signal, suspend};
+///
+/// let signals = signalfd::open(Signal::TSTP | Signal::CONT | Signal::TERM)?;
+/// for info in &signals {
+///     match info?.signal() {
+///         Signal::TSTP => suspend(
+///             || print!("\x1b[?1049l"), // leave the alternate screen
+///             || print!("\x1b[?1049h"), // and go back to it
+///         )?,
+///         Signal::CONT => println!("draw everything again"),
+///         _ => break,
+///     }
+/// }
+/// # Ok::<(), signalfd::Error>(())
+/// ```
+///
+/// # References
+///
+/// [signal(7)](https://man7.org/linux/man-pages/man7/signal.7.html),
+/// [setpgid(2)](https://man7.org/linux/man-pages/man2/setpgid.2.html) about
+/// orphaned process groups
+///
+/// [`Kind::Completion`]: crate::Kind::Completion
+#[doc(alias = "SIGTSTP")]
+pub fn suspend(
+    before: impl FnOnce(),
+    after: impl FnOnce(),
+) -> Result<(), Error> {
+    before();
+    let stopped = stop();
+    after();
+    stopped
+}
+
+/// Stops with the default action, and puts back the one that was there.
+fn stop() -> Result<(), Error> {
+    let blocked = sys::sigprocmask(None)?;
+    // What is pending goes, so that it does not stop the process once more.
+    let action = sys::set_ignored(TSTP)?;
+    let stopped = stop_unblocked(blocked);
+    // The mask is as it was by now: the old action sees nothing that it was
+    // blocked from.
+    let restored = sys::restore(TSTP, &action);
+    stopped.and(restored)
+}
+
+/// Stops, and blocks the signal again if it was blocked.
+fn stop_unblocked(blocked: SignalSet) -> Result<(), Error> {
+    sys::sigprocmask(Some((How::Unblock, TSTP.into())))?;
+    let stopped = stop_by_default();
+    let block = blocked & SignalSet::TSTP;
+    let restored = sys::sigprocmask(Some((How::Block, block)));
+    stopped.and(restored.map(drop))
+}
+
+fn stop_by_default() -> Result<(), Error> {
+    sys::set_default(TSTP)?;
+    sys::action::tgkill_self(TSTP).map_err(|errno| Error::os(Op::Tgkill, errno))
+}
