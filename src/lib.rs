@@ -41,6 +41,8 @@
 //! |---|---|
 //! | a thread that only waits for signals | [`for info in &signals`](Iter), [`wait`], [`wait_timeout`], [`wait_batch`] |
 //! | no runtime, but `async` code | [`block_on`] and [`recv`] |
+//! | a future that a signal cancels | [`until`] |
+//! | a program in a terminal that Ctrl-Z stops | [`suspend`] |
 //! | an epoll, poll, mio or calloop loop | [`AsFd`](Receiver#impl-AsFd-for-Receiver), and [`try_recv_batch`] when it is readable |
 //! | an io_uring loop | `uring::Source` in your ring, with the feature `io-uring` |
 //! | an executor without a reactor | [`Epoll`], driven by a thread of yours; or your own loop and [`on_readable`] |
@@ -123,6 +125,7 @@
 //! [`wait_timeout`]: Receiver::wait_timeout
 //! [`wait_batch`]: Receiver::wait_batch
 //! [`recv`]: Receiver::recv
+//! [`until`]: Receiver::until
 //! [`try_recv_batch`]: Receiver::try_recv_batch
 //! [`on_readable`]: Receiver::on_readable
 //! [`reopen`]: Receiver::reopen
@@ -199,7 +202,7 @@ pub use self::{
     reactor::{Epoll, block_on},
     receive::{
         Backend, Batch, Iter, Kind, Options, Receiver, Recv, RecvBatch,
-        Running, SignalFd, Signals, open,
+        Running, SignalFd, Signals, Until, open,
     },
     signal::{Cause, ChildState, Sender, SigInfo, Signal, SignalSet},
 };

@@ -38,6 +38,7 @@ pub(crate) mod ring;
 mod ring;
 mod signalfd;
 mod signals;
+mod until;
 mod wake_each;
 mod waker;
 
@@ -50,4 +51,5 @@ pub(crate) use parker::Parker;
 pub use receiver::Receiver;
 pub use signalfd::SignalFd;
 pub use signals::{Signals, open};
+pub use until::Until;
 pub(crate) use wake_each::WakeEach;

@@ -1,6 +1,6 @@
 //! Receivers in a forked child.
 
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::os::fd::AsRawFd;
 use std::pin::pin;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -95,6 +95,8 @@ fn every_path_says_that_it_was_forked() {
         let poll = receiver.poll_recv(&mut cx);
         assert_eq!(poll.map_ok(drop), Poll::Ready(forked));
         let poll = receiver.poll_recv_batch(&mut cx, &mut batch);
+        assert_eq!(poll.map_ok(drop), Poll::Ready(forked));
+        let poll = pin!(receiver.until(pending::<()>())).poll(&mut cx);
         assert_eq!(poll.map_ok(drop), Poll::Ready(forked));
         assert_eq!(receiver.poll_ready(&mut cx), Poll::Ready(forked));
         // Whoever says so wakes a task, and no more.

@@ -1,16 +1,22 @@
 //! The futures, without any executor: polled by hand.
 
-use std::future::Future;
+use std::cell::Cell;
+use std::future::{Future, pending, poll_fn, ready};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use std::thread;
 
-use signalfd::{Batch, Receiver, Recv, RecvBatch, SigInfo, Signal};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use signalfd::{
+    Batch, Epoll, Receiver, Recv, RecvBatch, SigInfo, Signal, Until, block_on,
+};
 
 use crate::common::{
-    WakeCount, open_in_thread, raise, sigqueue_to_thread, tid,
+    WakeCount, open_in_thread, raise, sigqueue_to_thread, tgkill, tid,
+    wait_until_asleep,
 };
 
 fn poll_once<F: Future + Unpin>(
@@ -35,6 +41,16 @@ fn types_can_go_where_their_users_need_them() {
     unwind_safe::<Receiver>();
     unpin::<Recv<'_>>();
     unpin::<RecvBatch<'_, '_, 8>>();
+}
+
+#[test]
+fn work_that_may_move_between_threads_may_do_so_until_a_signal() {
+    fn send<T: Send>(future: T) {
+        drop(future);
+    }
+    let signals = open_in_thread(Signal::USR1);
+    let receiver: &Receiver = &signals;
+    send(receiver.until(ready(1)));
 }
 
 #[test]
@@ -280,4 +296,168 @@ fn two_receivers_of_one_signal_share_what_comes() {
         }
     }
     assert!(values.into_iter().eq(0..10));
+}
+
+// ---------------------------------------------------------------------------
+// Work that a signal cancels
+
+/// Notes when it is dropped.
+struct Dropped<'c>(&'c Cell<bool>);
+
+impl Drop for Dropped<'_> {
+    fn drop(&mut self) {
+        self.0.set(true);
+    }
+}
+
+/// Never done; notes when it is dropped.
+async fn work_for_ever(dropped: &Cell<bool>) {
+    let _dropped = Dropped(dropped);
+    pending::<()>().await;
+}
+
+/// The signal that something ended with.
+#[track_caller]
+fn signal_of<T>(until: &Until<T>) -> Signal {
+    match until {
+        Until::Signal(info) => info.signal(),
+        Until::Done(_) => panic!("the work is done"),
+    }
+}
+
+#[test]
+fn work_is_done_if_no_signal_comes() {
+    let signals = open_in_thread(Signal::USR1);
+    let mut polls = 0;
+    let work = poll_fn(|cx| {
+        polls += 1;
+        cx.waker().wake_by_ref();
+        if polls > 3 { Poll::Ready(polls) } else { Poll::Pending }
+    });
+    let done = block_on(signals.until(work)).unwrap();
+    assert_eq!(done, Ok(Until::Done(4)));
+}
+
+#[test]
+fn a_signal_cancels_the_work() {
+    let signals = open_in_thread(Signal::USR1);
+    let dropped = Cell::new(false);
+    let (count, waker) = WakeCount::new();
+    let mut cx = Context::from_waker(&waker);
+    let mut until = pin!(signals.until(work_for_ever(&dropped)));
+    assert!(until.as_mut().poll(&mut cx).is_pending());
+    raise(Signal::USR1);
+    signals.on_readable();
+    assert_eq!(count.get(), 1);
+    assert!(!dropped.get());
+    let Poll::Ready(Ok(ended)) = until.as_mut().poll(&mut cx) else {
+        panic!("a signal is pending");
+    };
+    assert_eq!(signal_of(&ended), Signal::USR1);
+    assert!(dropped.get(), "it was dropped before the record was returned");
+}
+
+#[test]
+fn of_both_the_work_counts_and_the_signal_stays() {
+    let signals = open_in_thread(Signal::USR1);
+    raise(Signal::USR1);
+    let done = block_on(signals.until(ready(7))).unwrap();
+    assert_eq!(done, Ok(Until::Done(7)));
+    assert_eq!(signals.wait().unwrap().signal(), Signal::USR1);
+}
+
+#[test]
+fn dropping_work_and_all_at_any_point_loses_nothing() {
+    let rt = Signal::rt(1).unwrap();
+    let signals = open_in_thread(rt);
+    let mut cx = Context::from_waker(Waker::noop());
+    for value in 0..100 {
+        drop(signals.until(pending::<()>()));
+        let dropped = Cell::new(false);
+        {
+            let mut until = pin!(signals.until(work_for_ever(&dropped)));
+            assert!(until.as_mut().poll(&mut cx).is_pending());
+            sigqueue_to_thread(tid(), rt, value);
+            signals.on_readable();
+        }
+        assert!(dropped.get());
+        assert_eq!(signals.wait().unwrap().value(), Some(value));
+    }
+    assert_eq!(signals.try_recv().unwrap(), None);
+}
+
+#[test]
+fn a_sleeping_block_on_is_woken_from_its_work() {
+    let signals = open_in_thread(Signal::USR1);
+    let worker = tid();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            wait_until_asleep(worker);
+            tgkill(worker, Signal::USR1);
+        });
+        let ended = block_on(signals.until(pending::<()>())).unwrap();
+        assert_eq!(signal_of(&ended.unwrap()), Signal::USR1);
+    });
+}
+
+#[test]
+fn an_epoll_wakes_from_work() {
+    let signals = open_in_thread(Signal::USR1);
+    let epoll = Epoll::new([&signals]).unwrap();
+    let (count, waker) = WakeCount::new();
+    let mut cx = Context::from_waker(&waker);
+    let mut until = pin!(signals.until(pending::<()>()));
+    assert!(until.as_mut().poll(&mut cx).is_pending());
+    raise(Signal::USR1);
+    while count.get() == 0 {
+        epoll.turn(None).unwrap();
+    }
+    let Poll::Ready(Ok(ended)) = until.as_mut().poll(&mut cx) else {
+        panic!("a signal is pending");
+    };
+    assert_eq!(signal_of(&ended), Signal::USR1);
+}
+
+#[test]
+fn work_inside_and_outside_of_combinators_is_cancelled() {
+    let one = open_in_thread(Signal::USR1);
+    let two = open_in_thread(Signal::USR2);
+    let all = [Cell::new(false), Cell::new(false)];
+    block_on(async {
+        // The combinator has wakers of its own, for what it runs ...
+        let works = all.iter().map(work_for_ever);
+        let mut works = works.collect::<FuturesUnordered<_>>();
+        raise(Signal::USR1);
+        let ended = one.until(works.next()).await.unwrap();
+        assert_eq!(signal_of(&ended), Signal::USR1);
+        drop(works);
+        assert!(all.iter().all(Cell::take), "all were dropped");
+
+        // ... and for those who wait for a signal.
+        let mut untils = [(&one, &all[0]), (&two, &all[1])]
+            .into_iter()
+            .map(|(signals, dropped)| signals.until(work_for_ever(dropped)))
+            .collect::<FuturesUnordered<_>>();
+        raise(Signal::USR2);
+        let ended = untils.next().await.unwrap().unwrap();
+        assert_eq!(signal_of(&ended), Signal::USR2);
+        assert!(!all[0].get() && all[1].get());
+        raise(Signal::USR1);
+        let ended = untils.next().await.unwrap().unwrap();
+        assert_eq!(signal_of(&ended), Signal::USR1);
+    })
+    .unwrap();
+}
+
+#[test]
+fn work_in_work_ends_by_the_signal_of_its_own() {
+    let outer = open_in_thread(Signal::USR1);
+    let inner = open_in_thread(Signal::USR2);
+    raise(Signal::USR2);
+    let work = inner.until(pending::<()>());
+    let Ok(Until::Done(Ok(ended))) = block_on(outer.until(work)).unwrap()
+    else {
+        panic!("the inner one is done, by its signal");
+    };
+    assert_eq!(signal_of(&ended), Signal::USR2);
 }

@@ -1,0 +1,81 @@
+//! Work that a signal cancels.
+
+use core::future::{Future, poll_fn};
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll};
+
+use super::Receiver;
+use crate::error::Error;
+use crate::signal::SigInfo;
+
+/// How [`Receiver::until`] ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "the record of a signal is in it, and nowhere else any more"]
+pub enum Until<T> {
+    /// The future was done first.
+    Done(T),
+    /// A signal came first, and the future has been dropped.
+    Signal(SigInfo),
+}
+
+impl Receiver {
+    /// Runs a future until it is done or a signal comes.
+    ///
+    /// A signal cancels the future: it is dropped, and its destructors have run
+    /// when this completes with the record. If both are there, the future counts,
+    /// and the signal stays pending: the future is polled first, each time, and the
+    /// receiver only if it is not done, which is one system call.
+    ///
+    /// One task at a time, as for [`recv`](Self::recv), and it is woken by the
+    /// same: [`block_on`](crate::block_on), an [`Epoll`](crate::Epoll), or
+    /// [`on_readable`](Self::on_readable).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv`](Self::recv). The future has then been dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is taken before it completes: dropping it at any time drops the
+    /// future that it runs, and loses no signal.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::future::{pending, ready};
+    /// use signalfd::{Signal, Until, block_on, open};
+    ///
+    /// let signals = open(Signal::INT | Signal::TERM)?;
+    /// block_on(async {
+    ///     let work = ready(42);
+    ///     assert_eq!(signals.until(work).await?, Until::Done(42));
+    ///
+    /// #   unsafe { libc::kill(libc::getpid(), libc::SIGTERM) };
+    ///     let work = pending::<u32>();
+    ///     match signals.until(work).await? {
+    ///         Until::Done(number) => println!("{number}"),
+    ///         Until::Signal(info) => println!("cancelled by {info}"),
+    ///     }
+    ///     Ok::<_, signalfd::Error>(())
+    /// })??;
+    /// # Ok::<(), signalfd::Error>(())
+    /// ```
+    pub async fn until<F: Future>(
+        &self,
+        future: F,
+    ) -> Result<Until<F::Output>, Error> {
+        let mut future = pin!(future);
+        poll_fn(|cx| self.poll_until(cx, future.as_mut())).await
+    }
+
+    fn poll_until<F: Future>(
+        &self,
+        cx: &mut Context<'_>,
+        future: Pin<&mut F>,
+    ) -> Poll<Result<Until<F::Output>, Error>> {
+        match future.poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(Until::Done(output))),
+            Poll::Pending => self.poll_recv(cx).map_ok(Until::Signal),
+        }
+    }
+}
