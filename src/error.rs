@@ -59,6 +59,8 @@ pub enum Error {
     /// `ECHILD`: the process has no child of this number, or somebody has waited for
     /// it already.
     NoSuchChild(u32),
+    /// A deadline was to begin, and no signal has come yet.
+    NoSignal,
     /// A system call failed.
     Os {
         /// Which one, or what for.
@@ -94,6 +96,10 @@ pub enum Op {
     Sigaction,
     /// `tgkill(2)`: sending a signal to the calling thread.
     Tgkill,
+    /// `timer_create(2)`: making the timer of a deadline.
+    TimerCreate,
+    /// `timer_settime(2)`: starting it.
+    TimerSettime,
     /// `fcntl(2)`: making a foreign descriptor non-blocking and close-on-exec.
     Fcntl,
     /// `waitid(2)`: asking how a child has ended.
@@ -285,6 +291,9 @@ impl fmt::Display for Error {
                 "{pid} is not, or no longer, a child of this process: let nothing \
                  else wait for it, and do not ignore SIGCHLD"
             ),
+            Self::NoSignal => f.write_str(
+                "no signal has come yet: wait for the first, then set the deadline",
+            ),
             Self::Os { op, errno } => {
                 write!(f, "{op} failed with {}", ErrnoName(*errno))?;
                 match op.advice(*errno) {
@@ -315,6 +324,10 @@ impl Op {
             (Self::Sigqueueinfo, libc::EAGAIN) => {
                 "the user's queue of signals is full: raise RLIMIT_SIGPENDING, \
                  or receive what is pending first"
+            }
+            (Self::TimerCreate, libc::EAGAIN) => {
+                "the user's queue of signals is full, which a timer needs a \
+                 place in: raise RLIMIT_SIGPENDING"
             }
             (Self::Sigqueueinfo, libc::EPERM) => {
                 "the kernel could not have made this record, so only the main \
@@ -391,6 +404,8 @@ impl fmt::Display for Op {
             Self::Sigqueueinfo => "rt_sigqueueinfo",
             Self::Sigaction => "sigaction",
             Self::Tgkill => "tgkill",
+            Self::TimerCreate => "timer_create",
+            Self::TimerSettime => "timer_settime",
             Self::Fcntl => "fcntl",
             Self::Waitid => "waitid",
             Self::ThreadCheck => "reading /proc/self/task",
@@ -448,7 +463,8 @@ impl From<Error> for std::io::Error {
             | Error::TooManyBlockOn
             | Error::TooManyChildren
             | Error::NoSuchChild(_)
-            | Error::QueueFull => ErrorKind::Other,
+            | Error::QueueFull
+            | Error::NoSignal => ErrorKind::Other,
             Error::NoUring => ErrorKind::Unsupported,
             _ => ErrorKind::InvalidInput,
         };

@@ -42,6 +42,7 @@
 //! | a thread that only waits for signals | [`for info in &signals`](Iter), [`wait`], [`wait_timeout`], [`wait_batch`] |
 //! | no runtime, but `async` code | [`block_on`] and [`recv`] |
 //! | a future that a signal cancels | [`until`] |
+//! | a program that cleans up when it is told to end | [`Shutdown`] |
 //! | a program in a terminal that Ctrl-Z stops | [`suspend`] |
 //! | an epoll, poll, mio or calloop loop | [`AsFd`](Receiver#impl-AsFd-for-Receiver), and [`try_recv_batch`] when it is readable |
 //! | an io_uring loop | `uring::Source` in your ring, with the feature `io-uring` |
@@ -202,7 +203,7 @@ pub use self::{
     reactor::{Epoll, block_on},
     receive::{
         Backend, Batch, Iter, Kind, Options, Receiver, Recv, RecvBatch,
-        Running, SignalFd, Signals, Until, open,
+        Running, Shutdown, SignalFd, Signals, Until, open,
     },
     signal::{Cause, ChildState, Sender, SigInfo, Signal, SignalSet},
 };

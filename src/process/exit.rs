@@ -57,7 +57,7 @@ impl Signal {
     #[doc(alias = "raise")]
     pub fn die(self) -> ! {
         // Where one step fails the next may do, and the last one does not fail.
-        let _old = sys::set_default(self);
+        let _found = sys::set_default(self);
         // Unblocked first, so that the kernel ends the process while it sends. Only
         // then a ring that reads ahead has no chance to take the signal.
         let _mask = sys::sigprocmask(Some((How::Unblock, self.into())));

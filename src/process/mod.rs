@@ -1,6 +1,7 @@
 //! WHO: which threads block the signals, which process a receiver belongs to,
 //! which children belong to a process, and how it ends or stops.
 
+mod action;
 mod backstop;
 #[cfg(feature = "std")]
 mod command;
@@ -15,6 +16,7 @@ mod status;
 mod suspend;
 mod threads;
 
+pub(crate) use action::{Ending, ignored};
 pub(crate) use backstop::{is_probe, probe_was_read};
 #[cfg(feature = "std")]
 pub use command::CommandExt;

@@ -36,6 +36,7 @@ pub(crate) mod ring;
 )))]
 #[path = "ring/absent.rs"]
 mod ring;
+mod shutdown;
 mod signalfd;
 mod signals;
 mod until;
@@ -49,6 +50,7 @@ pub use iter::Iter;
 pub use options::Options;
 pub(crate) use parker::Parker;
 pub use receiver::Receiver;
+pub use shutdown::Shutdown;
 pub use signalfd::SignalFd;
 pub use signals::{Signals, open};
 pub use until::Until;

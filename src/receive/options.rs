@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::{Backend, Kind, Receiver, SignalFd, Signals};
+use super::{Backend, Kind, Receiver, Shutdown, SignalFd, Signals};
 use crate::error::Error;
 use crate::process::mask::{self, EveryThread};
 use crate::signal::SignalSet;
@@ -103,6 +103,18 @@ impl Options {
         let guard = mask::block(set)?;
         let receiver = self.receiver(set)?;
         Ok(Signals::new(receiver, guard))
+    }
+
+    /// Opens a [`Shutdown`] as [`Shutdown::open`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Shutdown::open`].
+    pub fn shutdown(
+        self,
+        set: impl Into<SignalSet>,
+    ) -> Result<Shutdown, Error> {
+        Shutdown::with(set.into(), self)
     }
 
     /// Makes a receiver as [`Receiver::new`] does.

@@ -165,6 +165,15 @@ impl Signals {
         self.receiver.reopen()
     }
 
+    /// Ends the scope, and does something when nothing of the receiver is left, but
+    /// the signals are still blocked.
+    pub(super) fn close(self, last: impl FnOnce()) {
+        let Self { receiver, guard } = self;
+        drop(receiver);
+        last();
+        drop(guard);
+    }
+
     /// Makes a change that needs signals blocked; if it fails, they are unblocked
     /// again.
     fn change(

@@ -1,5 +1,7 @@
 //! Ending the process, and stopping it.
 
+use core::ffi::c_int;
+
 use rustix::io::Errno;
 use rustix::process::getpid;
 
@@ -34,6 +36,28 @@ pub(crate) fn set_ignored(signal: Signal) -> Result<Found, Error> {
 pub(crate) fn restore(signal: Signal, found: &Found) -> Result<(), Error> {
     // SAFETY: the handler was there, with these flags.
     unsafe { set_action(signal, &found.0) }.map(drop)
+}
+
+/// Has a handler end the process when the signal comes, with the exit status that
+/// a shell makes of it.
+pub(crate) fn end_by(signal: Signal) -> Result<(), Error> {
+    // SAFETY: the handler takes the number of the signal, as it does without
+    // SA_SIGINFO, and makes one call, which a handler may make.
+    unsafe { set_action(signal, &action_of(end_handler())) }.map(drop)
+}
+
+/// Tells whether an action is what [`end_by`] has set.
+pub(crate) fn is_end(action: &Action) -> bool {
+    action.handler == end_handler()
+}
+
+fn end_handler() -> usize {
+    let handler: extern "C" fn(c_int) = end;
+    handler as usize
+}
+
+extern "C" fn end(signal: c_int) {
+    exit(128_i32.saturating_add(signal));
 }
 
 /// Ends the process at once.

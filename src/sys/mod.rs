@@ -20,6 +20,7 @@ pub(crate) mod page;
 #[cfg(feature = "std")]
 mod spawn;
 mod tasks;
+mod timer;
 pub(crate) mod turn;
 pub(crate) mod wait;
 
@@ -34,16 +35,17 @@ use rustix::io::{Errno, FdFlags};
 
 pub(crate) use self::children::{pid, pid_number, reap};
 pub(crate) use self::end::{
-    exit, restore, send_to_process, set_default, set_ignored,
+    end_by, exit, is_end, restore, send_to_process, set_default, set_ignored,
 };
 pub(crate) use self::late_fd::LateFd;
 pub(crate) use self::page::wiped_on_fork;
 #[cfg(feature = "std")]
 pub(crate) use self::spawn::restore_before_exec;
 pub(crate) use self::tasks::{entries, open_status, open_tasks, read_piece};
+pub(crate) use self::timer::Timer;
 pub(crate) use self::wait::{
     Deadline, Wait, clear, epoll, epoll_wait, eventfd, notify, poll,
-    poll_numbers, readable,
+    poll_numbers, readable, sleep,
 };
 use crate::error::{Error, Op};
 use crate::signal::{KernelSigInfo, SigInfo, SignalSet};

@@ -91,6 +91,17 @@ pub(crate) fn poll(
     }
 }
 
+/// Waits until the deadline is over.
+pub(crate) fn sleep(deadline: Deadline) -> Result<(), Error> {
+    while !deadline.is_over() {
+        match event::poll(&mut [], deadline.timespec().as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(Error::os(Op::Poll, errno)),
+        }
+    }
+    Ok(())
+}
+
 /// A descriptor for [`poll_numbers`].
 pub(crate) const fn readable(raw: RawFd) -> pollfd {
     pollfd { fd: raw, events: libc::POLLIN, revents: 0 }
@@ -201,6 +212,10 @@ mod tests {
         let waiting = epoll([&never].into_iter()).unwrap();
         let none =
             Event { flags: EventFlags::empty(), data: EventData::new_u64(0) };
+        let end = deadline();
+        assert_eq!(sleep(end), Ok(()));
+        assert!(end.is_over());
+
         let end = deadline();
         assert_eq!(epoll_wait(waiting.as_fd(), &mut [none], end), Ok(0));
         assert!(end.is_over());

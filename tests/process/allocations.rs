@@ -14,8 +14,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use signalfd::{
-    Batch, Epoll, Error, Options, Reaper, Signal, SignalFd, Signals, block,
-    block_on, mask,
+    Batch, Epoll, Error, Options, Reaper, Signal, SignalFd, Signals, Until,
+    block, block_on, mask,
 };
 
 use crate::common::{
@@ -31,12 +31,14 @@ cases! {
     spinning,
     iterating,
     awaiting,
+    awaiting_while_there_is_work,
     awaiting_with_an_epoll,
     polling_for_readiness,
     putting_back,
     changing_the_signals,
     reopening,
     waiting_for_children,
+    shutting_down,
     errors_and_their_texts,
     checking_the_threads,
 }
@@ -201,6 +203,16 @@ fn awaiting() {
     });
 }
 
+fn awaiting_while_there_is_work() {
+    ten_thousand(options(), |signals, got| {
+        let until = signals.until(std::future::pending::<()>());
+        let Until::Signal(info) = block_on(until).unwrap().unwrap() else {
+            unreachable!("the work is never done");
+        };
+        got(&info);
+    });
+}
+
 fn awaiting_with_an_epoll() {
     ten_thousand(options(), |signals, got| {
         let epoll = Epoll::new([signals]).unwrap();
@@ -243,6 +255,19 @@ fn changing_the_signals() {
         got(&signals.wait().unwrap());
         signals.remove(Signal::USR1).unwrap();
         signals.replace(signals.signals()).unwrap();
+    });
+}
+
+fn shutting_down() {
+    without_allocating(|| {
+        for _ in 0..100 {
+            let mut shutdown = options().shutdown(Signal::TERM).unwrap();
+            assert_eq!(shutdown.try_recv(), Ok(None));
+            sigqueue(pid(), Signal::TERM, 0).unwrap();
+            let first = block_on(shutdown.recv()).unwrap().unwrap();
+            assert_eq!(shutdown.wait(), Ok(first));
+            shutdown.deadline(DEADLINE).unwrap();
+        }
     });
 }
 

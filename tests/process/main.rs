@@ -42,6 +42,7 @@ mod reap;
 ))]
 mod rings;
 mod scopes;
+mod shutdown;
 #[cfg(all(
     feature = "io-uring",
     target_os = "linux",
@@ -102,6 +103,7 @@ fn main() -> std::process::ExitCode {
         ))]
         (rings::CASES, EPOLL),
         (scopes::CASES, ALL),
+        (shutdown::CASES, ALL),
         #[cfg(all(
             feature = "io-uring",
             target_os = "linux",
