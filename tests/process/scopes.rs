@@ -1,14 +1,27 @@
 //! What happens to signals when a scope ends.
 
-use signalfd::{Error, Signal, block, mask};
+use std::future::{Future, pending};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::pin::{Pin, pin};
+use std::task::{Context, Waker};
+use std::time::Duration;
 
-use crate::common::{Child, End, kill, open, pid, receiver_for, sigqueue};
+use signalfd::{Error, Signal, block, block_on, mask};
+
+use crate::common::{
+    Child, DEADLINE, End, kill, open, pid, receiver_for, sigqueue,
+};
 use crate::harness::cases;
 
 cases! {
     open_blocks_receives_and_restores,
     a_mask_that_was_partly_blocked_comes_back_as_it_was,
     an_unread_signal_reaches_the_outer_receiver,
+    what_the_inner_scope_receives_the_outer_does_not,
+    the_outer_scope_has_what_comes_after_the_inner,
+    a_cancelled_consumer_loses_nothing,
+    a_thousand_ends_lose_no_signal_and_double_none,
     an_unread_signal_takes_its_default_action => libc::SIGTERM,
     an_unread_real_time_signal_takes_its_default_action => 40,
     a_removed_signal_takes_its_default_action => libc::SIGUSR1,
@@ -69,6 +82,116 @@ fn an_unread_signal_reaches_the_outer_receiver() {
     drop(inner);
     assert_eq!(outer.wait().unwrap().value(), Some(1));
     assert_eq!(outer.wait().unwrap().value(), Some(2));
+}
+
+/// As long as it is read, the inner scope shadows the outer.
+fn what_the_inner_scope_receives_the_outer_does_not() {
+    if crate::battery().reads_ahead() {
+        // The ring of the outer one would have them.
+        return;
+    }
+    let outer = open(Signal::INT | Signal::TERM).unwrap();
+    for _ in 0..100 {
+        let inner = open(Signal::TERM).unwrap();
+        kill(pid(), Signal::INT);
+        kill(pid(), Signal::TERM);
+        assert_eq!(inner.wait().unwrap().signal(), Signal::TERM);
+        assert_eq!(inner.try_recv().unwrap(), None, "it is not of its set");
+        drop(inner);
+        assert_eq!(outer.wait().unwrap().signal(), Signal::INT);
+        assert_eq!(outer.try_recv().unwrap(), None);
+    }
+}
+
+fn the_outer_scope_has_what_comes_after_the_inner() {
+    let rt = Signal::rt(1).unwrap();
+    let outer = open(rt).unwrap();
+    for value in 0..100 {
+        drop(open(rt).unwrap());
+        assert_eq!(mask::current().unwrap(), rt.into());
+        sigqueue(pid(), rt, value).unwrap();
+        assert_eq!(outer.wait().unwrap().value(), Some(value));
+    }
+    assert_eq!(outer.try_recv().unwrap(), None);
+}
+
+/// One after the other gives up while it waits, in every way there is to wait.
+fn a_cancelled_consumer_loses_nothing() {
+    let rt = Signal::rt(1).unwrap();
+    let signals = open(rt).unwrap();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut received = Vec::new();
+    for value in 0..300 {
+        let taken = match value % 3 {
+            0 => {
+                let mut recv = signals.recv();
+                assert!(Pin::new(&mut recv).poll(&mut cx).is_pending());
+                sigqueue(pid(), rt, value).unwrap();
+                drop(recv);
+                signals.wait().unwrap()
+            }
+            1 => {
+                {
+                    let mut until = pin!(signals.until(pending::<()>()));
+                    assert!(until.as_mut().poll(&mut cx).is_pending());
+                    sigqueue(pid(), rt, value).unwrap();
+                }
+                block_on(signals.recv()).unwrap().unwrap()
+            }
+            _ => {
+                let moment = Duration::from_millis(1);
+                assert_eq!(signals.wait_timeout(moment).unwrap(), None);
+                sigqueue(pid(), rt, value).unwrap();
+                signals.wait_timeout(DEADLINE).unwrap().unwrap()
+            }
+        };
+        received.push(taken.value().unwrap());
+    }
+    assert!(received.into_iter().eq(0..300));
+    assert_eq!(signals.try_recv().unwrap(), None);
+}
+
+/// A signal comes while a scope ends. Either the scope has received it, or it takes
+/// its default action; never neither, and never both.
+fn a_thousand_ends_lose_no_signal_and_double_none() {
+    const RECEIVED: i32 = 7;
+    let mut counts = [0; 2];
+    for round in 0..1_000 {
+        let (mut parents, mut childs) = UnixStream::pair().unwrap();
+        let child = Child::fork(|| {
+            let signals = open(Signal::TERM).unwrap();
+            childs.write_all(b"o").unwrap();
+            // It ends the scope now earlier, now later.
+            let mut looks = 0..round % 40;
+            let received = looks.any(|_| signals.try_recv().unwrap().is_some());
+            if received {
+                childs.write_all(b"r").unwrap();
+            }
+            drop(signals);
+            if received {
+                return RECEIVED;
+            }
+            loop {
+                std::thread::park();
+            }
+        });
+        drop(childs);
+        parents.read_exact(&mut [0]).unwrap();
+        kill(child.pid, Signal::TERM);
+        let end = child.wait();
+        let mut said = Vec::new();
+        parents.read_to_end(&mut said).unwrap();
+        let received = said == b"r";
+        let expected = if received {
+            End::Exited(RECEIVED)
+        } else {
+            End::Killed(libc::SIGTERM)
+        };
+        assert_eq!(end, expected, "round {round}");
+        counts[usize::from(received)] += 1;
+    }
+    let [killed, received] = counts;
+    println!("{received} received, {killed} killed");
 }
 
 fn an_unread_signal_takes_its_default_action() {
