@@ -13,14 +13,13 @@
 
 use std::error::Error;
 use std::fs::{self, File};
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::pin::pin;
 use std::process::{Command, Stdio};
 use std::task::Poll;
 
-use signalfd::{Receiver, SigInfo, Signal, block_on, open};
+use signalfd::{Signal, Until, block_on, open};
 
 fn main() -> Result<(), Box<dyn Error>> {
     if std::env::args().any(|argument| argument == "--demo") {
@@ -29,38 +28,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let signals = open(Signal::INT | Signal::TERM)?;
     println!("pid {} works until SIGINT or SIGTERM", std::process::id());
 
-    match block_on(until_signal(&signals, work()))?? {
-        Done::Work(steps) => println!("all {steps} steps are done"),
-        Done::Signal(info) => {
+    match block_on(signals.until(work()))?? {
+        Until::Done(steps) => println!("all {} steps are done", steps?),
+        // The work has been dropped by now, and has cleaned up after itself.
+        Until::Signal(info) => {
             println!("cancelled by {info}");
-            // Back into the queue, and out of the scope: now that the signal is
-            // no longer blocked, it does to us what it would have done at once.
-            signals.put_back(&info)?;
-            drop(signals);
+            info.signal().die();
         }
     }
     Ok(())
-}
-
-enum Done {
-    Work(u32),
-    Signal(SigInfo),
-}
-
-/// Runs the work until it is done or a signal comes. Cancelling is dropping: the
-/// work is dropped when this returns.
-async fn until_signal(
-    receiver: &Receiver,
-    work: impl Future<Output = Result<u32, std::io::Error>>,
-) -> Result<Done, Box<dyn Error>> {
-    let (mut signal, mut work) = (receiver.recv(), pin!(work));
-    poll_fn(|cx| {
-        if let Poll::Ready(info) = pin!(&mut signal).poll(cx) {
-            return Poll::Ready(Ok(Done::Signal(info?)));
-        }
-        work.as_mut().poll(cx).map(|steps| Ok(Done::Work(steps?)))
-    })
-    .await
 }
 
 /// Writes a report that nobody must see half written. It takes about a minute.

@@ -99,7 +99,8 @@ impl Shutdown {
     ///
     /// Call it before other threads are started: they inherit the mask. It is all or
     /// nothing: if any step fails, the mask is as it was. [`Options::shutdown`] opens
-    /// one with other options.
+    /// one with other options, for one where threads exist already
+    /// ([`Options::every_thread`]).
     ///
     /// # Errors
     ///
