@@ -21,6 +21,7 @@ cases! {
     epoll_loop_serves_signals_and_a_socket,
     no_alloc_core_links_and_runs,
     late_threads_lose_nothing,
+    supervisor_ends_its_children_and_dies_by_the_signal,
     uring_loop_serves_signals_and_connections,
     backend_says_what_runs_and_why,
 }
@@ -167,6 +168,20 @@ fn no_alloc_core_links_and_runs() {
     assert_line(&text, "told by the epoll: SIGUSR1 ", &["sender=verified"]);
     assert_line(&text, "awaited: SIGALRM ", &["sender=kernel"]);
     assert_line(&text, "awaited: SIGTERM ", &["sender=verified"]);
+}
+
+fn supervisor_ends_its_children_and_dies_by_the_signal() {
+    let (output, text) = run(example("supervisor").arg("--demo"));
+    assert_eq!(output.status.signal(), Some(libc::SIGTERM));
+    let clean = "child_sigblk=0000000000000000";
+    for name in ["name=brief", "name=obedient", "name=stubborn"] {
+        assert_line(&text, "child=", &[name, clean]);
+    }
+    assert_line(&text, "pid=", &["state=exited", "status=3"]);
+    assert_line(&text, "pid=", &["state=killed", "status=15"]);
+    assert_line(&text, "the deadline is over", &[]);
+    assert_line(&text, "pid=", &["state=killed", "status=9"]);
+    assert_line(&text, "dying by SIGTERM", &[]);
 }
 
 fn late_threads_lose_nothing() {

@@ -18,6 +18,7 @@ mod allocations;
 mod causes;
 mod children;
 mod delivery;
+mod documents;
 mod edges;
 mod every;
 mod examples;
@@ -80,6 +81,7 @@ fn main() -> std::process::ExitCode {
         (causes::CASES, EPOLL),
         (children::CASES, EPOLL),
         (delivery::CASES, ALL),
+        (documents::CASES, EPOLL),
         (edges::CASES, ALL),
         (every::CASES, ALL),
         (examples::CASES, EPOLL),

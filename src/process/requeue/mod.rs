@@ -37,6 +37,10 @@ pub(crate) fn return_record(info: &SigInfo) -> Result<(), Errno> {
 
 /// Puts a record back, or leaves it to the next receiver. It fails only if there is
 /// no memory.
+#[cfg_attr(
+    not(all(feature = "io-uring", target_pointer_width = "64")),
+    expect(dead_code, reason = "for rings")
+)]
 pub(crate) fn give_back(info: &SigInfo, birth: Birth) -> bool {
     return_record(info).is_ok() || left::leave(info, birth)
 }
