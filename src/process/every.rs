@@ -32,6 +32,11 @@ use crate::sys::{self, Deadline, How};
 ///
 /// The handler allocates nothing and takes no lock.
 ///
+/// A thread that is just being started blocks everything for that moment, since the C
+/// library does so, and so does one in a handler, or in a call that has a mask for the
+/// time it takes (`ppoll`). It is passed over, and is taken care of when it takes a
+/// signal; or call [`heal`](EveryThread::heal) when all threads have begun.
+///
 /// # What others notice
 ///
 /// - A thread that sleeps in the kernel is interrupted, once. Calls that can be
@@ -68,13 +73,18 @@ use crate::sys::{self, Deadline, How};
 /// use signalfd::{Receiver, Signal, mask};
 ///
 /// let (done, wait) = channel::<()>();
-/// let thread = std::thread::spawn(move || wait.recv());
+/// let (begun, told) = channel();
+/// let thread = std::thread::spawn(move || {
+///     begun.send(()).unwrap();
+///     wait.recv()
+/// });
+/// told.recv()?;
 ///
 /// let every = mask::block_every_thread(Signal::TERM)?;
 /// assert_eq!(every.late()?, None);
 /// let receiver = Receiver::new(Signal::TERM)?; // which checks the threads
 /// # drop((receiver, done));
-/// # Ok::<(), signalfd::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn block_every_thread(
     set: impl Into<SignalSet>,

@@ -21,6 +21,9 @@ pub(super) struct Status {
     pub(super) ended: bool,
     /// What it blocks; `None` if the file did not say.
     pub(super) blocked: Option<SignalSet>,
+    /// Its id in the innermost PID namespace, its own; `None` if the file did not say
+    /// (before Linux 4.1).
+    pub(super) tid: Option<u32>,
     /// What is pending for the thread alone.
     pub(super) pending: SignalSet,
     /// The user has no room for another signal with a record.
@@ -43,6 +46,7 @@ impl StatusReader {
                 name_len: 0,
                 ended: false,
                 blocked: None,
+                tid: None,
                 pending: SignalSet::empty(),
                 is_queue_full: false,
             },
@@ -77,6 +81,8 @@ impl StatusReader {
             self.status.ended = true;
         } else if let Some(mask) = line.strip_prefix(b"SigBlk:\t") {
             self.status.blocked = hexadecimal(mask);
+        } else if let Some(ids) = line.strip_prefix(b"NSpid:\t") {
+            self.status.tid = last_number(ids);
         } else if let Some(mask) = line.strip_prefix(b"SigPnd:\t") {
             let pending = hexadecimal(mask);
             self.status.pending = pending.unwrap_or(SignalSet::empty());
@@ -112,6 +118,12 @@ fn hexadecimal(text: &[u8]) -> Option<SignalSet> {
     let digits = text.bytes().all(|b| b.is_ascii_hexdigit());
     let bits = digits.then(|| u64::from_str_radix(text, 16).ok())??;
     Some(SignalSet::from_bits_retain(bits))
+}
+
+/// Reads the last of some numbers: `4711\t1`.
+fn last_number(text: &[u8]) -> Option<u32> {
+    let last = text.rsplit(|&byte| byte == b'\t').next()?;
+    core::str::from_utf8(last).ok()?.parse().ok()
 }
 
 /// Reads how many signals are queued, and how many may be: `0/95`.
@@ -163,6 +175,14 @@ mod tests {
         assert!(!read(b"State:\tt (tracing stop)\n", 3).ended);
         assert!(read(b"State:\tR (running)\nThreads:\t0\n", 3).ended);
         assert!(!read(b"State:\tR (running)\nThreads:\t10\n", 3).ended);
+    }
+
+    #[test]
+    fn the_innermost_id_counts() {
+        assert_eq!(read(b"NSpid:\t4711\n", 2).tid, Some(4711));
+        assert_eq!(read(b"NSpid:\t4711\t12\t1\n", 2).tid, Some(1));
+        assert_eq!(read(b"NSpid:\t\n", 2).tid, None);
+        assert_eq!(read(b"NSpid:\t4711\tx\n", 2).tid, None);
     }
 
     #[test]

@@ -75,7 +75,8 @@ pub(super) fn for_each_thread(
         let Some(tid) = number(entry.file_name()) else { continue };
         match read_status(tasks.as_fd(), entry.file_name()) {
             Ok(status) if status.ended => {}
-            Ok(status) => look(tid, &status)?,
+            // `/proc` may be that of an outer PID namespace, with other numbers.
+            Ok(status) => look(status.tid.unwrap_or(tid), &status)?,
             // The thread has ended since the directory was read.
             Err(Errno::NOENT | Errno::SRCH) => {}
             Err(errno) => return Err(failed(errno)),

@@ -18,6 +18,7 @@ use signalfd::{
     Signals, mask,
 };
 
+use super::exit::fork_pid_1;
 use crate::common::{
     Child, End, Forged, action, kill, options, pid, set_action, set_limit,
     set_mask, sigqueue, storm_size, tgkill, tid, uid, wait_until,
@@ -50,6 +51,7 @@ cases! {
     two_guards_with_a_signal_in_common,
     the_set_can_be_changed,
     a_guard_alone,
+    proc_of_an_outer_namespace,
     it_fails_without_proc_and_changes_nothing,
     it_fails_with_bad_sets,
     a_forked_child_takes_the_default_action,
@@ -400,20 +402,20 @@ fn threads_that_are_born_unblocked_in_the_storm() {
     let signals = open(rt(0));
     let go_on = Arc::new(AtomicBool::new(true));
     let flag = Arc::clone(&go_on);
+    let (tell, told) = channel();
     let mother = thread::spawn(move || {
-        let mut born = 0;
         while flag.load(Ordering::Relaxed) {
             set_mask(SignalSet::empty());
             thread::spawn(thread::yield_now).join().unwrap();
-            born += 1;
+            tell.send(()).unwrap();
         }
-        born
     });
+    told.recv().unwrap();
     let child = sender(rt(0), storm_size() / 10);
     let mut values = receive(&signals, storm_size() as usize / 10);
     each_once(values.remove(&rt(0)).unwrap(), storm_size() / 10);
     go_on.store(false, Ordering::Relaxed);
-    assert!(mother.join().unwrap() > 0);
+    mother.join().unwrap();
     child.wait_for_success();
 }
 
@@ -801,6 +803,23 @@ fn a_guard_alone() {
     // There is nothing left to unblock them with.
     mask::check_threads(Signal::TERM | rt(0)).unwrap();
     threads.end();
+}
+
+/// Where `/proc` is not mounted anew, its numbers are not ours.
+fn proc_of_an_outer_namespace() {
+    let child = fork_pid_1(|| {
+        let threads = Threads::idle(8);
+        let error = options().open(Signal::TERM).unwrap_err();
+        let Error::UnblockedThread(thread) = error else { panic!("{error}") };
+        let tids = threads.tids.iter().map(|tid| *tid as u32);
+        assert!(tids.chain([1]).any(|tid| tid == thread.tid()), "{error}");
+        let signals = open(Signal::TERM);
+        assert_eq!(every(&signals).healed(), 8);
+        assert_eq!(every(&signals).late(), Ok(None));
+        threads.end();
+        0
+    });
+    child.wait_for_success();
 }
 
 fn it_fails_without_proc_and_changes_nothing() {
