@@ -10,8 +10,9 @@
 //! exists already, and if one does not block the signals it says which
 //! ([`Error::UnblockedThread`]), instead of losing signals later.
 //!
-//! `#[tokio::main]` starts its threads before your code runs. Call [`block`] first,
-//! then build the runtime yourself.
+//! `#[tokio::main]` starts its threads before your code runs, and so do many libraries.
+//! Call [`block`] first, then build the runtime yourself; or let
+//! [`Options::every_thread`] block the signals in all threads that exist.
 //!
 //! # A first program
 //!
@@ -48,6 +49,7 @@
 //! | an io_uring loop | `uring::Source` in your ring, with the feature `io-uring` |
 //! | an executor without a reactor | [`Epoll`], driven by a thread of yours; or your own loop and [`on_readable`] |
 //! | threads everywhere | [`block`] at the top of `main`, [`Receiver::new`] anywhere |
+//! | threads that exist already | [`Options::every_thread`], or [`mask::block_every_thread`] alone |
 //! | other programs to start | `CommandExt::restore_signals`: they get the mask from before |
 //! | children to wait for | [`Reaper`] after each `SIGCHLD` |
 //! | a descriptor from elsewhere | [`SignalFd::from_fd`] |
@@ -98,7 +100,8 @@
 //!
 //! # Guarantees
 //!
-//! From [`open`] on nothing is allocated on the heap, no lock is taken, and
+//! From [`open`] on nothing is allocated on the heap, no lock is taken (receivers with
+//! [`Options::every_thread`] take turns to open, change their set and go), and
 //! nothing panics for what a caller or the kernel gives. One page is mapped for
 //! the process, to notice a fork without a system call. What has left the kernel's
 //! queue is in the caller's hands, so dropping a future, an iterator or a receiver

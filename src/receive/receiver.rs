@@ -136,7 +136,7 @@ impl Receiver {
     /// descriptor from elsewhere ([`SignalFd::from_fd`]) is replaced by one that is
     /// shared with nobody, for the set that [`signals`](Self::signals) returns.
     ///
-    /// It allocates nothing and takes no lock. [`Signals`](crate::Signals) has a
+    /// It allocates nothing. [`Signals`](crate::Signals) has a
     /// method of the same name.
     ///
     /// # Errors
