@@ -353,6 +353,13 @@ pub(crate) type Resource = libc::__rlimit_resource_t;
 #[cfg(not(target_env = "gnu"))]
 pub(crate) type Resource = c_int;
 
+/// Does something while this process can map no more memory.
+pub(crate) fn without_memory(work: impl FnOnce()) {
+    let before = set_limit(libc::RLIMIT_AS, 1);
+    work();
+    set_limit(libc::RLIMIT_AS, before);
+}
+
 /// Lets a system call fail in this process from now on.
 pub(crate) fn forbid(syscall: c_long, errno: c_int) {
     let action = libc::SECCOMP_RET_ERRNO | errno as u32;

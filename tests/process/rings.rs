@@ -12,7 +12,7 @@ use signalfd::{
 use crate::common::{
     Child, End, OwnEpoll, check, forbid, kill, open_descriptors, pid,
     set_limit, sigqueue, storm_size, tgkill, tid, wait_until,
-    wait_until_asleep,
+    wait_until_asleep, without_memory,
 };
 use crate::harness::cases;
 
@@ -35,6 +35,7 @@ cases! {
     a_signal_for_the_waiting_thread_is_seen,
     signals_that_are_for_others_do_not_end_the_request,
     unread_signals_go_back_where_there_is_room,
+    unread_signals_are_kept_without_memory_for_them,
     receivers_opened_again_and_again_where_the_queue_is_full,
     what_is_left_makes_a_receiver_ready,
     what_is_left_comes_together_with_what_is_pending,
@@ -428,6 +429,21 @@ fn unread_signals_go_back_where_there_is_room() {
         }
     }
     assert!(ended, "a standard signal always goes back");
+    values.sort_unstable();
+    assert!(values.into_iter().eq(1..100));
+}
+
+fn unread_signals_are_kept_without_memory_for_them() {
+    let outer = signalfd::open(rt()).unwrap();
+    let inner = ring(Kind::Completion).open(rt()).unwrap();
+    queue(0..100);
+    expect(&inner, 0..1);
+    set_limit(libc::RLIMIT_SIGPENDING, 0);
+    without_memory(|| drop(inner));
+    let mut values = Vec::new();
+    while let Some(info) = outer.try_recv().unwrap() {
+        values.push(info.value().unwrap());
+    }
     values.sort_unstable();
     assert!(values.into_iter().eq(1..100));
 }

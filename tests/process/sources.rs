@@ -10,7 +10,8 @@ use signalfd::{Batch, Error, Op, Receiver, SigInfo, Signal, Signals};
 
 use crate::allocations::without_allocating;
 use crate::common::{
-    Child, End, forbid, kill, open, pid, sigqueue, storm_size, wait_until,
+    Child, End, forbid, kill, open, pid, set_limit, sigqueue, storm_size,
+    wait_until, without_memory,
 };
 use crate::harness::cases;
 
@@ -25,6 +26,7 @@ cases! {
     more_than_the_buffers_hold,
     a_full_completion_queue,
     what_does_not_go_back_is_left_to_the_next_receiver,
+    what_does_not_go_back_is_kept_without_memory_for_it,
     foreign_completions_change_nothing,
     a_source_is_armed_once,
     a_full_submission_queue_gives_the_entry_back,
@@ -473,13 +475,44 @@ fn what_does_not_go_back_is_left_to_the_next_receiver() {
     queue(0..10);
     arm(&mut ring, &mut source, MINE);
     ring.submit_and_wait(1).unwrap();
-    crate::common::set_limit(libc::RLIMIT_SIGPENDING, 0);
+    set_limit(libc::RLIMIT_SIGPENDING, 0);
     drop(source);
     // The order is kept, too, since nothing went back.
     for value in 0..10 {
         let info = signals.try_recv().unwrap().unwrap();
         assert_eq!(info.value(), Some(value));
     }
+    assert_eq!(signals.try_recv().unwrap(), None);
+}
+
+fn what_does_not_go_back_is_kept_without_memory_for_it() {
+    let signals = open(rt() | Signal::TERM).unwrap();
+    let mut ring = IoUring::new(8).unwrap();
+    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    queue(0..100);
+    kill(pid(), Signal::TERM);
+    arm(&mut ring, &mut source, MINE);
+    ring.submit_and_wait(1).unwrap();
+    let before = set_limit(libc::RLIMIT_SIGPENDING, 0);
+    without_memory(|| drop(source));
+    let (mut ended, mut values) = (false, Vec::new());
+    while let Some(info) = signals.try_recv().unwrap() {
+        ended |= info.signal() == Signal::TERM;
+        values.extend(info.value());
+    }
+    assert!(ended, "a standard signal always goes back");
+    assert!(values.into_iter().eq(0..100));
+
+    // What comes afterwards is found as well, and again there is room for it.
+    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    set_limit(libc::RLIMIT_SIGPENDING, before);
+    queue(100..103);
+    source.push(&mut ring.submission(), MINE + 1).unwrap();
+    ring.submit_and_wait(1).unwrap();
+    set_limit(libc::RLIMIT_SIGPENDING, 0);
+    without_memory(|| drop(source));
+    let left = (0..3).map(|_| signals.try_recv().unwrap().unwrap().value());
+    assert!(left.eq([100, 101, 102].map(Some)));
     assert_eq!(signals.try_recv().unwrap(), None);
 }
 

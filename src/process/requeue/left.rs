@@ -13,8 +13,9 @@
 //! with its number and not yet its value.
 //!
 //! It is a chain of mappings, which only ever grows: there is one that records are
-//! left in, another if that is full, and one for each request that went on. Each
-//! place is taken or filled by one thread at a time (`records.rs`), and nobody waits.
+//! left in, another if that is full, and one for each request that went on. Where
+//! there is no memory for the first, it is that of the ring that goes. Each place is
+//! taken or filled by one thread at a time (`records.rs`), and nobody waits.
 //!
 //! In a forked child the chain is a copy of the parent's. Signals are not inherited,
 //! and neither are these: the child passes over mappings that it did not make.
@@ -69,13 +70,14 @@ pub(super) fn make_room(birth: Birth) {
     }
 }
 
-/// Leaves memory here that the kernel may go on to fill.
+/// Leaves memory here, with so many records in it; `None` if the kernel may go on
+/// to fill it.
 #[cfg_attr(
     not(all(feature = "io-uring", target_pointer_width = "64")),
     expect(dead_code, reason = "for rings")
 )]
-pub(crate) fn keep(records: Records, birth: Birth) {
-    hang(records, ANY, birth);
+pub(crate) fn keep(records: Records, count: Option<usize>, birth: Birth) {
+    hang(records, count.unwrap_or(ANY), birth);
 }
 
 /// Adds a mapping to the chain.

@@ -146,15 +146,22 @@ impl Buffers {
     pub(super) fn put_back_all(&mut self, is_over: bool, birth: Birth) {
         if !is_over {
             self.is_released = false;
-            process::keep(self.records, birth);
+            process::keep(self.records, None, birth);
             return;
         }
+        let mut left = 0;
         for buffer in self.oldest_first() {
             for at in 0..RECORDS {
                 self.take_if(buffer, at, |info| give_back(info, birth));
+                left += usize::from(self.is_filled(buffer, at));
             }
         }
-        self.release();
+        if left > 0 {
+            // There is no memory to leave them in, but this.
+            process::keep(self.records, Some(left), birth);
+        } else {
+            self.release();
+        }
     }
 
     /// All buffers, those put in first before the others. One that was put in
