@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::mem;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
 use io_uring::{IoUring, cqueue, opcode, squeue};
@@ -10,8 +11,8 @@ use signalfd::{Batch, Error, Op, Receiver, SigInfo, Signal, Signals};
 
 use crate::allocations::without_allocating;
 use crate::common::{
-    Child, End, forbid, kill, open, pid, set_limit, sigqueue, storm_size,
-    wait_until, without_memory,
+    Child, DEADLINE, End, forbid, kill, open, pid, set_limit, sigqueue,
+    storm_size, tid, wait_until, wait_until_asleep, without_memory,
 };
 use crate::harness::cases;
 
@@ -49,8 +50,11 @@ cases! {
     nothing_is_allocated_by_sources,
     requests_of_the_caller_are_left_alone,
     dropped_before_it_is_submitted,
+    dropped_before_the_kernels_thread_has_come_round,
+    a_late_request_reads_no_other_file,
     stopped_before_it_is_submitted,
     submitted_and_dropped_by_a_forked_child,
+    submitted_by_a_forked_child_when_it_is_dropped,
     a_failed_source_can_still_be_read,
     a_source_is_as_it_was_when_the_queue_was_full,
 }
@@ -246,7 +250,6 @@ fn a_hundred_thousand_by_reading_in_every_ring() {
 }
 
 fn a_hundred_thousand_by_registered_files() {
-    use std::os::fd::AsRawFd;
     let signals = open(rt()).unwrap();
     let mut ring = IoUring::new(8).unwrap();
     ring.submitter().register_files(&[-1, signals.as_raw_fd()]).unwrap();
@@ -1072,8 +1075,22 @@ fn requests_of_the_caller_are_left_alone() {
     assert!(ended.iter().all(|&user_data| user_data == MINE + 1), "{ended:?}");
 }
 
-/// The request comes after its source is gone. It keeps its buffers, and what it
-/// reads is found.
+/// Sends a number while a thread sleeps, which is woken by it.
+fn wake_who_sleeps(receiver: &Receiver, value: i32) {
+    std::thread::scope(|scope| {
+        let (send, there) = std::sync::mpsc::channel();
+        let waiting = scope.spawn(move || {
+            send.send(tid()).unwrap();
+            receiver.wait_timeout(DEADLINE).unwrap()
+        });
+        wait_until_asleep(there.recv().unwrap());
+        queue(value..value + 1);
+        let info = waiting.join().unwrap().expect("it is woken");
+        assert_eq!(info.value(), Some(value));
+    });
+}
+
+/// The request comes after its source is gone. It finds no buffer, and ends.
 fn dropped_before_it_is_submitted() {
     let signals = open(rt()).unwrap();
     let mut ring = IoUring::new(8).unwrap();
@@ -1081,13 +1098,70 @@ fn dropped_before_it_is_submitted() {
     source.push(&mut ring.submission(), MINE).unwrap();
     drop(source);
     let error = ReadSource::new(&signals, &ring, GROUP).unwrap_err();
-    assert_eq!(error.raw_os_error(), Some(libc::EEXIST), "it may be read into");
-    ring.submit().unwrap();
+    assert_eq!(error.raw_os_error(), Some(libc::EEXIST), "it is named");
     queue(0..200);
+    ring.submit().unwrap();
     for value in 0..200 {
         let info = signals.try_recv().unwrap().unwrap();
         assert_eq!(info.value(), Some(value));
     }
+    let results: Vec<_> = ring.completion().map(|end| end.result()).collect();
+    assert_eq!(results, [-libc::ENOBUFS]);
+    wake_who_sleeps(&signals, 200);
+}
+
+fn dropped_before_the_kernels_thread_has_come_round() {
+    let signals = open(rt()).unwrap();
+    for round in 0..50 {
+        let mut builder = IoUring::builder();
+        builder.setup_sqpoll(1);
+        let mut ring: IoUring = builder.build(8).unwrap();
+        if round % 2 == 0 {
+            // It has to be woken first.
+            wait_until("it sleeps", || ring.submission().need_wakeup());
+        }
+        let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+        source.push(&mut ring.submission(), MINE).unwrap();
+        ring.submit().unwrap();
+        drop(source);
+        queue(0..10);
+        for value in 0..10 {
+            let info = signals.wait_timeout(DEADLINE).unwrap();
+            assert_eq!(info.expect("it is there").value(), Some(value));
+        }
+        wait_until("it is taken", || ring.submission().is_empty());
+        wake_who_sleeps(&signals, 10);
+        assert_eq!(signals.try_recv().unwrap(), None);
+    }
+}
+
+/// A request names its file by the number of a descriptor, which another file may
+/// have by the time it comes.
+fn a_late_request_reads_no_other_file() {
+    let signals = open(rt()).unwrap();
+    let number = signals.as_raw_fd();
+    let mut ring = IoUring::new(8).unwrap();
+    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    source.push(&mut ring.submission(), MINE).unwrap();
+    drop(source);
+    drop(signals);
+    let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+    assert_eq!(ours.as_raw_fd(), number);
+    // What looks like a signal.
+    let mut record = [0; mem::size_of::<SigInfo>()];
+    record[..4].copy_from_slice(&rt().as_raw().to_ne_bytes());
+    theirs.write_all(&record).unwrap();
+    ring.submit().unwrap();
+    theirs.write_all(&record).unwrap();
+    let _entered = ring.submit();
+    ours.set_nonblocking(true).unwrap();
+    for _ in 0..2 {
+        let mut read = [0; mem::size_of::<SigInfo>()];
+        ours.read_exact(&mut read).unwrap();
+        assert_eq!(read, record);
+    }
+    let signals = open(rt()).unwrap();
+    assert_eq!(signals.try_recv().unwrap(), None);
 }
 
 fn stopped_before_it_is_submitted() {
@@ -1132,6 +1206,32 @@ fn submitted_and_dropped_by_a_forked_child() {
         0
     })
     .wait_for_success();
+}
+
+fn submitted_by_a_forked_child_when_it_is_dropped() {
+    let signals = open(rt()).unwrap();
+    let mut ring = IoUring::new(8).unwrap();
+    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    source.push(&mut ring.submission(), MINE).unwrap();
+    let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+    let child = Child::fork(|| {
+        theirs.read_exact(&mut [0]).unwrap();
+        queue(0..1);
+        ring.submit().unwrap();
+        queue(1..3);
+        let own = open(rt()).unwrap();
+        for value in 0..3 {
+            let info = own.try_recv().unwrap().unwrap();
+            assert_eq!(info.value(), Some(value));
+        }
+        0
+    });
+    drop(source);
+    ours.write_all(&[0]).unwrap();
+    child.wait_for_success();
+    queue(0..3);
+    let values = (0..3).map(|_| signals.try_recv().unwrap().unwrap().value());
+    assert!(values.eq([0, 1, 2].map(Some)));
 }
 
 fn a_failed_source_can_still_be_read() {

@@ -6,11 +6,10 @@
 //! process reads next, of those that receive the signal, takes them before what is
 //! pending. One that sleeps already notices with the next signal.
 //!
-//! So does the memory of a request that could not be cancelled stay, because it was
-//! not submitted yet, or a sandbox has come to forbid that. The kernel may go on to
-//! read signals into it, and here they are found. What a completion says is not
-//! heard here, so a thread that looks while the kernel is copying may find a record
-//! with its number and not yet its value.
+//! So does the memory of a ring that cannot be told to forget it, because a sandbox
+//! has come to forbid that. The kernel may go on to read signals into it, and here
+//! they are found. What a completion says is not heard here, so a thread that looks
+//! while the kernel is copying may find a record with its number and not yet its value.
 //!
 //! It is a chain of mappings, which only ever grows: there is one that records are
 //! left in, another if that is full, and one for each request that went on. Where

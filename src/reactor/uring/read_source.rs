@@ -32,12 +32,16 @@ use crate::signal::SigInfo;
 /// go back; the receiver of these signals that reads next gets them.
 ///
 /// The kernel writes to memory that the source has mapped. It is unmapped when the
-/// request is cancelled and the ring has forgotten the buffers. If either cannot be
-/// had, it stays for good, together with the number of the buffers, and what comes
-/// there is found by whatever receiver of these signals reads next. So a source may
-/// be forgotten, the ring may be dropped first, and a forked child may still have it.
-/// It cannot be had for a request that is still in the submission queue, so submit
-/// before you drop.
+/// request is cancelled and the ring has forgotten the buffers. If a sandbox has come
+/// to forbid that, it stays for good, and what comes there is found by whatever
+/// receiver of these signals reads next. So a source may be forgotten, the ring may be
+/// dropped first, and a forked child may still have it.
+///
+/// A request that is still in the submission queue cannot be cancelled. When it comes
+/// it ends with `ENOBUFS`, and has read nothing: the group of buffers stays, and there
+/// is none in it. So do its number and the memory, for good; submit before you drop,
+/// and nothing stays. (A source that is *forgotten* leaves its buffers. Its request
+/// names a descriptor by its number: submit it before that is closed.)
 ///
 /// Completions of a source that is gone may still come. Give a new one another
 /// `user_data` and another group of buffers, to tell them apart.

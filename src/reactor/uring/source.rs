@@ -19,7 +19,8 @@ use crate::signal::SigInfo;
 /// time, and works in a ring of any kind.
 ///
 /// Dropping it leaves the request in the ring, and completions may still come; to
-/// prevent that, [`cancel`](Self::cancel) it before.
+/// prevent that, [`cancel`](Self::cancel) it before. They do no harm: the request
+/// takes nothing, even if the number of the descriptor is another file's by then.
 ///
 /// See [the module](crate::uring) for a loop.
 pub struct Source<R> {

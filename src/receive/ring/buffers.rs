@@ -22,10 +22,17 @@
 //! # When it may be unmapped
 //!
 //! Once the kernel can write to it no more: when no request that may take a buffer
-//! is in flight, and the ring has forgotten the buffers (`unregister`). A value
-//! of this type does not know that. Its owner does, and says so with `release`;
-//! otherwise the mapping stays for good. In a forked child it stays, too: a request
-//! that the parent had in a queue could be submitted by the child.
+//! is in flight, and the ring has forgotten the buffers. A value of this type does
+//! not know the former. Its owner does, and says so when it closes it; otherwise the
+//! mapping stays for good. In a forked child it stays, too: a request that the parent
+//! had in a queue could be submitted by the child.
+//!
+//! # A request that comes late
+//!
+//! One that was in the submission queue when its source went is still to come, and
+//! names a descriptor that may be another file by then. It must not read. So its
+//! group of buffers stays, without a buffer: it ends with `ENOBUFS`, before it has
+//! looked at the file.
 
 #![expect(unsafe_code, reason = "a ring of buffers, shared with the kernel")]
 
@@ -100,13 +107,19 @@ impl Buffers {
         entry.set_len(BUFFER_BYTES as u32);
         entry.set_bid(buffer);
         self.tail = self.tail.wrapping_add(1);
+        self.show(self.tail);
+    }
+
+    /// Tells the kernel how many buffers were ever put in.
+    fn show(&self, tail: u16) {
+        let ring = self.records.begin().cast::<BufRingEntry>();
         // SAFETY: the ring's first entry, in the mapping, which began as zeros.
-        let tail = unsafe { BufRingEntry::tail(ring.as_ptr()) };
+        let place = unsafe { BufRingEntry::tail(ring.as_ptr()) };
         // SAFETY: aligned, in the mapping, and written by nobody else; the kernel
         // reads it, so it has to be atomic.
-        let tail = unsafe { AtomicU16::from_ptr(tail.cast_mut()) };
+        let place = unsafe { AtomicU16::from_ptr(place.cast_mut()) };
         // Release: the kernel sees the entry before it sees that it is there.
-        tail.store(self.tail, Ordering::Release);
+        place.store(tail, Ordering::Release);
     }
 
     /// Takes a record out of a buffer, if there is one.
@@ -138,17 +151,46 @@ impl Buffers {
         self.is_released = true;
     }
 
-    /// Puts back what is in the buffers of a ring that goes, those of the oldest
-    /// buffer first.
+    /// Lets the ring forget the buffers, and puts back what is in them. `is_over`
+    /// tells whether the request is.
     ///
-    /// Unless `is_over` says that the kernel can write to them no more, they are
-    /// left as they are, for good: what went back, the kernel might read again.
-    pub(super) fn put_back_all(&mut self, is_over: bool, birth: Birth) {
-        if !is_over {
-            self.is_released = false;
+    /// If it does not forget them they are left as they are, for good: what went
+    /// back, the kernel might read again.
+    pub(super) fn close(
+        &mut self,
+        ring: BorrowedFd<'_>,
+        group: u16,
+        is_over: bool,
+        birth: Birth,
+    ) {
+        if register::forget_buffers(ring, group).is_err() {
             process::keep(self.records, None, birth);
             return;
         }
+        if !is_over {
+            self.register_none(ring, group);
+        }
+        let left = self.put_back_all(birth);
+        if left > 0 {
+            process::keep(self.records, Some(left), birth);
+        } else if is_over {
+            self.release();
+        }
+    }
+
+    /// Lets the ring have a group with no buffer in it.
+    fn register_none(&self, ring: BorrowedFd<'_>, group: u16) {
+        // The kernel counts from 0 again.
+        self.show(0);
+        let begin = self.records.begin().addr().get();
+        // Where there is no group at all a request ends in the same way. So it is
+        // only that another one can have the number.
+        let _registered = register::buffers(ring, begin, BUFFERS, group);
+    }
+
+    /// Puts back what is in the buffers, those of the oldest first, and tells how
+    /// much did not go back, since there is no memory either.
+    fn put_back_all(&mut self, birth: Birth) -> usize {
         let mut left = 0;
         for buffer in self.oldest_first() {
             for at in 0..RECORDS {
@@ -156,12 +198,7 @@ impl Buffers {
                 left += usize::from(self.is_filled(buffer, at));
             }
         }
-        if left > 0 {
-            // There is no memory to leave them in, but this.
-            process::keep(self.records, Some(left), birth);
-        } else {
-            self.release();
-        }
+        left
     }
 
     /// All buffers, those put in first before the others. One that was put in
@@ -207,7 +244,7 @@ impl Drop for Buffers {
     fn drop(&mut self) {
         if self.is_released {
             // SAFETY: this owns the mapping, and no copy of `records` is used any
-            // more: `put_back_all` would have taken the release back. By the contract at the
+            // more: what is kept is not released (`close`). By the contract at the
             // head of this file the kernel does not write to it.
             unsafe { self.records.unmap() };
         }

@@ -109,8 +109,8 @@ impl Inbox {
         }
     }
 
-    /// Ends. `is_over` tells whether the request is; then the ring forgets the
-    /// buffers, and what is in them goes back.
+    /// Ends. `is_over` tells whether the request is. What is in the buffers goes
+    /// back.
     pub(crate) fn close(
         &mut self,
         ring: BorrowedFd<'_>,
@@ -118,8 +118,7 @@ impl Inbox {
         is_over: bool,
         birth: Birth,
     ) {
-        let is_over = is_over && super::forget_buffers(ring, group).is_ok();
-        self.buffers.put_back_all(is_over, birth);
+        self.buffers.close(ring, group, is_over, birth);
     }
 }
 

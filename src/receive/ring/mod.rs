@@ -11,8 +11,8 @@ mod turn;
 use buffers::Buffers;
 pub(crate) use inbox::Inbox;
 pub(super) use own::OwnRing;
+use register::cancel_all;
 pub(crate) use register::{can_cancel, cancel, duplicate, push};
-use register::{cancel_all, forget_buffers};
 use request::filled;
 pub(crate) use request::{Outcome, Request, Target};
 

@@ -107,7 +107,7 @@ pub(super) fn buffers(
 }
 
 /// Lets the ring forget a ring of buffers.
-pub(crate) fn forget_buffers(
+pub(super) fn forget_buffers(
     ring: BorrowedFd<'_>,
     group: u16,
 ) -> Result<(), Errno> {

@@ -39,8 +39,9 @@
 //!
 //! Dropping cancels the requests, waits for their last completions, and puts back
 //! what is in the buffers (`buffers.rs` says why no completion has to say so). If
-//! they do not come, the memory is left as it is (`left.rs`). In a forked child the
-//! ring is the parent's too, so the child only lets go of it.
+//! they do not come, the memory stays mapped, and if the ring does not forget it
+//! either, it is left as it is (`left.rs`). In a forked child the ring is the
+//! parent's too, so the child only lets go of it.
 
 mod queues;
 mod sleep;
@@ -188,9 +189,7 @@ impl Drop for OwnRing {
             self.wait_for_the_end(inner);
             let is_quiet = inner.is_quiet();
             let Some(buffers) = &mut inner.buffers else { return };
-            let forgotten = super::forget_buffers(fd, GROUP);
-            let is_over = is_quiet && forgotten.is_ok();
-            buffers.put_back_all(is_over, self.birth);
+            buffers.close(fd, GROUP, is_quiet, self.birth);
         });
     }
 }
