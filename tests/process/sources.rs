@@ -29,6 +29,7 @@ cases! {
     what_does_not_go_back_is_left_to_the_next_receiver,
     what_does_not_go_back_is_kept_without_memory_for_it,
     foreign_completions_change_nothing,
+    completions_given_again_lose_nothing,
     a_source_is_armed_once,
     a_full_submission_queue_gives_the_entry_back,
     a_ring_of_the_wrong_kind_is_refused_with_a_reason,
@@ -567,6 +568,43 @@ fn foreign_completions_change_nothing() {
         }
     }
     assert_eq!(values, [0, 1, 2]);
+}
+
+/// Those of one record each are given again where each buffer holds five.
+fn completions_given_again_lose_nothing() {
+    let signals = open(rt()).unwrap();
+    let mut builder = IoUring::builder();
+    builder.setup_single_issuer().setup_defer_taskrun();
+    let mut ring: IoUring = builder.build(8).unwrap();
+    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    let (mut values, mut sent) = (Vec::new(), 0);
+    let mut old: Vec<cqueue::Entry> = Vec::new();
+    for round in 0..128 {
+        let count = if round < 64 { 1 } else { 5 };
+        queue(sent..sent + count);
+        sent += count;
+        arm(&mut ring, &mut source, MINE);
+        ring.submit_and_wait(1).unwrap();
+        let new: Vec<cqueue::Entry> = ring.completion().collect();
+        if round < 64 {
+            old.extend_from_slice(&new);
+        } else {
+            for entry in &old {
+                let _given = source.complete(entry.clone());
+            }
+        }
+        for entry in new {
+            let _given = source.complete(entry);
+        }
+        take(&mut source, &mut values);
+    }
+    source.stop().unwrap();
+    take(&mut source, &mut values);
+    while let Some(info) = signals.try_recv().unwrap() {
+        values.push(info.value().unwrap());
+    }
+    values.sort_unstable();
+    assert!(values.into_iter().eq(0..sent));
 }
 
 fn a_source_is_armed_once() {
