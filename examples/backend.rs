@@ -41,7 +41,14 @@ fn read(path: &str) -> String {
 #[cfg(all(
     feature = "io-uring",
     target_os = "linux",
-    target_pointer_width = "64"
+    target_pointer_width = "64",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "loongarch64",
+        target_arch = "powerpc64",
+    )
 ))]
 fn ring() -> io::Result<String> {
     use io_uring::{IoUring, Probe, opcode};
@@ -64,7 +71,14 @@ fn ring() -> io::Result<String> {
 #[cfg(not(all(
     feature = "io-uring",
     target_os = "linux",
-    target_pointer_width = "64"
+    target_pointer_width = "64",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "loongarch64",
+        target_arch = "powerpc64",
+    )
 )))]
 fn ring() -> io::Result<String> {
     Err(io::ErrorKind::Unsupported.into())

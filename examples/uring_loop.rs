@@ -8,11 +8,6 @@
 //! SIGHUP reloads. SIGINT or SIGTERM ends it: it accepts no more, has the kernel
 //! let go of its buffers, and goes.
 
-#[cfg(all(
-    feature = "io-uring",
-    target_os = "linux",
-    target_pointer_width = "64"
-))]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     server::main()
 }
@@ -20,16 +15,34 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 #[cfg(not(all(
     feature = "io-uring",
     target_os = "linux",
-    target_pointer_width = "64"
+    target_pointer_width = "64",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "loongarch64",
+        target_arch = "powerpc64",
+    )
 )))]
-fn main() {
-    println!("this is built without io_uring");
+mod server {
+    #[expect(clippy::unnecessary_wraps, reason = "so does the other")]
+    pub(super) fn main() -> Result<(), Box<dyn std::error::Error>> {
+        println!("this is built without io_uring");
+        Ok(())
+    }
 }
 
 #[cfg(all(
     feature = "io-uring",
     target_os = "linux",
-    target_pointer_width = "64"
+    target_pointer_width = "64",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "loongarch64",
+        target_arch = "powerpc64",
+    )
 ))]
 mod server {
     #![expect(unsafe_code, reason = "who submits vouches for the buffers")]

@@ -247,8 +247,3 @@ mod models {
     mod turn;
     mod waker;
 }
-
-/// The programs in the README compile.
-#[cfg(all(doctest, feature = "io-uring"))]
-#[doc = include_str!("../README.md")]
-struct Readme;

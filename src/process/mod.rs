@@ -11,6 +11,21 @@ mod fork;
 mod held;
 pub mod mask;
 mod reap;
+#[cfg_attr(
+    not(all(
+        feature = "io-uring",
+        target_os = "linux",
+        target_pointer_width = "64",
+        any(
+            target_arch = "x86_64",
+            target_arch = "aarch64",
+            target_arch = "riscv64",
+            target_arch = "loongarch64",
+            target_arch = "powerpc64",
+        )
+    )),
+    expect(dead_code, unused_imports, reason = "some of it is for rings")
+)]
 mod requeue;
 mod status;
 mod suspend;

@@ -27,6 +27,20 @@ use signalfd::{
 /// Long enough that only a failing test waits for it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
+/// Whether the crate has rings where it is built for.
+pub(crate) const HAS_RINGS: bool = cfg!(all(
+    feature = "io-uring",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "loongarch64",
+        target_arch = "powerpc64",
+    )
+));
+
 /// What the receivers of a test run on. The same tests run on each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Battery {
@@ -62,21 +76,20 @@ impl Battery {
     /// Whether a ring takes signals as they come. Then they are in the order in
     /// which they came, and a standard one does not wait for its likes.
     pub(crate) fn reads_ahead(self) -> bool {
-        self.kind == Kind::Completion && self.forbidden.is_none()
+        HAS_RINGS && self.kind == Kind::Completion && self.forbidden.is_none()
     }
 
-    /// Whether a receiver runs on what it is to run on.
+    /// Whether a receiver runs on what it is to run on, and why.
     pub(crate) fn is_run_by(self, receiver: &Receiver) -> bool {
         let running = receiver.backend();
-        match (self.forbidden, self.backend) {
-            (None, Backend::Uring) => running.kind() == Some(self.kind),
-            (None, _) => running.fallback().is_none(),
-            (Some(errno), _) => {
-                running.backend() == Backend::Epoll
-                    && running.fallback()
-                        == Some(Error::Os { op: Op::UringSetup, errno })
-            }
-        }
+        let reason = match (self.backend, self.forbidden) {
+            (Backend::Uring, _) if !HAS_RINGS => Some(Error::NoUring),
+            (_, None) => None,
+            (_, Some(errno)) => Some(Error::Os { op: Op::UringSetup, errno }),
+        };
+        let is_on_ring = self.backend == Backend::Uring && reason.is_none();
+        running.fallback() == reason
+            && running.kind() == is_on_ring.then_some(self.kind)
     }
 }
 

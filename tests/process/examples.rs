@@ -234,7 +234,7 @@ fn backend_says_what_runs_and_why() {
     crate::common::forbid(libc::SYS_io_uring_setup, libc::EPERM);
     let (output, text) = run(&mut example("backend"));
     assert!(output.status.success());
-    if cfg!(feature = "io-uring") {
+    if crate::common::HAS_RINGS {
         let reason = "epoll: io_uring_setup failed with EPERM: ";
         assert_eq!(text.matches(reason).count(), 2);
     }

@@ -71,10 +71,6 @@ pub(super) fn make_room(birth: Birth) {
 
 /// Leaves memory here, with so many records in it; `None` if the kernel may go on
 /// to fill it.
-#[cfg_attr(
-    not(all(feature = "io-uring", target_pointer_width = "64")),
-    expect(dead_code, reason = "for rings")
-)]
 pub(crate) fn keep(records: Records, count: Option<usize>, birth: Birth) {
     hang(records, count.unwrap_or(ANY), birth);
 }

@@ -10,10 +10,6 @@ use crate::signal::{self, SigInfo, SignalSet};
 use crate::sys;
 
 pub(crate) use left::{has as has_left, take as take_left};
-#[cfg_attr(
-    not(all(feature = "io-uring", target_pointer_width = "64")),
-    expect(unused_imports, reason = "for rings")
-)]
 pub(crate) use {
     left::keep,
     records::{BUFFER_BYTES, BUFFERS, HEAD_ROOM, RECORDS, Records, TAKEN},
@@ -37,10 +33,6 @@ pub(crate) fn return_record(info: &SigInfo) -> Result<(), Errno> {
 
 /// Puts a record back, or leaves it to the next receiver. It fails only if there is
 /// no memory.
-#[cfg_attr(
-    not(all(feature = "io-uring", target_pointer_width = "64")),
-    expect(dead_code, reason = "for rings")
-)]
 pub(crate) fn give_back(info: &SigInfo, birth: Birth) -> bool {
     return_record(info).is_ok() || left::leave(info, birth)
 }

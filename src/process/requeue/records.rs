@@ -163,10 +163,6 @@ impl Records {
 }
 
 /// What only rings do.
-#[cfg_attr(
-    not(all(feature = "io-uring", target_pointer_width = "64")),
-    expect(dead_code, reason = "for rings")
-)]
 impl Records {
     /// Unmaps it.
     ///

@@ -91,3 +91,8 @@ mod source;
 
 pub use read_source::ReadSource;
 pub use source::Source;
+
+/// The programs in the README compile, of which one is for a ring.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
