@@ -116,10 +116,6 @@ mod server {
             let mut batch = Batch::<16>::new();
             self.accept()?;
             loop {
-                if source.needs_arming() {
-                    source.push(&mut self.ring.submission(), SIGNALS)?;
-                }
-                self.ring.submit_and_wait(1)?;
                 let completions: Vec<_> = self.ring.completion().collect();
                 for completion in completions {
                     match completion.user_data() {
@@ -144,6 +140,10 @@ mod server {
                         println!("  reloading the configuration");
                     }
                 }
+                if source.needs_arming() {
+                    source.push(&mut self.ring.submission(), SIGNALS)?;
+                }
+                self.ring.submit_and_wait(1)?;
             }
         }
 

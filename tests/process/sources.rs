@@ -36,6 +36,8 @@ cases! {
     a_disabled_ring_works_once_it_is_enabled,
     a_number_of_buffers_that_is_taken,
     a_file_that_is_not_registered,
+    the_loop_of_the_readme,
+    the_loop_of_the_readme_takes_what_was_left,
     the_thread_that_armed_it_ends,
     signals_that_are_for_others_do_not_end_it,
     a_cancelled_source_rests_until_it_is_armed,
@@ -732,6 +734,45 @@ fn a_file_that_is_not_registered() {
     let none = Error::Os { op: Op::UringPoll, errno: libc::EBADF };
     assert_eq!(error, none);
     assert!(error.to_string().contains("register"), "{error}");
+}
+
+/// The program in the README, as it stands there.
+#[expect(clippy::single_match_else, reason = "there is more in a real loop")]
+mod readme {
+    include!("readme_loop.rs");
+
+    pub(super) fn run() {
+        let readme = include_str!("../../README.md");
+        assert!(readme.contains(include_str!("readme_loop.rs")));
+        main().unwrap();
+    }
+}
+
+fn the_loop_of_the_readme() {
+    let _guard = signalfd::block(Signal::HUP | Signal::TERM).unwrap();
+    kill(pid(), Signal::HUP);
+    let looping = tid();
+    let sender = std::thread::spawn(move || {
+        wait_until_asleep(looping);
+        kill(pid(), Signal::TERM);
+    });
+    readme::run();
+    sender.join().unwrap();
+}
+
+/// No completion tells of it.
+fn the_loop_of_the_readme_takes_what_was_left() {
+    let _guard = signalfd::block(Signal::HUP | Signal::TERM).unwrap();
+    let receiver = Receiver::new(Signal::TERM).unwrap();
+    let mut ring = IoUring::new(8).unwrap();
+    let mut source = ReadSource::new(&receiver, &ring, GROUP).unwrap();
+    arm(&mut ring, &mut source, MINE);
+    ring.submit().unwrap();
+    kill(pid(), Signal::TERM);
+    forbid(libc::SYS_rt_sigqueueinfo, libc::EPERM);
+    drop(source);
+    drop(receiver);
+    readme::run();
 }
 
 fn the_thread_that_armed_it_ends() {

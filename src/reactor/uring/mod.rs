@@ -29,10 +29,7 @@
 //! let mut source = Source::new(&signals);
 //! let mut batch = Batch::<16>::new();
 //! loop {
-//!     if source.needs_arming() {
-//!         source.push(&mut ring.submission(), SIGNALS)?;
-//!     }
-//!     ring.submit_and_wait(1)?;
+//!     // What is there is taken before the loop waits for more.
 //!     for completion in ring.completion() {
 //!         match completion.user_data() {
 //!             SIGNALS => source.complete(completion)?,
@@ -51,9 +48,20 @@
 //!             }
 //!         }
 //!     }
+//!     if source.needs_arming() {
+//!         source.push(&mut ring.submission(), SIGNALS)?;
+//!     }
+//!     ring.submit_and_wait(1)?;
 //! }
 //! # }
 //! ```
+//!
+//! It begins with taking, since no completion tells of what was left to whoever
+//! takes next (where the user's queue was full when a ring went that had read ahead).
+//! And where completions have come already, it need not wait for them.
+//!
+//! A source goes with one ring. No completion says that the ring is gone: make a new
+//! source for the next one.
 //!
 //! # Whose signals
 //!
@@ -63,6 +71,9 @@
 //! pending, and [`needs_arming`](Source::needs_arming) says so. In a ring with
 //! `IORING_SETUP_SQPOLL` a thread of the kernel submits, so signals directed at a
 //! thread are not seen.
+//!
+//! A [`Source`] is told on behalf of that thread, and reads on behalf of the one that
+//! takes. So take with the thread that submits.
 //!
 //! | ring | completions come |
 //! |---|---|
