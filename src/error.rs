@@ -337,6 +337,10 @@ impl Op {
                 "on this machine a handler cannot block signals: block them \
                  at the top of main, before other threads are started"
             }
+            (Self::UringRegister, libc::EACCES) => {
+                "a sandbox (seccomp) or the ring's restrictions forbid this: \
+                 allow it, or go without"
+            }
             (
                 Self::UringSetup | Self::UringRegister | Self::UringEnter,
                 libc::EPERM | libc::EACCES,

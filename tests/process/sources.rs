@@ -36,6 +36,8 @@ cases! {
     a_disabled_ring_works_once_it_is_enabled,
     a_number_of_buffers_that_is_taken,
     a_file_that_is_not_registered,
+    a_file_that_is_another,
+    a_ring_with_restrictions,
     the_loop_of_the_readme,
     the_loop_of_the_readme_takes_what_was_left,
     the_thread_that_armed_it_ends,
@@ -734,6 +736,47 @@ fn a_file_that_is_not_registered() {
     let none = Error::Os { op: Op::UringPoll, errno: libc::EBADF };
     assert_eq!(error, none);
     assert!(error.to_string().contains("register"), "{error}");
+}
+
+/// What it says makes records, and does no other harm.
+fn a_file_that_is_another() {
+    let signals = open(rt()).unwrap();
+    let (file, mut far) = UnixStream::pair().unwrap();
+    file.set_nonblocking(true).unwrap();
+    let mut ring = IoUring::new(8).unwrap();
+    ring.submitter().register_files(&[file.as_raw_fd()]).unwrap();
+    let source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    let mut source = source.registered(0);
+    arm(&mut ring, &mut source, MINE);
+    ring.submit().unwrap();
+    // Not a signal, a signal with any other bytes, and half a record.
+    let mut bytes = [0xA5; 320];
+    bytes[128..132].copy_from_slice(&rt().as_raw().to_ne_bytes());
+    far.write_all(&bytes).unwrap();
+    ring.submit_and_wait(1).unwrap();
+    complete(&mut ring, &mut source, MINE);
+    let mut batch = Batch::<4>::new();
+    let infos = source.take(&mut batch).unwrap();
+    assert_eq!(infos.iter().map(SigInfo::signal).collect::<Vec<_>>(), [rt()]);
+    println!("{}", infos[0]);
+}
+
+fn a_ring_with_restrictions() {
+    let signals = open(rt()).unwrap();
+    let mut builder = IoUring::builder();
+    builder.setup_r_disabled();
+    let mut ring: IoUring = builder.build(8).unwrap();
+    let only = io_uring::register::Restriction::sqe_op(opcode::Nop::CODE);
+    ring.submitter().register_restrictions(&mut [only]).unwrap();
+    ring.submitter().register_enable_rings().unwrap();
+    let error = ReadSource::new(&signals, &ring, GROUP).unwrap_err();
+    let refused = Error::Os { op: Op::UringRegister, errno: libc::EACCES };
+    assert_eq!(error, refused);
+    assert!(error.to_string().contains("restrictions"), "{error}");
+    let error = fail(&mut ring, &mut Source::new(&signals));
+    let refused = Error::Os { op: Op::UringPoll, errno: libc::EACCES };
+    assert_eq!(error, refused);
+    assert!(error.to_string().contains("restrictions"), "{error}");
 }
 
 /// The program in the README, as it stands there.

@@ -142,6 +142,11 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// Lets the request name the receiver's descriptor by an index into the ring's
     /// registered files, as [`Source::registered`](super::Source::registered)
     /// does.
+    ///
+    /// If another file has that index, what it says is taken for records, and what
+    /// they say of their sender for certain. It is no more than that, since any
+    /// bytes are a record, and nobody but this program registers files with its
+    /// ring. So it is not unsafe, but wrong.
     #[must_use]
     pub const fn registered(mut self, index: u32) -> Self {
         self.slot.file = Some(index);
