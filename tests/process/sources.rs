@@ -398,31 +398,44 @@ fn submit<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
     ring.submit().unwrap();
 }
 
-/// A loop that makes no other system call, and is told of many at once.
+/// A loop that makes no other system call, looks for completions before it waits, and
+/// has room for one for each buffer.
 fn one_system_call_for_half_a_thousand_signals() {
     const DEPTH: i32 = 512;
     let signals = open(rt()).unwrap();
-    let mut builder = IoUring::builder();
-    builder.setup_single_issuer().setup_defer_taskrun();
-    let mut ring: IoUring = builder.build(8).unwrap();
-    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    let mut ready = builders().map(|mut builder| {
+        let ring: IoUring = builder.setup_cqsize(128).build(8).unwrap();
+        let source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+        (ring, source)
+    });
+    // A thread of the kernel's may be slower than this one, which then waits for
+    // each buffer.
+    let by_buffer = 0.02;
+    let at_once = if has_many_shots() { 0.003 } else { by_buffer };
     // Taking them needs no read.
     forbid(libc::SYS_read, libc::EPERM);
-    let mut values = Vec::new();
-    let mut enters = 0;
-    for round in 0..10 {
-        queue(round * DEPTH..(round + 1) * DEPTH);
-        while values.len() < ((round + 1) * DEPTH) as usize {
-            turn(&mut ring, &mut source, &mut values);
-            enters += 1;
+    for (ring, source) in &mut ready {
+        let mut values = Vec::new();
+        let mut enters = 0;
+        for round in 0..10 {
+            queue(round * DEPTH..(round + 1) * DEPTH);
+            loop {
+                complete(ring, source, MINE);
+                take(source, &mut values);
+                if values.len() == ((round + 1) * DEPTH) as usize {
+                    break;
+                }
+                arm(ring, source, MINE);
+                ring.submit_and_wait(1).unwrap();
+                enters += 1;
+            }
         }
-    }
-    assert!(values.into_iter().eq(0..10 * DEPTH));
-    let each = f64::from(enters) / f64::from(10 * DEPTH);
-    if has_many_shots() {
-        assert!(each <= 0.003, "{enters} system calls, {each} for a signal");
-    } else {
-        assert!(each <= 0.02, "{enters} system calls, {each} for a signal");
+        assert!(values.into_iter().eq(0..10 * DEPTH));
+        let each = f64::from(enters) / f64::from(10 * DEPTH);
+        println!("{enters} system calls, {each} for a signal");
+        let is_polled = ring.params().is_setup_sqpoll();
+        assert!(each <= if is_polled { by_buffer } else { at_once });
+        source.stop().unwrap();
     }
 }
 

@@ -19,6 +19,16 @@ use crate::signal::SigInfo;
 /// kernel does not have that) into a group of 64 buffers, which the source
 /// registers with the ring. Each has room for 64 records.
 ///
+/// Of 512 signals that come at once, that is one `io_uring_enter(2)`, or 0.002 for
+/// each signal, in a ring of any kind (with `IORING_SETUP_SQPOLL` it is more if this
+/// thread is faster than the kernel's). It takes a loop that looks for completions
+/// before it waits, as [the module](crate::uring)'s does, and room for more
+/// completions than there are buffers (`IORING_SETUP_CQSIZE`, 128). Unless a ring has
+/// `IORING_SETUP_DEFER_TASKRUN`, signals are read as they come and fill a buffer each,
+/// and the request ends when there is no room: with the 16 completions of a ring of 8
+/// it is 0.004, and 0.006 if the loop waits first. Without requests that last it is
+/// 0.016.
+///
 /// What the ring has read is no longer pending. A signal that some thread does not
 /// block is taken away from its handler or default action, where a
 /// [`Source`](super::Source) leaves it alone.
