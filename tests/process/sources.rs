@@ -58,6 +58,7 @@ cases! {
     dropped_before_the_kernels_thread_has_come_round,
     a_late_request_reads_no_other_file,
     stopped_before_it_is_submitted,
+    stopped_when_it_has_ended,
     submitted_and_dropped_by_a_forked_child,
     submitted_by_a_forked_child_when_it_is_dropped,
     a_failed_source_can_still_be_read,
@@ -1321,6 +1322,32 @@ fn stopped_before_it_is_submitted() {
     assert!(values.into_iter().eq(0..10));
     assert!(!source.needs_arming());
     source.push(&mut ring.submission(), MINE).unwrap();
+}
+
+/// It has ended for want of room, and nobody has told the source.
+fn stopped_when_it_has_ended() {
+    let signals = open(rt()).unwrap();
+    let mut builder = IoUring::builder();
+    builder.setup_cqsize(2);
+    let mut ring: IoUring = builder.build(2).unwrap();
+    for user_data in 0..2 {
+        let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+        source.push(&mut ring.submission(), user_data).unwrap();
+        ring.submit().unwrap();
+        queue(0..10);
+        source.stop().unwrap();
+        let mut values = Vec::new();
+        take(&mut source, &mut values);
+        assert!(!values.is_empty());
+        while let Some(info) = signals.try_recv().unwrap() {
+            values.push(info.value().unwrap());
+        }
+        assert!(values.into_iter().eq(0..10), "in order");
+        while !ring.completion().is_empty() || ring.submission().cq_overflow() {
+            ring.completion().for_each(drop);
+            ring.submit().unwrap();
+        }
+    }
 }
 
 /// What is in the submission queue at a fork can be submitted by the child, and then

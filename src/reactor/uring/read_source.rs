@@ -99,7 +99,8 @@ pub struct ReadSource<R: AsRef<Receiver>> {
     slot: Slot,
     /// Whether the request last armed was found in the ring and cancelled.
     is_cancelled: bool,
-    /// Whether a completion of it has come, so that it is no longer in the queue.
+    /// Whether it is known to have left the submission queue: a completion has come, or
+    /// it has read.
     is_submitted: bool,
     inbox: Inbox,
     /// The caller's ring, which stays for as long as the source.
@@ -296,12 +297,24 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// nothing more for it.
     fn cancel(&mut self) -> Result<bool, Error> {
         let Some(user_data) = self.slot.user_data else { return Ok(true) };
+        self.cancel_what_is_there(user_data)?;
+        // If it was not there it has ended, or was not submitted yet.
+        self.is_submitted |= !self.slot.request.is_in_flight();
+        if self.is_cancelled || self.is_submitted {
+            return Ok(true);
+        }
+        if self.inbox.has_more() {
+            // It has read, so it was submitted; maybe only now.
+            self.is_submitted = true;
+            self.cancel_what_is_there(user_data)?;
+        }
+        Ok(self.is_submitted)
+    }
+
+    fn cancel_what_is_there(&mut self, user_data: u64) -> Result<(), Error> {
         self.is_cancelled |= ring::cancel(self.ring.as_fd(), user_data)
             .map_err(|errno| Error::os(Op::UringRegister, errno))?;
-        // If it was not there it has ended, or was not submitted yet.
-        let is_submitted =
-            self.is_submitted || !self.slot.request.is_in_flight();
-        Ok(self.is_cancelled || is_submitted)
+        Ok(())
     }
 }
 

@@ -69,6 +69,14 @@ impl Inbox {
         true
     }
 
+    /// Whether a buffer holds something that nothing was said of.
+    pub(crate) fn has_more(&self) -> bool {
+        (0..BUFFERS).any(|buffer| {
+            let is_there = self.queued & (1 << buffer) != 0;
+            !is_there && self.buffers.is_filled(buffer, 0)
+        })
+    }
+
     /// Queues every buffer that holds something, whatever was said of it. Only
     /// when the kernel fills none any more.
     pub(crate) fn push_all(&mut self) {
