@@ -23,7 +23,7 @@ mod reading;
 mod waiting;
 
 #[test]
-fn the_receiver_runs_on_a_ring() {
+fn the_receiver_runs_on_what_it_is_to_run_on() {
     let signals = common::open_in_thread(signalfd::Signal::HUP);
     assert!(battery().is_run_by(&signals), "{}", signals.backend());
 }

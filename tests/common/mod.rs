@@ -8,6 +8,7 @@
 )]
 #![allow(unsafe_code, reason = "system calls for the tests")]
 
+use std::cell::Cell;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -73,6 +74,19 @@ impl Battery {
         ..Self::COMPLETION
     };
 
+    /// Forbids io_uring to the calling thread, and those that it starts, if it is to
+    /// be forbidden.
+    pub(crate) fn begin(self) {
+        thread_local! {
+            static HAS_BEGUN: Cell<bool> = const { Cell::new(false) };
+        }
+        if let Some(errno) = self.forbidden {
+            if !HAS_BEGUN.replace(true) {
+                forbid(libc::SYS_io_uring_setup, errno);
+            }
+        }
+    }
+
     /// Whether a ring takes signals as they come. Then they are in the order in
     /// which they came, and a standard one does not wait for its likes.
     pub(crate) fn reads_ahead(self) -> bool {
@@ -96,6 +110,7 @@ impl Battery {
 /// The options that the tests start from.
 pub(crate) fn options() -> Options {
     let battery = crate::battery();
+    battery.begin();
     Options::new().backend(battery.backend).kind(battery.kind)
 }
 

@@ -5,16 +5,16 @@
 use std::env;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::process::{self, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::{Pid, PidfdFlags, kill_process};
 
-use signalfd::SignalSet;
+use signalfd::{Signal, SignalSet};
 
-use crate::common::{Battery, check, forbid, set_mask};
+use crate::common::{Battery, Child, check, options, set_mask};
 
 /// A test in a process of its own.
 pub(crate) struct Case {
@@ -58,7 +58,7 @@ const LIMIT: Timespec = Timespec { tv_sec: 120, tv_nsec: 0 };
 /// Ends the case, saying why it cannot run here.
 pub(crate) fn skip(reason: &str) -> ! {
     println!("skipped: {reason}");
-    std::process::exit(SKIPPED);
+    process::exit(SKIPPED);
 }
 
 /// What the receivers of this case run on.
@@ -89,9 +89,16 @@ impl Run {
 
     fn go(&self) {
         BATTERY.set(self.battery).expect("it is the only one");
-        if let Some(errno) = self.battery.forbidden {
-            forbid(libc::SYS_io_uring_setup, errno);
-        }
+        self.battery.begin();
+        // In a child, so that it leaves no trace: cases count what there is.
+        Child::fork(|| {
+            let options = options().check_threads(false);
+            let signals = options.open(Signal::HUP).unwrap();
+            let running = signals.backend();
+            assert!(self.battery.is_run_by(&signals), "{running}");
+            0
+        })
+        .wait_for_success();
         (self.case.run)();
     }
 }
@@ -237,13 +244,13 @@ fn judge(run: &Run, arguments: &Arguments) -> Result<Option<String>, String> {
 }
 
 /// Waits for a child; kills one that hangs, and returns `None`.
-fn wait(child: &mut Child) -> Option<ExitStatus> {
+fn wait(child: &mut process::Child) -> Option<ExitStatus> {
     let pid = Pid::from_child(child);
     let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).unwrap();
     let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
     let ended = rustix::event::poll(&mut fds, Some(&LIMIT)).unwrap() > 0;
     if !ended {
-        rustix::process::kill_process(pid, Signal::KILL).unwrap();
+        kill_process(pid, rustix::process::Signal::KILL).unwrap();
     }
     let status = child.wait().unwrap();
     ended.then_some(status)

@@ -1,0 +1,29 @@
+//! The tests of one thread once more, where a sandbox says that there is no io_uring.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::cast_sign_loss, reason = "pids and values are small")]
+
+mod common;
+
+use common::Battery;
+
+const fn battery() -> Battery {
+    Battery::ENOSYS
+}
+
+#[path = "thread/futures.rs"]
+mod futures;
+#[path = "thread/live.rs"]
+mod live;
+#[path = "thread/reactors.rs"]
+mod reactors;
+#[path = "thread/reading.rs"]
+mod reading;
+#[path = "thread/waiting.rs"]
+mod waiting;
+
+#[test]
+fn the_receiver_runs_on_what_it_is_to_run_on() {
+    let signals = common::open_in_thread(signalfd::Signal::HUP);
+    assert!(battery().is_run_by(&signals), "{}", signals.backend());
+}
