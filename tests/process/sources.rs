@@ -11,8 +11,9 @@ use signalfd::{Batch, Error, Op, Receiver, SigInfo, Signal, Signals};
 
 use crate::allocations::without_allocating;
 use crate::common::{
-    Child, DEADLINE, End, forbid, kill, open, pid, set_limit, sigqueue,
-    storm_size, tid, wait_until, wait_until_asleep, without_memory,
+    Child, DEADLINE, End, forbid, kill, open, pid, set_limit, set_mask,
+    sigqueue, sigqueue_to_thread, storm_size, tid, wait_until,
+    wait_until_asleep, without_memory,
 };
 use crate::harness::cases;
 
@@ -51,6 +52,9 @@ cases! {
     what_is_removed_is_pending_again,
     a_removed_signal_that_was_read_ends_the_process => libc::SIGTERM,
     unblocked_signals_stay_with_their_handler_when_polling,
+    unblocked_signals_are_taken_from_their_handler_when_reading,
+    a_signal_for_a_thread_is_read_by_who_submits,
+    a_signal_for_a_thread_is_taken_by_that_one_when_polling,
     a_sandbox_that_forbids_registering,
     nothing_is_allocated_by_sources,
     requests_of_the_caller_are_left_alone,
@@ -1107,32 +1111,104 @@ fn a_removed_signal_that_was_read_ends_the_process() {
     signals.remove(Signal::TERM).unwrap();
 }
 
+/// Sends unblocked signals that have a handler, and returns how often that has run.
 #[expect(unsafe_code, reason = "installs a handler")]
-fn unblocked_signals_stay_with_their_handler_when_polling() {
+fn seen_by_a_handler(count: i32) -> i32 {
     use std::sync::atomic::{AtomicI32, Ordering};
     static SEEN: AtomicI32 = AtomicI32::new(0);
     extern "C" fn handler(_signal: libc::c_int) {
         SEEN.fetch_add(1, Ordering::Relaxed);
     }
+    let handler: extern "C" fn(libc::c_int) = handler;
+    // SAFETY: the handler does nothing that a handler may not do.
+    unsafe { libc::signal(libc::SIGUSR1, handler as libc::sighandler_t) };
+    SEEN.store(0, Ordering::Relaxed);
+    set_mask(signalfd::SignalSet::empty());
+    for _ in 0..count {
+        kill(pid(), Signal::USR1);
+    }
+    set_mask(Signal::USR1.into());
+    SEEN.load(Ordering::Relaxed)
+}
+
+fn unblocked_signals_stay_with_their_handler_when_polling() {
     let signals = open(Signal::USR1).unwrap();
     in_every_ring!(|ring| {
-        SEEN.store(0, Ordering::Relaxed);
         let mut source = Source::new(&signals);
         arm(&mut ring, &mut source, MINE);
         ring.submit().unwrap();
-        let handler: extern "C" fn(libc::c_int) = handler;
-        // SAFETY: the handler does nothing that a handler may not do.
-        unsafe { libc::signal(libc::SIGUSR1, handler as libc::sighandler_t) };
-        crate::common::set_mask(signalfd::SignalSet::empty());
-        for _ in 0..200 {
-            kill(pid(), Signal::USR1);
-        }
-        assert_eq!(SEEN.load(Ordering::Relaxed), 200);
-        crate::common::set_mask(Signal::USR1.into());
+        assert_eq!(seen_by_a_handler(200), 200);
         if let Some(entry) = source.cancel(0) {
             submit(&mut ring, entry);
         }
     });
+}
+
+/// A ring that defers looks later than the kernel looks for a handler, and who is
+/// first with a thread of the kernel's nobody can tell.
+fn unblocked_signals_are_taken_from_their_handler_when_reading() {
+    let signals = open(Signal::USR1).unwrap();
+    for builder in builders() {
+        let mut ring: IoUring = builder.build(8).unwrap();
+        let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+        arm(&mut ring, &mut source, MINE);
+        ring.submit().unwrap();
+        wait_until("it is taken", || ring.submission().is_empty());
+        let seen = seen_by_a_handler(1);
+        source.stop().unwrap();
+        let taken = source.take(&mut Batch::<4>::new()).unwrap().len();
+        assert_eq!(seen + i32::try_from(taken).unwrap(), 1);
+        if !ring.params().is_setup_sqpoll() {
+            let defers = ring.params().is_setup_single_issuer();
+            assert_eq!(seen, i32::from(defers));
+        }
+    }
+}
+
+/// Who submits is this thread, or the kernel's, which has no signals of its own.
+fn a_signal_for_a_thread_is_read_by_who_submits() {
+    let signals = open(rt()).unwrap();
+    for builder in builders() {
+        let mut ring: IoUring = builder.build(8).unwrap();
+        let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+        arm(&mut ring, &mut source, MINE);
+        ring.submit().unwrap();
+        wait_until("it is taken", || ring.submission().is_empty());
+        sigqueue_to_thread(tid(), rt(), 0);
+        queue(1..2);
+        let is_ours = !ring.params().is_setup_sqpoll();
+        let mut values = Vec::new();
+        while values.len() < if is_ours { 2 } else { 1 } {
+            turn(&mut ring, &mut source, &mut values);
+        }
+        source.stop().unwrap();
+        take(&mut source, &mut values);
+        if !is_ours {
+            assert_eq!(values, [1]);
+            let info = signals.try_recv().unwrap().unwrap();
+            values.insert(0, info.value().unwrap());
+        }
+        assert_eq!(values, [0, 1]);
+    }
+}
+
+fn a_signal_for_a_thread_is_taken_by_that_one_when_polling() {
+    let signals = open(rt()).unwrap();
+    let receiver: &Receiver = &signals;
+    let mut ring = IoUring::new(8).unwrap();
+    let mut source = Source::new(receiver);
+    arm(&mut ring, &mut source, MINE);
+    ring.submit().unwrap();
+    sigqueue_to_thread(tid(), rt(), 0);
+    ring.submit_and_wait(1).unwrap();
+    complete(&mut ring, &mut source, MINE);
+    let mut values = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| take(&mut source, &mut values));
+    });
+    assert!(values.is_empty());
+    let info = receiver.try_recv().unwrap().unwrap();
+    assert_eq!(info.value(), Some(0));
 }
 
 fn a_sandbox_that_forbids_registering() {

@@ -30,8 +30,8 @@ use crate::signal::SigInfo;
 /// 0.016.
 ///
 /// What the ring has read is no longer pending. A signal that some thread does not
-/// block is taken away from its handler or default action, where a
-/// [`Source`](super::Source) leaves it alone.
+/// block is taken away from its handler or default action if the ring looks first, as
+/// the default kind does, where a [`Source`](super::Source) leaves it alone.
 ///
 /// # Dropping
 ///
