@@ -391,23 +391,23 @@ pub(crate) fn without_memory(work: impl FnOnce()) {
 /// Lets a system call fail in this process from now on.
 pub(crate) fn forbid(syscall: c_long, errno: c_int) {
     let action = libc::SECCOMP_RET_ERRNO | errno as u32;
-    check(filter(syscall, action, 0)).unwrap();
+    check(filter(&[syscall], action, 0)).unwrap();
 }
 
 /// Lets a system call end this process from now on.
 pub(crate) fn forbid_on_pain_of_death(syscall: c_long) {
-    check(filter(syscall, libc::SECCOMP_RET_KILL_PROCESS, 0)).unwrap();
+    check(filter(&[syscall], libc::SECCOMP_RET_KILL_PROCESS, 0)).unwrap();
 }
 
-/// Holds the calls that a thread makes of one system call.
+/// Holds the calls that a thread makes of some system calls.
 #[derive(Debug)]
 pub(crate) struct HeldCalls(OwnedFd);
 
 impl HeldCalls {
     /// Holds those of the calling thread. Needs Linux 5.9.
-    pub(crate) fn of_this_thread(syscall: c_long) -> io::Result<Self> {
+    pub(crate) fn of_this_thread(syscalls: &[c_long]) -> io::Result<Self> {
         let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
-        let listener = filter(syscall, libc::SECCOMP_RET_USER_NOTIF, flags);
+        let listener = filter(syscalls, libc::SECCOMP_RET_USER_NOTIF, flags);
         let raw = check_value(listener)?.try_into().unwrap();
         // SAFETY: the call has just made the descriptor.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(raw) }))
@@ -415,7 +415,10 @@ impl HeldCalls {
 
     /// Waits for the next call, and does something before it goes on; returns
     /// whether there was one, and not the end of the thread.
-    pub(crate) fn before_the_next(&self, work: impl FnOnce()) -> bool {
+    pub(crate) fn before_the_next(
+        &self,
+        work: impl FnOnce(&libc::seccomp_data),
+    ) -> bool {
         let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
         rustix::event::poll(&mut fds, None).unwrap();
         if !fds[0].revents().contains(PollFlags::IN) {
@@ -427,7 +430,7 @@ impl HeldCalls {
         let receive = libc::SECCOMP_IOCTL_NOTIF_RECV;
         // SAFETY: writes a seccomp_notif at the pointer.
         check(unsafe { libc::ioctl(fd, receive, &raw mut call) }).unwrap();
-        work();
+        work(&call.data);
         let mut response = libc::seccomp_notif_resp {
             id: call.id,
             val: 0,
@@ -441,9 +444,9 @@ impl HeldCalls {
     }
 }
 
-/// Does something with a system call that the calling thread and those it starts
+/// Does something with system calls that the calling thread and those it starts
 /// make from now on.
-fn filter(syscall: c_long, action: u32, flags: libc::c_ulong) -> c_long {
+fn filter(syscalls: &[c_long], action: u32, flags: libc::c_ulong) -> c_long {
     /// What `offsetof(struct seccomp_data, nr)` is.
     const NUMBER: u32 = 0;
     let op = |code: u32, jt, jf, k| libc::sock_filter {
@@ -455,12 +458,12 @@ fn filter(syscall: c_long, action: u32, flags: libc::c_ulong) -> c_long {
     let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
     let give = libc::BPF_RET | libc::BPF_K;
-    let mut filter = [
-        op(load, 0, 0, NUMBER),
-        op(equal, 0, 1, syscall.try_into().unwrap()),
-        op(give, 0, 0, action),
-        op(give, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
+    let mut filter = vec![op(load, 0, 0, NUMBER)];
+    for &syscall in syscalls {
+        filter.push(op(equal, 0, 1, syscall.try_into().unwrap()));
+        filter.push(op(give, 0, 0, action));
+    }
+    filter.push(op(give, 0, 0, libc::SECCOMP_RET_ALLOW));
     let program = libc::sock_fprog {
         len: filter.len().try_into().unwrap(),
         filter: filter.as_mut_ptr(),

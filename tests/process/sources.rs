@@ -11,11 +11,11 @@ use signalfd::{Batch, Error, Op, Receiver, SigInfo, Signal, Signals};
 
 use crate::allocations::without_allocating;
 use crate::common::{
-    Child, DEADLINE, End, forbid, kill, open, pid, set_limit, set_mask,
-    sigqueue, sigqueue_to_thread, storm_size, tid, wait_until,
+    Child, DEADLINE, End, HeldCalls, forbid, kill, open, pid, set_limit,
+    set_mask, sigqueue, sigqueue_to_thread, storm_size, tid, wait_until,
     wait_until_asleep, without_memory,
 };
-use crate::harness::cases;
+use crate::harness::{cases, skip};
 
 cases! {
     a_hundred_thousand_by_polling_in_every_ring,
@@ -49,6 +49,7 @@ cases! {
     a_child_that_drops_a_source_leaves_the_parents_alone,
     a_forgotten_source_does_no_harm,
     nothing_is_written_where_the_buffers_were,
+    what_is_unmapped_was_cancelled_and_forgotten_before,
     what_is_removed_is_pending_again,
     a_removed_signal_that_was_read_ends_the_process => libc::SIGTERM,
     unblocked_signals_stay_with_their_handler_when_polling,
@@ -1077,6 +1078,77 @@ fn nothing_is_written_where_the_buffers_were() {
             while ring.completion().next().is_some() {}
         }
     });
+}
+
+/// The calls that matter when something is dropped that a thread has made, each once
+/// for those of its kind that follow one another.
+fn calls_of_a_drop<T>(make: impl FnOnce() -> T + Send) -> Vec<&'static str> {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let is_dropping = &AtomicBool::new(false);
+    let (tell, told) = std::sync::mpsc::channel();
+    let mut calls = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let both = [libc::SYS_io_uring_register, libc::SYS_munmap];
+            let held = HeldCalls::of_this_thread(&both);
+            let can = held.is_ok();
+            tell.send(held).unwrap();
+            if can {
+                let one = make();
+                is_dropping.store(true, Ordering::SeqCst);
+                drop(one);
+            }
+        });
+        let Ok(held) = told.recv().unwrap() else {
+            skip("seccomp cannot hold system calls here");
+        };
+        while held.before_the_next(|call| {
+            if is_dropping.load(Ordering::SeqCst) {
+                calls.extend(name_of(call));
+            }
+        }) {}
+    });
+    calls.dedup();
+    calls
+}
+
+/// What a call does with a request or with buffers.
+fn name_of(call: &libc::seccomp_data) -> Option<&'static str> {
+    // include/uapi/linux/io_uring.h
+    const UNREGISTER_PBUF_RING: u64 = 23;
+    const SYNC_CANCEL: u64 = 24;
+    let unmaps = i64::from(call.nr) == libc::SYS_munmap;
+    match call.args[1] {
+        length if unmaps => (length == LENGTH as u64).then_some("unmapped"),
+        SYNC_CANCEL => Some("cancelled"),
+        UNREGISTER_PBUF_RING => Some("forgotten"),
+        _ => Some("something else"),
+    }
+}
+
+fn what_is_unmapped_was_cancelled_and_forgotten_before() {
+    let signals = open(rt()).unwrap();
+    let receiver: &Receiver = &signals;
+    let order = ["cancelled", "forgotten", "unmapped"];
+    for builder in builders() {
+        let calls = calls_of_a_drop(|| {
+            let mut ring: IoUring = builder.build(8).unwrap();
+            let mut source = ReadSource::new(receiver, &ring, GROUP).unwrap();
+            arm(&mut ring, &mut source, MINE);
+            ring.submit().unwrap();
+            wait_until("it is taken", || ring.submission().is_empty());
+            (source, ring)
+        });
+        assert_eq!(calls, order, "a source");
+    }
+    let calls = calls_of_a_drop(|| {
+        signalfd::Options::new()
+            .backend(signalfd::Backend::Uring)
+            .kind(signalfd::Kind::Completion)
+            .receiver(rt())
+            .unwrap()
+    });
+    assert_eq!(calls, order, "a ring of the receiver's own");
 }
 
 fn what_is_removed_is_pending_again() {
