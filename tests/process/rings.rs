@@ -498,7 +498,8 @@ fn signals_that_are_for_others_do_not_end_the_request() {
         }
         assert_eq!(signals.backend().fallback(), None);
         queue(0..1);
-        assert!(epoll.is_ready());
+        // On Linux 6.1 a worker of the kernel's may have the request for a while.
+        wait_until("the descriptor is readable", || epoll.is_ready());
         expect(&signals, 0..1);
     }
 }
