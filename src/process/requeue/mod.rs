@@ -54,19 +54,26 @@ pub(super) fn send_on(info: &SigInfo, birth: Birth, set: SignalSet) {
 #[cold]
 fn leave(info: &SigInfo, birth: Birth, set: SignalSet) {
     if !left::leave(info, birth) {
-        // There is no memory either. It is not lost while there is hope.
-        while return_record(info).is_err() {
-            rustix::thread::sched_yield();
-        }
+        insist(info);
         return;
     }
     let mut room = [SigInfo::EMPTY];
     while left::take(&mut room, set) > 0 {
         let [info] = &room;
         if return_record(info).is_err() {
-            left::leave(info, birth);
+            if !left::leave(info, birth) {
+                insist(info);
+            }
             return;
         }
+    }
+}
+
+/// Sends a record on for which there is no memory either. It is not lost while there
+/// is hope.
+fn insist(info: &SigInfo) {
+    while return_record(info).is_err() {
+        rustix::thread::sched_yield();
     }
 }
 
