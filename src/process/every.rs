@@ -194,15 +194,22 @@ impl EveryThread {
         })
     }
 
-    /// Lets go of all but these.
-    pub(crate) fn retain(&self, set: SignalSet) {
+    /// Lets go of all but what the receiver has now, and of nothing that it has:
+    /// several threads may change its set at once, and the last to come here sees what
+    /// all have done.
+    pub(crate) fn follow(&self, receiver: impl FnOnce() -> SignalSet) {
         if self.birth.check().is_err() {
             return;
         }
         backstop::in_turn(self.birth, || {
-            let gone = self.signals() - set;
-            self.set.fetch_and(!gone.bits(), Ordering::Relaxed);
-            backstop::uninstall(gone);
+            let (old, new) = (self.signals(), receiver());
+            backstop::uninstall(old - new);
+            // Who inserted these has installed the handler before, and had its errors.
+            let kept = match backstop::install(new - old) {
+                Ok(()) => new,
+                Err(_) => new & old,
+            };
+            self.set.store(kept.bits(), Ordering::Relaxed);
         });
     }
 
@@ -272,7 +279,7 @@ fn choose(open: SignalSet, is_queue_full: bool) -> Option<Signal> {
 
 impl Drop for EveryThread {
     fn drop(&mut self) {
-        self.retain(SignalSet::empty());
+        self.follow(SignalSet::empty);
     }
 }
 

@@ -565,7 +565,7 @@ impl Receiver {
     ) -> Result<(), Error> {
         let result = self.signalfd().update(change);
         if let Some(every) = &self.every {
-            every.retain(self.signals());
+            every.follow(|| self.signals());
         }
         self.engine.set_changed(&|| self.waker.wake());
         result

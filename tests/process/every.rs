@@ -20,8 +20,8 @@ use signalfd::{
 
 use super::exit::fork_pid_1;
 use crate::common::{
-    Child, End, Forged, action, kill, options, pid, set_action, set_limit,
-    set_mask, sigqueue, storm_size, tgkill, tid, uid, wait_until,
+    Child, End, Forged, action, forbid, kill, options, pid, set_action,
+    set_limit, set_mask, sigqueue, storm_size, tgkill, tid, uid, wait_until,
     wait_until_asleep,
 };
 use crate::harness::{battery, cases};
@@ -40,6 +40,7 @@ cases! {
     what_is_for_a_thread_becomes_the_process_s,
     a_mask_for_a_moment_is_no_mask,
     a_thread_with_a_stack_for_signals,
+    a_thread_with_a_stack_for_signals_and_no_room_in_the_queue,
     a_thread_stuck_in_the_kernel_is_late,
     a_stuck_thread_does_not_die_of_what_it_was_sent,
     the_queue_is_full_when_it_begins,
@@ -50,6 +51,7 @@ cases! {
     children_that_nobody_waits_for,
     two_guards_with_a_signal_in_common,
     the_set_can_be_changed,
+    changes_by_many_threads_end_in_agreement,
     a_guard_alone,
     proc_of_an_outer_namespace,
     it_fails_without_proc_and_changes_nothing,
@@ -537,10 +539,10 @@ fn a_mask_for_a_moment_is_no_mask() {
 
 /// Rust's own threads have one of 8 KiB, of which the kernel takes half where there
 /// is AVX-512.
-fn a_thread_with_a_stack_for_signals() {
+fn on_a_stack_for_signals(before: fn()) -> Signals {
     const PATTERN: u8 = 0xA5;
     let signals = open(Signal::TERM);
-    let threads = Threads::new(1, |ended| {
+    let threads = Threads::new(1, move |ended| {
         let mut memory = vec![PATTERN; 64 * 1024];
         let stack = libc::stack_t {
             ss_sp: memory.as_mut_ptr().cast(),
@@ -552,6 +554,7 @@ fn a_thread_with_a_stack_for_signals() {
         // SAFETY: the memory lives until the old stack is back.
         let set = unsafe { libc::sigaltstack(&raw const stack, &raw mut old) };
         assert_eq!(set, 0);
+        before();
         set_mask(SignalSet::empty());
         ended.recv().unwrap_err();
         // SAFETY: what was there before.
@@ -567,8 +570,23 @@ fn a_thread_with_a_stack_for_signals() {
     });
     wait_until("it has unblocked", || every(&signals).late() != Ok(None));
     tgkill(threads.tids[0], Signal::TERM);
-    assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
+    wait_until("it is caught", || every(&signals).caught() == 1);
     threads.end();
+    signals
+}
+
+fn a_thread_with_a_stack_for_signals() {
+    let signals = on_a_stack_for_signals(|| {});
+    assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
+}
+
+/// What cannot be sent on is left to who receives next.
+fn a_thread_with_a_stack_for_signals_and_no_room_in_the_queue() {
+    let signals = on_a_stack_for_signals(|| {
+        forbid(libc::SYS_rt_sigqueueinfo, libc::EAGAIN);
+    });
+    assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
+    assert_eq!(signals.try_recv().unwrap(), None);
 }
 
 /// A thread that is in the kernel until it is let go, as after `vfork(2)`.
@@ -785,6 +803,29 @@ fn the_set_can_be_changed() {
     drop(signals);
     assert_eq!([Signal::HUP, Signal::TERM].map(action), before);
     threads.end();
+}
+
+fn changes_by_many_threads_end_in_agreement() {
+    let signals = open(Signal::HUP);
+    let receiver: &Receiver = &signals;
+    thread::scope(|scope| {
+        for signal in [Signal::TERM, Signal::INT, rt(0), rt(1)] {
+            scope.spawn(move || {
+                for _ in 0..200 {
+                    receiver.insert(signal).unwrap();
+                    let has = |set: SignalSet| set.contains(signal.into());
+                    assert!(has(every(receiver).signals()));
+                    receiver.remove(signal).unwrap();
+                    receiver.insert(signal).unwrap();
+                }
+            });
+        }
+    });
+    let all = Signal::HUP | Signal::TERM | Signal::INT | rt(0) | rt(1);
+    assert_eq!(signals.signals(), all);
+    assert_eq!(every(&signals).signals(), all);
+    let ours = action(Signal::HUP).0;
+    assert!(all.signals().all(|signal| action(signal).0 == ours));
 }
 
 fn a_guard_alone() {
