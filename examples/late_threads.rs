@@ -50,7 +50,13 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 fn start_threads() -> Vec<Sender<()>> {
     let start = |_| {
         let (end, ended) = channel();
-        thread::spawn(move || ended.recv());
+        let (begin, has_begun) = channel();
+        thread::spawn(move || {
+            drop(begin);
+            ended.recv()
+        });
+        // A thread that is just being started blocks everything, and is passed over.
+        let _hung_up: Result<(), _> = has_begun.recv();
         end
     };
     (0..THREADS).map(start).collect()
@@ -168,7 +174,12 @@ fn send_to(receiver: i32) -> Result<ExitCode, Box<dyn Error>> {
         while number % 50 == 0 && is_half_full()? {
             thread::yield_now();
         }
-        send::queue(receiver, queued()?, number)?;
+        while let Err(error) = send::queue(receiver, queued()?, number) {
+            if error.kind() != io::ErrorKind::WouldBlock {
+                return Err(error.into());
+            }
+            thread::yield_now();
+        }
         send::kill(receiver, killed()?)?;
     }
     Ok(ExitCode::SUCCESS)

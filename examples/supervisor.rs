@@ -20,7 +20,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, kill_process};
-use signalfd::{CommandExt, Reaper, SigInfo, Signal, SignalSet, Signals};
+use signalfd::{Reaper, RestoreSignals, SigInfo, Signal, SignalSet, Signals};
 
 /// How long children have between `SIGTERM` and `SIGKILL`.
 const PATIENCE: Duration = Duration::from_secs(1);

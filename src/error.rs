@@ -92,6 +92,8 @@ pub enum Op {
     Eventfd,
     /// `rt_sigqueueinfo(2)`: putting a record back.
     Sigqueueinfo,
+    /// `rt_tgsigqueueinfo(2)`: making a thread run the handler.
+    Tgsigqueueinfo,
     /// `sigaction(2)`: reading or changing what a signal does.
     Sigaction,
     /// `tgkill(2)`: sending a signal to the calling thread.
@@ -406,6 +408,7 @@ impl fmt::Display for Op {
             Self::EpollWait => "epoll_wait",
             Self::Eventfd => "eventfd2",
             Self::Sigqueueinfo => "rt_sigqueueinfo",
+            Self::Tgsigqueueinfo => "rt_tgsigqueueinfo",
             Self::Sigaction => "sigaction",
             Self::Tgkill => "tgkill",
             Self::TimerCreate => "timer_create",

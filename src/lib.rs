@@ -50,7 +50,7 @@
 //! | an executor without a reactor | [`Epoll`], driven by a thread of yours; or your own loop and [`on_readable`] |
 //! | threads everywhere | [`block`] at the top of `main`, [`Receiver::new`] anywhere |
 //! | threads that exist already | [`Options::every_thread`], or [`mask::block_every_thread`] alone |
-//! | other programs to start | `CommandExt::restore_signals`: they get the mask from before |
+//! | other programs to start | `RestoreSignals::restore_signals`: they get the mask from before |
 //! | children to wait for | [`Reaper`] after each `SIGCHLD` |
 //! | a descriptor from elsewhere | [`SignalFd::from_fd`] |
 //! | a child that fork(2) made | [`reopen`], or [`open`] anew |
@@ -89,7 +89,7 @@
 //!   received all the same while it is blocked, but for `SIGCHLD`: with `SIG_IGN`
 //!   the kernel sends none.
 //! - **Children inherit the mask**, through `fork`, `exec` and
-//!   `std::process::Command`. With the feature `std`, `CommandExt::restore_signals`
+//!   `std::process::Command`. With the feature `std`, `RestoreSignals::restore_signals`
 //!   lets them start with the one from before.
 //! - **After a fork** the child has the parent's descriptor, and what it changes
 //!   there the parent feels. So every method says [`Error::Forked`] in a child, until
@@ -216,7 +216,7 @@ pub use self::{
     any(target_os = "linux", target_os = "android"),
     not(loom)
 ))]
-pub use self::process::CommandExt;
+pub use self::process::RestoreSignals;
 
 #[cfg(all(
     feature = "io-uring",

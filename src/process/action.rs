@@ -9,15 +9,17 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use super::backstop::action_behind;
 use crate::error::Error;
 use crate::signal::{Signal, SignalSet};
 use crate::sys::{self, action::action};
 
-/// Those of the set that are ignored (`SIG_IGN`).
+/// Those of the set that are ignored (`SIG_IGN`), or would be if every thread did not
+/// block them.
 pub(crate) fn ignored(set: SignalSet) -> Result<SignalSet, Error> {
     let mut ignored = SignalSet::empty();
     for signal in set.signals() {
-        if action(signal)?.handler == libc::SIG_IGN {
+        if action_behind(signal)?.handler == libc::SIG_IGN {
             ignored |= signal;
         }
     }
@@ -56,6 +58,15 @@ impl Ending {
             set_handler(signal);
         }
         Self(set)
+    }
+}
+
+/// Ends the process, if that is what this signal is to do to PID 1. A handler calls
+/// this that cannot be taken away yet.
+pub(super) fn end_as_pid_1(signal: Signal) {
+    let endings = ENDINGS.get(usize::from(signal.bit()));
+    if endings.is_some_and(|endings| endings.load(Ordering::SeqCst) > 0) {
+        sys::exit(128_i32.saturating_add(signal.as_raw()));
     }
 }
 

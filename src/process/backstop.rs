@@ -20,7 +20,8 @@
 //! - **It is not, or this is a forked child.** The handler may run a moment after it
 //!   was taken away, a child inherits it, and other code may install it again that
 //!   has found it. Then the previous action comes back, and the record is sent to the
-//!   thread again, to take it when the handler returns.
+//!   thread again, to take it when the handler returns. But where another handler is
+//!   installed, it has handed on to this one, which then hands on to the previous.
 //! - **A probe.** Counted, and gone.
 //!
 //! # Who changes what
@@ -34,14 +35,18 @@
 #![expect(unsafe_code, reason = "a signal handler")]
 
 use core::ffi::{c_int, c_void};
+use core::mem::transmute;
 use core::ptr;
 use core::sync::atomic::{
     AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering,
 };
+use core::time::Duration;
 
 use rustix::io::Errno;
 use rustix::thread::futex;
 
+use super::action::end_as_pid_1;
+use super::threads::for_each_thread;
 use super::{AtomicBirth, Birth, requeue};
 use crate::error::{Error, Op};
 use crate::signal::{PROBE, SigInfo, Signal, SignalSet};
@@ -131,7 +136,7 @@ pub(super) fn install(set: SignalSet) -> Result<(), Error> {
     if !action::KNOWS_CONTEXT {
         return Err(Error::os(Op::Sigaction, Errno::NOSYS));
     }
-    requeue::make_room(BIRTH.load());
+    requeue::make_room(BIRTH.load())?;
     ACTIVE.fetch_or(set.bits(), Ordering::SeqCst);
     let mut installed = SignalSet::empty();
     for signal in set.signals() {
@@ -156,8 +161,15 @@ fn install_one(signal: Signal) -> Result<(), Error> {
     Ok(())
 }
 
+/// How long a probe may be on its way when the handler is to go.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// Takes the handler away, where nobody else wants it. In turn.
 pub(super) fn uninstall(set: SignalSet) {
+    let end = Deadline::after(Some(PATIENCE));
+    while !is_quiet() && !end.is_over() {
+        rustix::thread::sched_yield();
+    }
     for signal in set.signals() {
         count(signal).fetch_sub(1, Ordering::Relaxed);
         uninstall_unwanted(signal);
@@ -171,14 +183,31 @@ fn uninstall_unwanted(signal: Signal) {
     // A probe that is still pending would take the previous action, which for
     // most signals is the end.
     if is_quiet() && action::action(signal).is_ok_and(|found| is_ours(&found)) {
-        let _restored = put_previous(signal);
+        requeue::keeping_pending(signal, BIRTH.load(), || {
+            let _restored = put_previous(signal);
+        });
     }
     ACTIVE.fetch_and(!SignalSet::from(signal).bits(), Ordering::SeqCst);
 }
 
-/// Whether all probes have come to the handler.
+/// Whether all probes have come to the handler, or are gone with the thread that was
+/// sent one. In turn.
 pub(super) fn is_quiet() -> bool {
-    SENT.load(Ordering::Relaxed) == HANDLED.load(Ordering::Acquire)
+    let handled = HANDLED.load(Ordering::Acquire);
+    if SENT.load(Ordering::Relaxed) == handled {
+        return true;
+    }
+    let mut is_pending = false;
+    let looked = for_each_thread(|_, status| {
+        is_pending |= !status.pending.is_empty();
+        Ok(())
+    });
+    if is_pending || looked.is_err() {
+        return false;
+    }
+    // One may be on its way into the handler still. Then they differ again.
+    SENT.store(handled, Ordering::Relaxed);
+    true
 }
 
 fn count(signal: Signal) -> &'static AtomicU32 {
@@ -191,15 +220,24 @@ fn previous(signal: Signal) -> &'static Previous {
     PREVIOUS.get(usize::from(signal.bit())).unwrap_or(first)
 }
 
-/// Which signals were ignored before the handler was installed; also in a forked
-/// child, which has inherited it.
+/// The action of a signal, or the one from before if it is the handler; also in a
+/// forked child, which has inherited it.
+pub(super) fn action_behind(signal: Signal) -> Result<Action, Error> {
+    let found = action::action(signal)?;
+    Ok(if is_ours(&found) { previous(signal).load() } else { found })
+}
+
+/// Which signals would be ignored if it were not for the handler; also in a forked
+/// child.
 #[cfg(feature = "std")]
-pub(super) fn ignored_before() -> SignalSet {
-    let was_ignored =
-        |&signal: &Signal| previous(signal).load().handler == libc::SIG_IGN;
+pub(super) fn ignored_behind() -> SignalSet {
+    let is_ignored = |&signal: &Signal| {
+        action::action(signal).is_ok_and(|found| is_ours(&found))
+            && previous(signal).load().handler == libc::SIG_IGN
+    };
     let installed = ACTIVE.load(Ordering::SeqCst);
     let installed = SignalSet::from_bits_retain(installed).signals();
-    installed.filter(was_ignored).collect()
+    installed.filter(is_ignored).collect()
 }
 
 fn is_ours(action: &Action) -> bool {
@@ -223,7 +261,8 @@ fn put_handler(signal: Signal) -> Result<Action, Error> {
             flags |= libc::SA_NOCLDWAIT;
         }
     }
-    let mask = SignalSet::from_bits_retain(ACTIVE.load(Ordering::SeqCst));
+    // No other handler runs on top of it: a stack for signals may be small.
+    let mask = SignalSet::all();
     let ours = Action { handler: address(), flags, mask };
     // SAFETY: the handler makes system calls and uses atomic numbers, and keeps
     // `errno`; it was given `SA_SIGINFO`, for its three arguments.
@@ -238,33 +277,77 @@ fn put_previous(signal: Signal) -> Result<Action, Error> {
 
 /// See the head of this file.
 unsafe extern "C" fn handle(
-    _number: c_int,
-    info: *mut libc::siginfo_t,
+    number: c_int,
+    raw: *mut libc::siginfo_t,
     context: *mut c_void,
 ) {
     sys::action::keeping_errno(|| {
         // SAFETY: the second argument of this handler, which has `SA_SIGINFO`.
-        let info = unsafe { action::record(info) };
+        let info = unsafe { action::record(raw) };
         let active = active();
-        if active.has(info.signal()) {
+        let is_active = active.has(info.signal());
+        if is_active {
             // SAFETY: the third argument.
             unsafe { action::block_on_return(context, active) };
         }
-        if is_probe(&info) {
+        if is_probe(&info) || is_probe_without_record(&info) {
             HANDLED.fetch_add(1, Ordering::Release);
             let _woken = futex::wake(&HANDLED, futex::Flags::PRIVATE, 1);
-        } else if active.has(info.signal()) {
+        } else if is_active {
             CAUGHT.fetch_add(1, Ordering::Relaxed);
-            requeue::send_on(&info, BIRTH.load(), active);
+            requeue::send_on(&info, BIRTH.load());
+        } else if action::action(info.signal())
+            .is_ok_and(|found| !is_ours(&found))
+        {
+            // SAFETY: the arguments of this handler.
+            unsafe { hand_on(number, raw, context) };
         } else {
             let_take_its_course(&info);
         }
     });
 }
 
+/// Hands on to the handler from before, as who has called this one would have done
+/// itself, had it found that one. It would not have taken a default action.
+///
+/// # Safety
+///
+/// These are the arguments of a handler with `SA_SIGINFO`.
+unsafe fn hand_on(
+    number: c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut c_void,
+) {
+    let Action { handler, flags, .. } = previous_of(number);
+    if handler == libc::SIG_DFL || handler == libc::SIG_IGN {
+        return;
+    }
+    if flags & libc::SA_SIGINFO == 0 {
+        // SAFETY: installed without `SA_SIGINFO`, it takes the number (sigaction(2)).
+        let handler = unsafe { transmute::<usize, PlainHandler>(handler) };
+        handler(number);
+    } else {
+        // SAFETY: installed with `SA_SIGINFO`, it takes all three (sigaction(2)).
+        let handler = unsafe { transmute::<usize, Handler>(handler) };
+        // SAFETY: they are what the kernel has given.
+        unsafe { handler(number, info, context) };
+    }
+}
+
+type PlainHandler = extern "C" fn(c_int);
+
+fn previous_of(number: c_int) -> Action {
+    let signal = SigInfo { signo: number, ..SigInfo::EMPTY }.signal();
+    previous(signal).load()
+}
+
 /// Lets the thread take a signal again, with the previous action.
 fn let_take_its_course(info: &SigInfo) {
     let signal = info.signal();
+    // As PID 1 the default action would do nothing.
+    if previous(signal).load().handler == libc::SIG_DFL {
+        end_as_pid_1(signal);
+    }
     let _restored = put_previous(signal);
     if active().has(signal) {
         // Somebody has opened meanwhile.
@@ -281,9 +364,40 @@ pub(super) fn caught() -> u64 {
     CAUGHT.load(Ordering::Relaxed)
 }
 
+/// The thread that is sent a probe which may come without its record; 0 for none.
+static PROBED: AtomicI32 = AtomicI32::new(0);
+/// How long that is waited for alone.
+const MOMENT: Duration = Duration::from_millis(10);
+
 /// Makes a thread run the handler. In turn.
+///
+/// If the queue is full the kernel refuses a real-time signal, and delivers a standard
+/// one without its record, which could be anyone's. So a standard one is the only one
+/// on its way, and the thread knows that it is for it.
 pub(super) fn probe(tid: u32, signal: Signal) -> Result<(), Errno> {
     let tid = i32::try_from(tid).map_err(|_| Errno::SRCH)?;
+    if signal.is_realtime() {
+        return send_probe(tid, signal);
+    }
+    PROBED.store(tid, Ordering::SeqCst);
+    let sent = send_probe(tid, signal);
+    if sent.is_ok() {
+        wait_for_probes(Deadline::after(Some(MOMENT)));
+    }
+    PROBED.store(0, Ordering::SeqCst);
+    sent
+}
+
+/// Whether this is what is left of a probe in the thread that was sent one.
+fn is_probe_without_record(info: &SigInfo) -> bool {
+    let has_none = info.code() == libc::SI_USER
+        && info.pid() == Some(0)
+        && info.uid() == Some(0);
+    let (set, seen) = (Ordering::SeqCst, Ordering::SeqCst);
+    has_none && PROBED.compare_exchange(sys::thread_id(), 0, set, seen).is_ok()
+}
+
+fn send_probe(tid: i32, signal: Signal) -> Result<(), Errno> {
     // Before, so that there are never more handled than sent.
     SENT.fetch_add(1, Ordering::Relaxed);
     sys::action::tgsigqueueinfo(tid, &probe_of(signal)).inspect_err(|_| {

@@ -19,7 +19,7 @@ use crate::sys;
 ///
 /// ```
 /// use std::process::Command;
-/// use signalfd::{CommandExt, Signal};
+/// use signalfd::{RestoreSignals, Signal};
 ///
 /// let signals = signalfd::open(Signal::INT | Signal::TERM)?;
 /// let mut child = Command::new("cat")
@@ -33,7 +33,7 @@ use crate::sys;
 /// # assert_eq!(status.signal(), Some(libc::SIGTERM));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub trait CommandExt: sealed::Sealed {
+pub trait RestoreSignals: sealed::Sealed {
     /// Lets the children start with exactly this mask: most often
     /// [`MaskGuard::saved`], the one from before the receiver.
     ///
@@ -66,7 +66,7 @@ pub trait CommandExt: sealed::Sealed {
     ///
     /// # Without a child
     ///
-    /// `exec`, of the standard library's own `CommandExt`, replaces the process
+    /// `exec`, of the standard library's `CommandExt`, replaces the process
     /// itself. The mask is set then too, before the program is executed. What is
     /// pending stays pending and takes its course, and if the program cannot be
     /// executed, the mask stays as it was set.
@@ -81,9 +81,9 @@ pub trait CommandExt: sealed::Sealed {
     fn restore_signals(&mut self, mask: SignalSet) -> &mut Self;
 }
 
-impl CommandExt for Command {
+impl RestoreSignals for Command {
     fn restore_signals(&mut self, mask: SignalSet) -> &mut Self {
-        sys::restore_before_exec(self, mask, backstop::ignored_before);
+        sys::restore_before_exec(self, mask, backstop::ignored_behind);
         self
     }
 }

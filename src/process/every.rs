@@ -53,7 +53,7 @@ use crate::sys::{self, Deadline, How};
 /// - Where children were not waited for (`SIG_IGN` or `SA_NOCLDWAIT` on `SIGCHLD`),
 ///   they need not be, and the signal comes for each.
 /// - A program that is executed is not told of handlers, so it finds the default
-///   action where a signal was ignored, unless `CommandExt::restore_signals` starts
+///   action where a signal was ignored, unless `RestoreSignals::restore_signals` starts
 ///   it.
 ///
 /// # Errors
@@ -104,10 +104,10 @@ pub fn block_every_thread(
 /// receiver by [`Options::every_thread`](crate::Options::every_thread).
 ///
 /// When it is dropped, each signal that no other such guard has gets its previous
-/// action back, unless other code has changed it since. There is one exception:
-/// while a thread exists that was sent a record of the crate's and has not run the
-/// handler, the handler stays, does nothing for that record, and gives way to the
-/// previous action when any other signal comes.
+/// action back, unless other code has changed it since. There is one exception: if a
+/// thread is there that was sent a record of the crate's and has not run the handler,
+/// the handler stays, does nothing for that record, and gives way to the previous
+/// action when any other signal comes.
 ///
 /// In a forked child it does nothing: there the first signal that runs the handler
 /// brings the previous action back.
@@ -120,8 +120,10 @@ pub struct EveryThread {
     birth: Birth,
 }
 
-/// How long a thread may take to run the handler, before it counts as late.
+/// How long threads may take to run the handler, before those that have not count as
+/// late, and how often they are looked at in any case.
 const PATIENCE: Duration = Duration::from_secs(1);
+const ROUNDS: u32 = 5;
 /// How long all may take, before the threads are looked at again.
 const ROUND: Duration = Duration::from_millis(100);
 
@@ -149,13 +151,15 @@ impl EveryThread {
     /// Returns a thread that does not block the signals yet.
     ///
     /// A thread that is stuck in the kernel, or stopped by a debugger, does not run
-    /// its handler before it is let go. It is not waited for longer than a second.
+    /// its handler before it is let go. It is waited for a second or so.
     /// Nothing is lost by it: it does so when it comes back.
     ///
     /// # Errors
     ///
-    /// Those of [`check_threads`](super::mask::check_threads).
+    /// [`Error::Forked`] in a forked child, and those of
+    /// [`check_threads`](super::mask::check_threads).
     pub fn late(&self) -> Result<Option<UnblockedThread>, Error> {
+        self.birth.check()?;
         let set = self.signals();
         let mut late = None;
         for_each_thread(|tid, status| {
@@ -231,8 +235,12 @@ impl EveryThread {
 
 fn heal_others(set: SignalSet) -> Result<(), Error> {
     let end = Deadline::after(Some(PATIENCE));
-    while probe_all(set)? && !end.is_over() {
+    let mut rounds = 0;
+    while probe_all(set)? && (rounds < ROUNDS || !end.is_over()) {
+        rounds += 1;
         backstop::wait_for_probes(Deadline::after(Some(ROUND)));
+        // Who has ended with a probe is not waited for again.
+        backstop::is_quiet();
     }
     Ok(())
 }
@@ -253,7 +261,7 @@ fn probe_all(set: SignalSet) -> Result<bool, Error> {
             Some(signal) => match backstop::probe(tid, signal) {
                 // It has ended, or it gets one when there is room.
                 Ok(()) | Err(Errno::SRCH | Errno::AGAIN) => Ok(()),
-                Err(errno) => Err(Error::os(Op::Sigqueueinfo, errno)),
+                Err(errno) => Err(Error::os(Op::Tgsigqueueinfo, errno)),
             },
             None => Ok(()),
         }

@@ -32,9 +32,8 @@ mod suspend;
 mod threads;
 
 pub(crate) use action::{Ending, ignored};
-pub(crate) use backstop::{is_probe, probe_was_read};
 #[cfg(feature = "std")]
-pub use command::CommandExt;
+pub use command::RestoreSignals;
 pub(crate) use fork::{AtomicBirth, Birth};
 pub use reap::{Exit, Reaper};
 pub(crate) use requeue::*;

@@ -1,5 +1,6 @@
 //! Stopping as `SIGTSTP` would have.
 
+use super::{Birth, backstop};
 use crate::error::{Error, Op};
 use crate::signal::{Signal, SignalSet};
 use crate::sys::{self, How};
@@ -68,7 +69,8 @@ pub fn suspend(
     after: impl FnOnce(),
 ) -> Result<(), Error> {
     before();
-    let stopped = stop();
+    // Whoever else changes actions waits: this puts back what it finds.
+    let stopped = backstop::in_turn(Birth::here(), stop);
     after();
     stopped
 }

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::{Options, Receiver, Signals};
 use crate::error::Error;
-use crate::process::{self, Birth, Ending};
+use crate::process::{self, Birth, Ending, mask};
 use crate::signal::{SigInfo, SignalSet};
 use crate::sys::{self, Deadline, Timer};
 
@@ -40,7 +40,11 @@ use crate::sys::{self, Deadline, Timer};
 /// this installs a handler, when the first signal is received, for those of the set
 /// whose default action would end the process. The only thing it does is `_exit(2)`,
 /// with 128 and the number of the signal. Dropping this removes it. Elsewhere this
-/// changes no action.
+/// changes no action itself.
+///
+/// **In every thread** ([`Options::every_thread`]) it works the same. But a signal that
+/// a guard besides it keeps blocked ([`mask::block_every_thread`]) stays pending, as one
+/// does that the program has blocked itself.
 ///
 /// A mask belongs to a thread, so this cannot leave the thread that opened it:
 ///
@@ -88,6 +92,7 @@ pub struct Shutdown {
     first: Option<SigInfo>,
     set: SignalSet,
     ignored: SignalSet,
+    saved: SignalSet,
     timer: Option<Timer>,
     ending: Option<Ending>,
     birth: Birth,
@@ -132,6 +137,7 @@ impl Shutdown {
         let all = set.check_receivable()?;
         let ignored = process::ignored(all)?;
         let set = all - ignored;
+        let saved = mask::current()?;
         let signals =
             if set.is_empty() { None } else { Some(options.open(set)?) };
         Ok(Self {
@@ -139,6 +145,7 @@ impl Shutdown {
             first: None,
             set,
             ignored,
+            saved,
             timer: None,
             ending: None,
             birth: Birth::here(),
@@ -150,6 +157,13 @@ impl Shutdown {
     #[must_use]
     pub const fn ignored(&self) -> SignalSet {
         self.ignored
+    }
+
+    /// Returns the mask of the calling thread from before this was opened: the one for
+    /// the children of a program (`RestoreSignals`).
+    #[must_use]
+    pub const fn saved(&self) -> SignalSet {
+        self.saved
     }
 
     /// Returns the receiver, for the descriptor of an event loop and its
@@ -355,7 +369,6 @@ impl Drop for Shutdown {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::mask;
     use crate::signal::Signal;
 
     /// The tests in `tests/` need `std`; this one runs without it, among threads

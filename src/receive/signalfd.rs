@@ -274,22 +274,14 @@ fn read_some(fd: BorrowedFd<'_>, room: &mut [SigInfo]) -> Result<usize, Error> {
 /// Opens what came sealed and removes the crate's own, of so many records at the
 /// front, and tells how many are left there.
 fn admit(room: &mut [SigInfo], taken: usize) -> usize {
-    let mut has_probe = false;
-    for record in room.iter_mut().take(taken) {
-        signal::unseal(record);
-        has_probe |= process::is_probe(record);
-    }
-    if has_probe { without_probes(room, taken) } else { taken }
-}
-
-#[cold]
-fn without_probes(room: &mut [SigInfo], taken: usize) -> usize {
     let mut kept = 0;
     for at in 0..taken {
-        if room.get(at).is_some_and(process::is_probe) {
-            process::probe_was_read();
-        } else {
-            room.swap(kept, at);
+        let Some(record) = room.get_mut(at) else { break };
+        signal::unseal(record);
+        if process::admit(record) {
+            if kept != at {
+                room.swap(kept, at);
+            }
             kept += 1;
         }
     }

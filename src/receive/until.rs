@@ -37,7 +37,8 @@ impl Receiver {
     /// # Cancel safety
     ///
     /// Nothing is taken before it completes: dropping it at any time drops the
-    /// future that it runs, and loses no signal.
+    /// future that it runs, and loses no signal. (Only if a destructor of the future
+    /// that is cancelled panics, the record goes with the panic.)
     ///
     /// # Examples
     ///

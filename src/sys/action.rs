@@ -101,6 +101,27 @@ pub(crate) fn tgkill_self(signal: Signal) -> Result<(), Errno> {
     check(result).map(drop)
 }
 
+/// Takes a signal that is pending for the calling thread or its process, if there is
+/// one and the thread blocks it.
+pub(crate) fn take_pending(signal: Signal) -> Option<SigInfo> {
+    let set = KernelSigset::new(signal.into());
+    let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut record = KernelSigInfo::new(&SigInfo::EMPTY);
+    // SAFETY: rt_sigtimedwait(2) reads a set of 8 bytes and a timespec of zeros, of
+    // whatever size, and writes a `siginfo_t`, which a `KernelSigInfo` is; all live
+    // past the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigtimedwait,
+            ptr::from_ref(&set),
+            ptr::from_mut(&mut record),
+            ptr::from_ref(&now),
+            size_of::<KernelSigset>(),
+        )
+    };
+    check(result).ok().map(|_number| record.record())
+}
+
 /// The record that a handler was given.
 ///
 /// # Safety

@@ -4,8 +4,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use super::action::{Action, set_action};
-use super::{How, sigprocmask};
+use super::{How, set_ignored, sigprocmask};
 use crate::error::Error;
 use crate::signal::SignalSet;
 
@@ -29,11 +28,5 @@ pub(crate) fn restore_before_exec(
 }
 
 fn ignore(set: SignalSet) -> Result<(), Error> {
-    let action =
-        Action { handler: libc::SIG_IGN, flags: 0, mask: SignalSet::empty() };
-    for signal in set.signals() {
-        // SAFETY: no handler.
-        unsafe { set_action(signal, &action) }?;
-    }
-    Ok(())
+    set.signals().try_for_each(|signal| set_ignored(signal).map(drop))
 }

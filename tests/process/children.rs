@@ -1,10 +1,10 @@
 //! The mask of children that run another program.
 
 use std::io::ErrorKind;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 
-use signalfd::{CommandExt, Signal, SignalSet, mask};
+use signalfd::{RestoreSignals, Signal, SignalSet, mask};
 
 use crate::common::{Child, forbid, kill, open, options, pid, set_action};
 use crate::harness::cases;
@@ -17,6 +17,7 @@ cases! {
     any_thread_can_start_a_child,
     the_mask_of_an_inner_scope_has_the_signals_of_the_outer,
     what_was_ignored_is_ignored_by_a_child,
+    what_is_reset_for_a_child_stays_so,
     nothing_is_pending_in_a_child,
     a_child_ends_by_a_signal_that_the_parent_receives,
     a_program_that_cannot_be_executed_is_an_error,
@@ -121,6 +122,24 @@ fn what_was_ignored_is_ignored_by_a_child() {
     assert_eq!(blocked_by(&mut command), SignalSet::empty());
     drop(signals);
     assert_eq!(ignored(&mut command), Signal::HUP.into());
+}
+
+/// The standard library ignores SIGPIPE, and not for children.
+fn what_is_reset_for_a_child_stays_so() {
+    set_action(Signal::PIPE, libc::SIG_IGN, 0);
+    set_action(Signal::TERM, libc::SIG_IGN, 0);
+    let options = options().every_thread(true);
+    let signals = options.open(Signal::PIPE | Signal::TERM).unwrap();
+    let mut command = status();
+    command.restore_signals(signals.guard().saved());
+    let mut ignores = |signal: Signal| {
+        set_of(&mut command, "SigIgn:").contains(signal.into())
+    };
+    assert!(!ignores(Signal::PIPE));
+    assert!(ignores(Signal::TERM));
+    // The program has changed its mind.
+    set_action(Signal::TERM, libc::SIG_DFL, 0);
+    assert!(!ignores(Signal::TERM));
 }
 
 fn nothing_is_pending_in_a_child() {

@@ -21,8 +21,8 @@ use signalfd::{
 use super::exit::fork_pid_1;
 use crate::common::{
     Child, End, Forged, action, forbid, kill, options, pid, set_action,
-    set_limit, set_mask, sigqueue, storm_size, tgkill, tid, uid, wait_until,
-    wait_until_asleep,
+    set_limit, set_mask, sigqueue, sigqueue_to_thread, storm_size, tgkill, tid,
+    uid, wait_until, wait_until_asleep,
 };
 use crate::harness::{battery, cases};
 
@@ -43,11 +43,17 @@ cases! {
     a_thread_with_a_stack_for_signals_and_no_room_in_the_queue,
     a_thread_stuck_in_the_kernel_is_late,
     a_stuck_thread_does_not_die_of_what_it_was_sent,
+    threads_that_end_meanwhile_leave_no_handler,
+    several_signals_at_once_need_no_larger_stack,
+    who_sleeps_is_woken_by_what_is_left,
     the_queue_is_full_when_it_begins,
     the_actions_come_back,
     a_handler_installed_meanwhile_stays,
     a_handler_that_hands_on_is_no_trouble,
+    a_handler_that_hands_on_goes_on_afterwards,
     a_handler_installed_again_afterwards_gives_way,
+    what_an_outer_receiver_waits_for_is_not_dropped,
+    two_receivers_with_a_signal_in_common,
     children_that_nobody_waits_for,
     two_guards_with_a_signal_in_common,
     the_set_can_be_changed,
@@ -74,7 +80,7 @@ fn rt(n: u8) -> Signal {
 }
 
 /// Threads that block nothing, and do nothing until they are told to end.
-struct Threads {
+pub(crate) struct Threads {
     tids: Vec<i32>,
     ends: Vec<Told<()>>,
     handles: Vec<JoinHandle<()>>,
@@ -387,6 +393,16 @@ fn nothing_is_lost_by_threads_that_unblock_again_and_again() {
 
 fn nothing_is_lost_with_the_queue_at_its_limit() {
     set_limit(libc::RLIMIT_SIGPENDING, 50);
+    // The limit is for all processes of a user.
+    let filler = Child::fork(|| {
+        let signals = crate::common::open(rt(9)).unwrap();
+        let mut batch = Batch::<64>::new();
+        loop {
+            let mut count = 0..40;
+            let _full = count.try_for_each(|n| sigqueue(pid(), rt(9), n));
+            signals.try_recv_batch(&mut batch).unwrap();
+        }
+    });
     let threads = unblocking(64);
     let signals = open(rt(0) | rt(1) | rt(2) | rt(3));
     let each = storm_size() / 20;
@@ -397,6 +413,8 @@ fn nothing_is_lost_with_the_queue_at_its_limit() {
     }
     assert!(every(&signals).caught() > 0);
     senders.into_iter().for_each(Child::wait_for_success);
+    kill(filler.pid, Signal::KILL);
+    assert_eq!(filler.wait(), End::Killed(libc::SIGKILL));
     threads.end();
 }
 
@@ -589,8 +607,26 @@ fn a_thread_with_a_stack_for_signals_and_no_room_in_the_queue() {
     assert_eq!(signals.try_recv().unwrap(), None);
 }
 
+fn threads_that_end_meanwhile_leave_no_handler() {
+    let go_on = Arc::new(AtomicBool::new(true));
+    let flag = Arc::clone(&go_on);
+    let mother = thread::spawn(move || {
+        while flag.load(Ordering::Relaxed) {
+            set_mask(SignalSet::empty());
+            thread::spawn(|| {}).join().unwrap();
+        }
+    });
+    let before = action(Signal::TERM);
+    for _ in 0..300 {
+        drop(mask::block_every_thread(Signal::TERM).unwrap());
+        assert_eq!(action(Signal::TERM), before);
+    }
+    go_on.store(false, Ordering::Relaxed);
+    mother.join().unwrap();
+}
+
 /// A thread that is in the kernel until it is let go, as after `vfork(2)`.
-fn stuck() -> (Threads, UnixStream) {
+pub(crate) fn stuck() -> (Threads, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let theirs = Arc::new(theirs);
     let threads = Threads::new(1, move |ended| {
@@ -646,6 +682,49 @@ fn a_stuck_thread_does_not_die_of_what_it_was_sent() {
         0
     });
     assert_eq!(child.wait(), End::Killed(libc::SIGTERM));
+}
+
+/// On the stack for signals that a thread of the standard library has.
+fn several_signals_at_once_need_no_larger_stack() {
+    let all = [Signal::HUP, Signal::INT, Signal::TERM, Signal::USR1];
+    let signals = open(Signal::HUP);
+    for signal in all {
+        signals.insert(signal).unwrap();
+    }
+    let threads = Threads::new(1, move |ended| {
+        for signal in all {
+            tgkill(tid(), signal);
+        }
+        set_mask(SignalSet::empty());
+        ended.recv().unwrap_err();
+    });
+    // The first one blocks the others.
+    wait_until("it is caught", || every(&signals).caught() > 0);
+    assert!(signals.wait().is_ok());
+    threads.end();
+}
+
+/// There is no room in the queue for the signal, but there is for waking who waits.
+fn who_sleeps_is_woken_by_what_is_left() {
+    let signals = open(rt(0));
+    let me = tid();
+    let threads = Threads::new(1, move |ended| {
+        wait_until_asleep(me);
+        forbid(libc::SYS_rt_sigqueueinfo, libc::EAGAIN);
+        set_mask(SignalSet::empty());
+        for value in 0..10 {
+            sigqueue_to_thread(tid(), rt(0), value);
+            set_mask(SignalSet::empty());
+        }
+        ended.recv().unwrap_err();
+    });
+    let mut values = Vec::new();
+    for _ in 0..10 {
+        values.push(signals.wait().unwrap().value().unwrap());
+    }
+    each_once(values, 10);
+    assert_eq!(signals.try_recv().unwrap(), None);
+    threads.end();
 }
 
 fn the_queue_is_full_when_it_begins() {
@@ -734,6 +813,78 @@ fn a_handler_that_hands_on_is_no_trouble() {
     if !battery().reads_ahead() {
         assert_eq!(COUNTED.load(Ordering::Relaxed), 1);
     }
+}
+
+/// As if it had found the handler from before, or none.
+fn a_handler_that_hands_on_goes_on_afterwards() {
+    set_action(Signal::HUP, counting(), 0);
+    let signals = open(Signal::TERM | Signal::HUP);
+    OURS.store(action(Signal::TERM).0, Ordering::Relaxed);
+    let handler: Handler = hand_on;
+    for signal in [Signal::TERM, Signal::HUP] {
+        set_action(signal, handler as usize, libc::SA_SIGINFO);
+    }
+    drop(signals);
+    for round in 1..=3 {
+        kill(pid(), Signal::TERM);
+        assert_eq!(COUNTED.swap(0, Ordering::Relaxed), 1, "{round}");
+        kill(pid(), Signal::HUP);
+        assert_eq!(COUNTED.swap(0, Ordering::Relaxed), 2, "{round}");
+        assert_eq!(action(Signal::TERM).0, handler as usize);
+        assert_eq!(action(Signal::HUP).0, handler as usize);
+    }
+}
+
+/// To ignore a signal drops what is pending of it.
+fn what_an_outer_receiver_waits_for_is_not_dropped() {
+    set_action(Signal::HUP, libc::SIG_IGN, 0);
+    set_action(rt(0), libc::SIG_IGN, 0);
+    let set = Signal::WINCH | Signal::CHLD | Signal::HUP | rt(0);
+    let outer = crate::common::open(set).unwrap();
+    let inner = open(set);
+    for signal in [Signal::WINCH, Signal::CHLD, Signal::HUP] {
+        kill(pid(), signal);
+    }
+    (0..100).for_each(|value| sigqueue(pid(), rt(0), value).unwrap());
+    drop(inner);
+    let mut seen = Vec::new();
+    let mut values = Vec::new();
+    while let Some(info) = outer.try_recv().unwrap() {
+        match info.value() {
+            Some(value) => values.push(value),
+            None => seen.push(info.signal()),
+        }
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, [Signal::HUP, Signal::CHLD, Signal::WINCH]);
+    each_once(values, 100);
+}
+
+fn two_receivers_with_a_signal_in_common() {
+    let threads = unblocking(8);
+    let first = open(rt(0) | rt(1) | rt(2));
+    let second = thread::spawn(move || {
+        let mut values = Vec::new();
+        for _ in 0..20 {
+            let own = open(rt(1) | rt(2));
+            while let Some(info) = own.try_recv().unwrap() {
+                values.push((info.signal(), info.value().unwrap()));
+            }
+        }
+        values
+    });
+    let senders: Vec<_> = (0..3).map(|n| sender(rt(n), 1000)).collect();
+    let mut values = second.join().unwrap();
+    while values.len() < 3000 {
+        let info = first.wait().unwrap();
+        values.push((info.signal(), info.value().unwrap()));
+    }
+    for n in 0..3 {
+        let of_one = values.iter().filter(|(signal, _)| *signal == rt(n));
+        each_once(of_one.map(|&(_, value)| value).collect(), 1000);
+    }
+    senders.into_iter().for_each(Child::wait_for_success);
+    threads.end();
 }
 
 /// Other code takes the crate's handler for the one from before.
@@ -885,6 +1036,7 @@ fn a_forked_child_takes_the_default_action() {
     let signals = open(Signal::TERM);
     let child = Child::fork(|| {
         assert_eq!(every(&signals).heal(), Err(Error::Forked));
+        assert_eq!(every(&signals).late(), Err(Error::Forked));
         set_mask(SignalSet::empty());
         kill(pid(), Signal::TERM);
         0
@@ -941,9 +1093,11 @@ fn a_signal_racing_the_drop_is_received_or_ends_the_process() {
                 thread::yield_now();
             }
             let info = signals.try_recv().unwrap();
+            if info.is_some() {
+                theirs.write_all(&[1]).unwrap();
+            }
             drop(signals);
             if info.is_some() {
-                // It is not the end as well: nothing else is pending.
                 drop(threads);
                 return RECEIVED;
             }
@@ -954,10 +1108,14 @@ fn a_signal_racing_the_drop_is_received_or_ends_the_process() {
         });
         ours.read_exact(&mut [0]).unwrap();
         kill(child.pid, Signal::TERM);
-        match child.wait() {
-            End::Exited(RECEIVED) => received += 1,
-            End::Killed(libc::SIGTERM) => died += 1,
-            end => panic!("{end:?}"),
+        drop(theirs);
+        let end = child.wait();
+        let mut said = Vec::new();
+        ours.read_to_end(&mut said).unwrap();
+        match (end, &said[..]) {
+            (End::Exited(RECEIVED), [1]) => received += 1,
+            (End::Killed(libc::SIGTERM), []) => died += 1,
+            both => panic!("{both:?}"),
         }
     }
     assert_eq!(received + died, rounds);

@@ -14,8 +14,9 @@ use signalfd::{
 };
 
 use crate::common::{
-    Child, OwnEpoll, WakeCount, forbid, forbid_on_pain_of_death, kill, open,
-    open_descriptors, options, pid, set_limit, set_mask, sigqueue,
+    Child, DEADLINE, OwnEpoll, WakeCount, forbid, forbid_on_pain_of_death,
+    kill, open, open_descriptors, options, pid, set_limit, set_mask, sigqueue,
+    wait_until,
 };
 use crate::harness::cases;
 
@@ -23,6 +24,7 @@ cases! {
     every_path_says_that_it_was_forked,
     every_path_says_so_where_the_kernel_cannot_wipe_a_page,
     a_page_that_cannot_be_given_back_does_no_harm,
+    receiving_asks_for_no_process_id,
     the_parent_notices_nothing,
     a_child_can_open_its_own,
     a_grandchild_is_told_apart_too,
@@ -136,6 +138,26 @@ fn a_page_that_cannot_be_given_back_does_no_harm() {
     let signals = open(Signal::USR1).unwrap();
     kill(pid(), Signal::USR1);
     assert_eq!(signals.wait().unwrap().signal(), Signal::USR1);
+}
+
+/// It would be a system call for each signal.
+fn receiving_asks_for_no_process_id() {
+    let (signals, me) = (open(Signal::USR1).unwrap(), pid());
+    forbid_on_pain_of_death(libc::SYS_getpid);
+    let send = || kill(me, Signal::USR1);
+    let mut batch = Batch::<4>::new();
+    for _ in 0..3 {
+        send();
+        assert!(signals.wait().is_ok());
+        send();
+        wait_until("it is there", || signals.try_recv().unwrap().is_some());
+        send();
+        assert!(signals.wait_timeout(DEADLINE).unwrap().is_some());
+        send();
+        assert_eq!(signals.wait_batch(&mut batch).unwrap().len(), 1);
+        send();
+        assert!(block_on(signals.recv()).unwrap().is_ok());
+    }
 }
 
 fn the_parent_notices_nothing() {

@@ -3,6 +3,8 @@
 #![allow(unsafe_code, reason = "actions, and a copy of a receiver")]
 
 use std::future::{Future, poll_fn};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
@@ -10,14 +12,15 @@ use std::thread;
 use std::time::Duration;
 
 use signalfd::{
-    Cause, Error, Op, Shutdown, SigInfo, Signal, SignalSet, block, block_on,
-    mask,
+    Cause, Error, Op, Sender, Shutdown, SigInfo, Signal, SignalSet, block,
+    block_on, mask,
 };
 
+use super::every::stuck;
 use super::exit::fork_pid_1;
 use crate::common::{
     Child, End, check, forbid, kill, open, open_descriptors, options, pid,
-    set_limit, sigqueue, tid, wait_until_asleep,
+    set_action, set_limit, sigqueue, storm_size, tid, wait_until_asleep,
 };
 use crate::harness::cases;
 
@@ -28,6 +31,8 @@ cases! {
     another_one_of_the_set_ends_the_process => libc::SIGTERM,
     of_two_that_are_pending_the_second_ends_the_process => libc::SIGTERM,
     of_two_that_are_queued_the_second_ends_the_process => 40,
+    a_second_that_races_with_the_first_ends_the_process,
+    what_every_thread_blocks_is_ignored_all_the_same,
     threads_that_block_the_signals_do_not_save_the_process => libc::SIGINT,
     one_that_is_opened_in_a_thread_unblocks_that_thread => libc::SIGINT,
     threads_from_before_do_not_save_the_process => libc::SIGINT,
@@ -62,6 +67,8 @@ cases! {
 
     as_pid_1_the_second_exits_with_the_status,
     as_pid_1_the_second_exits_also_after_every_thread,
+    as_pid_1_the_second_exits_also_with_a_thread_stuck_in_the_kernel,
+    as_pid_1_it_hears_what_is_outside,
     as_pid_1_the_pending_second_exits_with_the_status,
     as_pid_1_the_deadline_exits_with_the_status,
     as_pid_1_it_dies_with_the_status,
@@ -203,6 +210,42 @@ fn of_two_that_are_queued_the_second_ends_the_process() {
         sigqueue(pid(), signal, value).unwrap();
     }
     let _info = shutdown.wait();
+}
+
+/// The first is always received, and the second is always the end.
+fn a_second_that_races_with_the_first_ends_the_process() {
+    let rounds = if storm_size() < 100_000 { 50 } else { 1000 };
+    for _ in 0..rounds {
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        let child = Child::fork(|| {
+            let mut shutdown = shutdown(Signal::USR1 | Signal::TERM).unwrap();
+            theirs.write_all(&[0]).unwrap();
+            let info = shutdown.wait().unwrap();
+            theirs
+                .write_all(&[u8::from(info.signal() == Signal::USR1)])
+                .unwrap();
+            stay()
+        });
+        ours.read_exact(&mut [0]).unwrap();
+        // The lower number first, as the kernel has them.
+        kill(child.pid, Signal::USR1);
+        kill(child.pid, Signal::TERM);
+        drop(theirs);
+        assert_eq!(child.wait(), End::Killed(libc::SIGTERM));
+        let mut said = Vec::new();
+        ours.read_to_end(&mut said).unwrap();
+        // If both were pending at once it had no time to say so.
+        assert!(said.is_empty() || said == [1], "{said:?}");
+    }
+}
+
+fn what_every_thread_blocks_is_ignored_all_the_same() {
+    set_action(Signal::HUP, libc::SIG_IGN, 0);
+    let guard = mask::block_every_thread(Signal::HUP).unwrap();
+    let shutdown = shutdown(Signal::HUP | Signal::TERM).unwrap();
+    assert_eq!(shutdown.ignored(), Signal::HUP.into());
+    assert_eq!(shutdown.saved(), Signal::HUP.into());
+    drop(guard);
 }
 
 fn threads_that_block_the_signals_do_not_save_the_process() {
@@ -561,6 +604,38 @@ fn as_pid_1_the_second_exits_also_after_every_thread() {
         kill(pid(), Signal::TERM);
         stay()
     });
+    assert_eq!(child.wait(), TERMINATED);
+}
+
+/// Then the handler for every thread is there still.
+fn as_pid_1_the_second_exits_also_with_a_thread_stuck_in_the_kernel() {
+    let child = fork_pid_1(|| {
+        let (_threads, _let_go) = stuck();
+        let every = options().every_thread(true);
+        let mut shutdown = every.shutdown(Signal::INT | Signal::TERM).unwrap();
+        kill(pid(), Signal::INT);
+        assert_eq!(shutdown.wait().unwrap().signal(), Signal::INT);
+        kill(pid(), Signal::TERM);
+        stay()
+    });
+    assert_eq!(child.wait(), TERMINATED);
+}
+
+/// From outside the kernel delivers to PID 1 what it would not from inside.
+fn as_pid_1_it_hears_what_is_outside() {
+    let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+    let child = fork_pid_1(|| {
+        let mut shutdown = shutdown(Signal::TERM).unwrap();
+        theirs.write_all(&[0]).unwrap();
+        let info = shutdown.wait().unwrap();
+        assert_eq!(info.sender(), Sender::Unknown);
+        theirs.write_all(&[0]).unwrap();
+        stay()
+    });
+    for _ in 0..2 {
+        ours.read_exact(&mut [0]).unwrap();
+        kill(child.pid, Signal::TERM);
+    }
     assert_eq!(child.wait(), TERMINATED);
 }
 

@@ -24,6 +24,8 @@
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
+use rustix::io::Errno;
+
 use super::records::{BUFFERS, HEAD_ROOM, RECORDS, Records, TAKEN, signal_of};
 use crate::process::Birth;
 use crate::signal::{SigInfo, SignalSet};
@@ -59,14 +61,12 @@ pub(super) fn leave(info: &SigInfo, birth: Birth) -> bool {
 }
 
 /// Maps memory for what may be left later, if there is none.
-pub(super) fn make_room(birth: Birth) {
+pub(super) fn make_room(birth: Birth) -> Result<(), Errno> {
     let is_ours = |shelf: &Shelf| shelf.count.load(Ordering::Relaxed) != ANY;
-    if shelves(birth).any(is_ours) {
-        return;
+    if !shelves(birth).any(is_ours) {
+        hang(Records::map()?, 0, birth);
     }
-    if let Ok(records) = Records::map() {
-        hang(records, 0, birth);
-    }
+    Ok(())
 }
 
 /// Leaves memory here, with so many records in it; `None` if the kernel may go on

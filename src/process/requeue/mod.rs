@@ -2,11 +2,15 @@
 
 mod left;
 mod records;
+mod wake;
+
+use core::slice;
 
 use rustix::io::Errno;
 
-use super::Birth;
-use crate::signal::{self, SigInfo, SignalSet};
+use super::{Birth, backstop};
+use crate::error::{Error, Op};
+use crate::signal::{self, SigInfo, Signal};
 use crate::sys;
 
 pub(crate) use left::{has as has_left, take as take_left};
@@ -39,33 +43,22 @@ pub(crate) fn give_back(info: &SigInfo, birth: Birth) -> bool {
 
 /// Sends a record on to the process that has reached one of its threads. A handler
 /// does, perhaps on a small stack.
-pub(super) fn send_on(info: &SigInfo, birth: Birth, set: SignalSet) {
-    if return_record(info).is_err() {
-        leave(info, birth, set);
+pub(super) fn send_on(info: &SigInfo, birth: Birth) {
+    if wake::is_wake(info) {
+        // It was not for this thread.
+        wake::wake(info.signal());
+    } else if return_record(info).is_err() {
+        leave(info, birth);
     }
 }
 
-/// Leaves a record to the next receiver.
-///
-/// That is because the queue is full, and receivers look here before they read. But
-/// all that was in the queue may have been read by the time it is here, by a receiver
-/// that sleeps again. So once it is here, it is tried again: if the queue is still
-/// full, there is something to read.
+/// Leaves a record to the next receiver, and wakes one.
 #[cold]
-fn leave(info: &SigInfo, birth: Birth, set: SignalSet) {
-    if !left::leave(info, birth) {
+fn leave(info: &SigInfo, birth: Birth) {
+    if left::leave(info, birth) {
+        wake::wake(info.signal());
+    } else {
         insist(info);
-        return;
-    }
-    let mut room = [SigInfo::EMPTY];
-    while left::take(&mut room, set) > 0 {
-        let [info] = &room;
-        if return_record(info).is_err() {
-            if !left::leave(info, birth) {
-                insist(info);
-            }
-            return;
-        }
     }
 }
 
@@ -78,6 +71,43 @@ fn insist(info: &SigInfo) {
 }
 
 /// Makes room for what is left, so that a handler need not.
-pub(super) fn make_room(birth: Birth) {
-    left::make_room(birth);
+pub(super) fn make_room(birth: Birth) -> Result<(), Error> {
+    left::make_room(birth).map_err(|errno| Error::os(Op::Mmap, errno))
+}
+
+/// Does something that makes the kernel drop what is pending of a signal, if it is
+/// blocked here: to ignore a signal does (`do_sigaction()` in `kernel/signal.c`).
+pub(super) fn keeping_pending(signal: Signal, birth: Birth, f: impl FnOnce()) {
+    let mut is_some = false;
+    while let Some(info) = sys::action::take_pending(signal) {
+        is_some = true;
+        if !left::leave(&info, birth) {
+            // What cannot be kept is better dropped with the others, or it would be
+            // taken again and again.
+            break;
+        }
+    }
+    f();
+    let mut room = [SigInfo::EMPTY];
+    while is_some && left::take(&mut room, signal.into()) > 0 {
+        let [info] = &room;
+        if return_record(info).is_err() {
+            leave(info, birth);
+            return;
+        }
+    }
+}
+
+/// Whether a record that was read is for the caller. One that is the crate's own is
+/// not, or is replaced by one that was left.
+pub(crate) fn admit(record: &mut SigInfo) -> bool {
+    if backstop::is_probe(record) {
+        backstop::probe_was_read();
+        return false;
+    }
+    if wake::is_wake(record) {
+        let signal = record.signal().into();
+        return left::take(slice::from_mut(record), signal) > 0;
+    }
+    true
 }

@@ -28,9 +28,8 @@ fn hand_out(
 ) -> usize {
     let mut used = 0;
     while let Some(place) = room.get_mut(used) {
-        let Some(info) = next() else { break };
-        if process::is_probe(&info) {
-            process::probe_was_read();
+        let Some(mut info) = next() else { break };
+        if !process::admit(&mut info) {
             continue;
         }
         // What cannot go back is handed out rather than lost.
