@@ -296,15 +296,25 @@ unsafe extern "C" fn handle(
         } else if is_active {
             CAUGHT.fetch_add(1, Ordering::Relaxed);
             requeue::send_on(&info, BIRTH.load());
-        } else if action::action(info.signal())
-            .is_ok_and(|found| !is_ours(&found))
-        {
+        } else if was_called_by_another(info.signal()) {
             // SAFETY: the arguments of this handler.
             unsafe { hand_on(number, raw, context) };
         } else {
             let_take_its_course(&info);
         }
     });
+}
+
+/// Whether a handler is installed that is neither this one nor the one from before: it
+/// has found this one, and hands on to it.
+fn was_called_by_another(signal: Signal) -> bool {
+    let known = [
+        address(),
+        previous(signal).load().handler,
+        libc::SIG_DFL,
+        libc::SIG_IGN,
+    ];
+    action::action(signal).is_ok_and(|found| !known.contains(&found.handler))
 }
 
 /// Hands on to the handler from before, as who has called this one would have done
@@ -348,7 +358,9 @@ fn let_take_its_course(info: &SigInfo) {
     if previous(signal).load().handler == libc::SIG_DFL {
         end_as_pid_1(signal);
     }
-    let _restored = put_previous(signal);
+    if action::action(signal).is_ok_and(|found| is_ours(&found)) {
+        let _restored = put_previous(signal);
+    }
     if active().has(signal) {
         // Somebody has opened meanwhile.
         let _installed = put_handler(signal);

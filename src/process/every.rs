@@ -236,11 +236,14 @@ impl EveryThread {
 fn heal_others(set: SignalSet) -> Result<(), Error> {
     let end = Deadline::after(Some(PATIENCE));
     let mut rounds = 0;
-    while probe_all(set)? && (rounds < ROUNDS || !end.is_over()) {
+    while probe_all(set)? {
         rounds += 1;
         backstop::wait_for_probes(Deadline::after(Some(ROUND)));
-        // Who has ended with a probe is not waited for again.
-        backstop::is_quiet();
+        // Who has run the handler and is unblocked again does that itself.
+        let is_done = backstop::is_quiet() || end.is_over();
+        if rounds >= ROUNDS && is_done {
+            break;
+        }
     }
     Ok(())
 }

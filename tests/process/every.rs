@@ -24,7 +24,7 @@ use crate::common::{
     set_limit, set_mask, sigqueue, sigqueue_to_thread, storm_size, tgkill, tid,
     uid, wait_until, wait_until_asleep,
 };
-use crate::harness::{battery, cases};
+use crate::harness::{battery, cases, racing_rounds};
 
 cases! {
     threads_that_exist_are_healed,
@@ -1081,7 +1081,7 @@ fn a_forked_child_can_have_its_own() {
 /// It never vanishes, and is not both.
 fn a_signal_racing_the_drop_is_received_or_ends_the_process() {
     const RECEIVED: i32 = 10;
-    let rounds = if storm_size() < 100_000 { 50 } else { 1000 };
+    let rounds = racing_rounds();
     let (mut received, mut died) = (0, 0);
     for round in 0..rounds {
         let (mut ours, mut theirs) = UnixStream::pair().unwrap();

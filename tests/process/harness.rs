@@ -14,7 +14,7 @@ use rustix::process::{Pid, PidfdFlags, kill_process};
 
 use signalfd::{Signal, SignalSet};
 
-use crate::common::{Battery, Child, check, options, set_mask};
+use crate::common::{Battery, Child, check, options, set_mask, storm_size};
 
 /// A test in a process of its own.
 pub(crate) struct Case {
@@ -66,6 +66,16 @@ static BATTERY: OnceLock<Battery> = OnceLock::new();
 
 pub(crate) fn battery() -> Battery {
     *BATTERY.get().expect("this is a case")
+}
+
+/// How often something is to be raced with: a thousand times, on what most receivers
+/// run on.
+pub(crate) fn racing_rounds() -> i32 {
+    if battery() == Battery::EPOLL && storm_size() >= 100_000 {
+        1000
+    } else {
+        50
+    }
 }
 
 /// A case on a battery.

@@ -20,9 +20,9 @@ use super::every::stuck;
 use super::exit::fork_pid_1;
 use crate::common::{
     Child, End, check, forbid, kill, open, open_descriptors, options, pid,
-    set_action, set_limit, sigqueue, storm_size, tid, wait_until_asleep,
+    set_action, set_limit, sigqueue, tid, wait_until_asleep,
 };
-use crate::harness::cases;
+use crate::harness::{cases, racing_rounds};
 
 cases! {
     the_first_is_received_and_closes_the_scope,
@@ -214,8 +214,7 @@ fn of_two_that_are_queued_the_second_ends_the_process() {
 
 /// The first is always received, and the second is always the end.
 fn a_second_that_races_with_the_first_ends_the_process() {
-    let rounds = if storm_size() < 100_000 { 50 } else { 1000 };
-    for _ in 0..rounds {
+    for _ in 0..racing_rounds() {
         let (mut ours, mut theirs) = UnixStream::pair().unwrap();
         let child = Child::fork(|| {
             let mut shutdown = shutdown(Signal::USR1 | Signal::TERM).unwrap();
