@@ -642,10 +642,13 @@ pub(crate) fn stuck() -> (Threads, UnixStream) {
         }
         ended.recv().unwrap_err();
     });
+    // Its number may be another one in the namespace that `/proc` is of.
     wait_until("it is stuck", || {
-        let thread = format!("/proc/self/task/{}/stat", threads.tids[0]);
-        let stat = std::fs::read_to_string(thread).unwrap();
-        stat.rsplit(") ").next().unwrap().starts_with('D')
+        std::fs::read_dir("/proc/self/task").unwrap().any(|thread| {
+            let stat = thread.unwrap().path().join("stat");
+            let stat = std::fs::read_to_string(stat).unwrap();
+            stat.rsplit(") ").next().unwrap().starts_with('D')
+        })
     });
     (threads, ours)
 }
