@@ -1,0 +1,214 @@
+//! The workloads. Each checks what it has received.
+
+use std::hint;
+use std::sync::atomic::Ordering;
+
+use super::reading::{Reading, median};
+use super::sys::{self, Child, Sender, Shared};
+use super::take::{Seen, Take};
+
+/// How many signals a sender may be ahead.
+const AHEAD: u64 = 1024;
+/// How long a flood lasts.
+const FLOOD_NS: u64 = 300_000_000;
+
+#[expect(clippy::cast_precision_loss, reason = "counts and times are small")]
+const fn float(number: u64) -> f64 {
+    number as f64
+}
+
+/// Time for each of so many.
+pub(crate) fn each(ns: u64, count: u64) -> f64 {
+    float(ns) / float(count)
+}
+
+fn value(number: u64) -> i32 {
+    number.try_into().expect("there are fewer signals than that")
+}
+
+/// Signals are queued, then received; only the receiving is timed.
+pub(crate) fn drain<T: Take>(
+    open: impl FnOnce(i32) -> T,
+    depth: u64,
+    total: u64,
+) -> Reading {
+    let signal = sys::queued();
+    let mut receiver = open(signal);
+    let mut sender = Sender::new(sys::pid(), signal);
+    let runs = (total / depth).max(5);
+    // The first ones bring memory and caches into the state they stay in.
+    let warm = runs / 10 + 1;
+    let mut times = Vec::new();
+    for run in 0..warm + runs {
+        receiver.hold();
+        (1..=depth).for_each(|number| sender.send(value(number)));
+        let mut seen = Seen::default();
+        let begin = sys::now();
+        receiver.release();
+        while seen.count < depth {
+            receiver.take(&mut seen);
+        }
+        let time = sys::now() - begin;
+        seen.expect(depth);
+        if run >= warm {
+            times.push(each(time, depth));
+        }
+    }
+    Reading::new("ns", median(times))
+}
+
+/// A process sends itself a signal and receives it.
+pub(crate) fn own<T: Take>(open: impl FnOnce(i32) -> T, total: u64) -> Reading {
+    let signal = libc::SIGUSR1;
+    let mut receiver = open(signal);
+    receiver.release();
+    let pid = sys::pid();
+    let mut run = |count| {
+        let mut seen = Seen::default();
+        let begin = sys::now();
+        while seen.count < count {
+            sys::kill(pid, signal);
+            receiver.take(&mut seen);
+        }
+        let time = sys::now() - begin;
+        seen.expect_bare(count);
+        each(time, count)
+    };
+    run(total / 10 + 1);
+    Reading::new("ns", median((0..5).map(|_| run(total / 5 + 1)).collect()))
+}
+
+/// Two processes answer each other, each on its CPU.
+pub(crate) fn round_trip<T: Take, U: Take>(
+    open: impl FnOnce(i32) -> T,
+    other: impl FnOnce(i32) -> U,
+    cpus: [usize; 2],
+    total: u64,
+) -> Reading {
+    let signal = sys::queued();
+    let warm = total / 10 + 1;
+    // What comes before the other process is ready stays pending.
+    sys::block(signal);
+    sys::pin(cpus[0]);
+    let parent = sys::pid();
+    let child = Child::fork(|| {
+        sys::pin(cpus[1]);
+        let mut receiver = other(signal);
+        receiver.release();
+        let mut sender = Sender::new(parent, signal);
+        let mut seen = Seen::default();
+        for number in 1..=warm + total {
+            while seen.count < number {
+                receiver.take(&mut seen);
+            }
+            sender.send(value(number));
+        }
+        seen.expect(warm + total);
+    });
+    let mut receiver = open(signal);
+    receiver.release();
+    let mut sender = Sender::new(child.pid, signal);
+    let mut seen = Seen::default();
+    let mut times = Vec::new();
+    for number in 1..=warm + total {
+        let begin = sys::now();
+        sender.send(value(number));
+        while seen.count < number {
+            receiver.take(&mut seen);
+        }
+        let time = sys::now() - begin;
+        if number > warm {
+            times.push(float(time));
+        }
+    }
+    seen.expect(warm + total);
+    child.join();
+    Reading::new("ns", median(times))
+}
+
+/// Another process sends as fast as it can, and is never far ahead.
+pub(crate) fn throughput<T: Take>(
+    open: impl FnOnce(i32) -> T,
+    cpus: [usize; 2],
+    total: u64,
+) -> Reading {
+    let signal = sys::queued();
+    let shared = Shared::map();
+    let parent = sys::pid();
+    let child = Child::fork(|| {
+        sys::pin(cpus[1]);
+        while !shared.has_begun.0.load(Ordering::Acquire) {
+            hint::spin_loop();
+        }
+        let mut sender = Sender::new(parent, signal);
+        for number in 1..=total {
+            while number > AHEAD + shared.received.0.load(Ordering::Relaxed) {
+                hint::spin_loop();
+            }
+            sender.send(value(number));
+        }
+    });
+    sys::pin(cpus[0]);
+    let mut receiver = open(signal);
+    receiver.release();
+    let mut seen = Seen::default();
+    let mut takes = 0;
+    let (begin, begin_cpu) = (sys::now(), sys::cpu_time());
+    shared.has_begun.0.store(true, Ordering::Release);
+    while seen.count < total {
+        receiver.take(&mut seen);
+        shared.received.0.store(seen.count, Ordering::Relaxed);
+        takes += 1;
+    }
+    let (time, cpu) = (sys::now() - begin, sys::cpu_time() - begin_cpu);
+    seen.expect(total);
+    child.join();
+    Reading::new("ns", each(time, total))
+        .and("cpu", each(cpu, total))
+        .and("takes", each(takes, total))
+}
+
+/// Another process sends one standard signal without a pause; those that are
+/// pending already are not queued again. Counts events.
+pub(crate) fn flood<T: Take>(
+    open: impl FnOnce(i32) -> T,
+    cpus: [usize; 2],
+) -> Reading {
+    let signal = libc::SIGUSR1;
+    let shared = Shared::map();
+    let parent = sys::pid();
+    sys::block(signal);
+    let child = Child::fork(|| {
+        sys::pin(cpus[1]);
+        while !shared.has_begun.0.load(Ordering::Acquire) {
+            hint::spin_loop();
+        }
+        let end = sys::now() + FLOOD_NS;
+        let mut sent = 1;
+        while sys::now() < end {
+            (0..64).for_each(|_| sys::kill(parent, signal));
+            sent += 64;
+        }
+        shared.sent.0.store(sent, Ordering::Relaxed);
+        shared.is_over.0.store(true, Ordering::Release);
+        // Whoever waits now hears of the end.
+        sys::kill(parent, signal);
+    });
+    sys::pin(cpus[0]);
+    let mut receiver = open(signal);
+    receiver.release();
+    let mut seen = Seen::default();
+    let (begin, begin_cpu) = (sys::now(), sys::cpu_time());
+    shared.has_begun.0.store(true, Ordering::Release);
+    while !shared.is_over.0.load(Ordering::Acquire) {
+        receiver.take(&mut seen);
+    }
+    let (time, cpu) = (sys::now() - begin, sys::cpu_time() - begin_cpu);
+    let sent = shared.sent.0.load(Ordering::Relaxed);
+    assert!(seen.count >= 1 && seen.count <= sent, "{seen:?} of {sent}");
+    assert_eq!(seen.sum, 0, "signals that nobody has sent");
+    child.join();
+    Reading::new("events", float(seen.count) * 1e9 / float(time))
+        .and("cpu", each(cpu, seen.count))
+        .and("ns", each(time, seen.count))
+}

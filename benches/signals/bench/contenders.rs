@@ -1,0 +1,80 @@
+//! Who takes part, by name, and what each is asked to do.
+
+use signalfd::{Kind, Options};
+use std::time::Duration;
+
+use super::{own, raw, special};
+use crate::common::reading::Reading;
+use crate::common::sys;
+use crate::common::take::Take;
+use crate::common::work;
+
+/// Long enough for the other end of a round trip.
+const SPIN: Duration = Duration::from_micros(200);
+
+/// Does what the name of a workload says: `drain:64`, `self`, `rtt:same`,
+/// `rtt:two`, `throughput`, `flood`.
+fn run<T: Take>(work: &str, total: u64, open: fn(i32) -> T) -> Reading {
+    let cpus = sys::cpus();
+    let (first, last) = (cpus[0], cpus[cpus.len() - 1]);
+    if let Some(depth) = work.strip_prefix("drain:") {
+        sys::pin(first);
+        return work::drain(open, depth.parse().expect("a depth"), total);
+    }
+    match work {
+        "self" => {
+            sys::pin(first);
+            work::own(open, total)
+        }
+        "rtt:same" => work::round_trip(open, open, [first; 2], total),
+        "rtt:two" => work::round_trip(open, open, [first, last], total),
+        "throughput" => work::throughput(open, [first, last], total),
+        "flood" => work::flood(open, [first, last]),
+        _ => panic!("there is no workload {work}"),
+    }
+}
+
+/// What a contender says of a workload.
+pub(crate) fn measure(contender: &str, work: &str, total: u64) -> Reading {
+    match contender {
+        "raw/read1" => run(work, total, raw::Read::<1>::open),
+        "raw/read64" => run(work, total, raw::Read::<64>::open),
+        "raw/sigwaitinfo" => run(work, total, raw::SigWaitInfo::open),
+        "raw/epoll" => run(work, total, raw::ShortStop::<64>::open),
+        "raw/epoll-first" => run(work, total, raw::ReadFirst::<64>::open),
+        "raw/ring-read" => run(work, total, raw::RingRead::<64>::open),
+        "raw/ring-poll" => run(work, total, raw::Poll::<64>::open),
+        "raw/ring-multishot" => run(work, total, raw::Multishot::open),
+        "raw/handler" => run(work, total, raw::Handler::open),
+        "crate/wait" => run(work, total, own::Wait::open),
+        "crate/wait-batch" => run(work, total, own::WaitBatch::<64>::open),
+        "crate/epoll" => run(work, total, own::ShortStop::<64>::open),
+        "crate/epoll-first" => run(work, total, own::ReadFirst::<64>::open),
+        "crate/source" => run(work, total, own::Polls::<64>::open),
+        "crate/read-source" => run(work, total, own::Reads::<64>::open),
+        "crate/own-ring-poll" => run(work, total, |signal| {
+            own::WaitBatch::<64>::on_ring(signal, Kind::Readiness)
+        }),
+        "crate/own-ring-read" => run(work, total, |signal| {
+            own::WaitBatch::<64>::on_ring(signal, Kind::Completion)
+        }),
+        "crate/spin" => run(work, total, |signal| {
+            own::WaitBatch::<64>::with(signal, Options::new().spin(SPIN))
+        }),
+        "crate/future" => {
+            assert_eq!(work, "self", "what a future is asked to do");
+            sys::pin(sys::cpus()[0]);
+            own::future(total)
+        }
+        _ => special::measure(contender, total),
+    }
+}
+
+/// The same path in raw system calls.
+pub(crate) const PAIRS: &[(&str, &str)] = &[
+    ("crate/wait-batch", "raw/read64"),
+    ("crate/epoll", "raw/epoll"),
+    ("crate/epoll-first", "raw/epoll-first"),
+    ("crate/source", "raw/ring-poll"),
+    ("crate/read-source", "raw/ring-multishot"),
+];

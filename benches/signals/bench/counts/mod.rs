@@ -1,0 +1,328 @@
+//! What can be counted, and is the same in every run: allocations, system calls,
+//! instructions, and the signals that arrive.
+
+mod alloc;
+mod trace;
+
+use std::env;
+use std::process::Command;
+
+use signalfd::{Batch, Kind, Options, block_on};
+
+use super::{CHILD, own, raw, run};
+use crate::common::reading::Reading;
+use crate::common::sys::{self, Sender};
+use crate::common::take::{Seen, Take};
+
+/// A number with the name of its bar.
+pub(crate) type Counted = (String, f64);
+
+/// How many real-time signals are to arrive in order.
+const QUEUED: u64 = 100_000;
+/// How many bursts are counted.
+const BURSTS: u64 = 100;
+/// How many signals the fewer of two runs receive.
+const STEPS: u64 = 200;
+
+/// System calls for each signal: the bar, who, and how many at once.
+const SYSCALLS: &[(&str, &str, u64)] = &[
+    ("syscalls_per_signal_blocking", "crate/wait-batch", 64),
+    ("syscalls_per_signal_epoll", "crate/epoll", 64),
+    ("syscalls_per_signal_multishot", "crate/read-source", 64),
+    ("syscalls_per_signal_caller_ring", "crate/read-source", 512),
+    ("syscalls_lone_blocking", "crate/wait-batch", 1),
+    ("syscalls_lone_epoll", "crate/epoll", 1),
+    ("syscalls_lone_ring", "crate/read-source", 1),
+    // No bars, but good to know.
+    ("syscalls_per_signal_own_ring", "crate/own-ring-read", 64),
+    ("syscalls_lone_own_ring", "crate/own-ring-read", 1),
+    ("syscalls_per_signal_raw_blocking", "raw/read32", 64),
+    ("syscalls_per_signal_raw_epoll", "raw/epoll", 64),
+    ("syscalls_per_signal_raw_multishot", "raw/ring-multishot", 64),
+];
+
+/// User instructions for a signal that is sent and received: the bar, and who.
+const INSTRUCTIONS: &[(&str, &str)] = &[
+    ("instructions_blocking", "crate/wait"),
+    ("instructions_future", "crate/future"),
+    ("instructions_raw_read", "raw/read1"),
+];
+
+/// Ways to receive signals in order.
+const ORDER: &[&str] = &[
+    "crate/wait",
+    "crate/wait-batch",
+    "crate/epoll",
+    "crate/future",
+    "crate/source",
+    "crate/read-source",
+    "crate/own-ring-poll",
+    "crate/own-ring-read",
+];
+
+/// Counts everything, and says so as it goes.
+pub(crate) fn all() -> Result<Vec<Counted>, String> {
+    let mut counted = allocations()?;
+    counted.extend(arrivals()?);
+    match trace::permitted() {
+        Ok(()) => {
+            counted.extend(system_calls()?);
+            counted.extend(instructions()?);
+        }
+        Err(error) => println!(
+            "skipped: system calls and instructions: this process may not \
+             trace its own children (ptrace(2)): {error}"
+        ),
+    }
+    Ok(counted)
+}
+
+fn child_reading(who: &str, what: &str, total: u64) -> Result<Reading, String> {
+    let program = env::current_exe().map_err(|error| error.to_string())?;
+    run::start(&program, who, &format!("count:{what}"), total)
+}
+
+fn get(reading: &Reading, key: &str) -> Result<f64, String> {
+    reading.get(key).ok_or_else(|| format!("no {key} in {reading}"))
+}
+
+fn say(who: &str, key: &str, value: f64) -> Counted {
+    println!("{key:40} {value:10.4}  {who}");
+    (key.into(), value)
+}
+
+fn allocations() -> Result<Vec<Counted>, String> {
+    let (mut at_open, mut per_signal) = (0.0_f64, 0.0_f64);
+    for who in alloc::WAYS {
+        let reading = child_reading(who, "allocations", 10_000)?;
+        at_open = at_open.max(get(&reading, "open")?);
+        per_signal = per_signal.max(get(&reading, "signal")?);
+    }
+    let who = "the most of every way to receive";
+    Ok(vec![
+        say(who, "allocs_per_signal", per_signal),
+        say(who, "allocs_at_open", at_open),
+    ])
+}
+
+fn arrivals() -> Result<Vec<Counted>, String> {
+    let mut fewest = f64::INFINITY;
+    for who in ORDER {
+        let reading = child_reading(who, "order", QUEUED)?;
+        fewest = fewest.min(get(&reading, "right")?);
+    }
+    let sent = sys_float(QUEUED);
+    let who = "the fewest, in order, of every way to receive";
+    Ok(vec![say("", "rt_sent", sent), say(who, "rt_received", fewest)])
+}
+
+fn system_calls() -> Result<Vec<Counted>, String> {
+    let count = |&(key, who, depth): &(&str, &str, u64)| {
+        let calls =
+            trace::system_calls(who, &format!("burst:{depth}"), BURSTS)?;
+        Ok(say(who, key, sys_float(calls) / sys_float(BURSTS * depth)))
+    };
+    SYSCALLS.iter().map(count).collect()
+}
+
+fn instructions() -> Result<Vec<Counted>, String> {
+    let mut counted = Vec::new();
+    for &(key, who) in INSTRUCTIONS {
+        let few = trace::instructions(who, "signals", STEPS)?;
+        let many = trace::instructions(who, "signals", 2 * STEPS)?;
+        let each = sys_float(many - few) / sys_float(STEPS);
+        counted.push(say(who, key, each));
+        if let Some(each) = callgrind(who) {
+            let key = format!("{key}_callgrind");
+            counted.push(say(who, &key, each));
+        }
+    }
+    Ok(counted)
+}
+
+/// What callgrind says, where there is one; it is to agree with what was stepped.
+fn callgrind(who: &str) -> Option<f64> {
+    let collected = |total: u64| {
+        let mut valgrind = Command::new("valgrind");
+        let tool = ["--tool=callgrind", "--callgrind-out-file=/dev/null"];
+        valgrind.args(tool).arg(env::current_exe().ok()?);
+        valgrind.args([CHILD, who, "count:plain"]).arg(total.to_string());
+        let output = valgrind.output().ok()?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let line = said.lines().find(|line| line.contains("Collected :"))?;
+        line.rsplit(' ').next()?.parse::<f64>().ok()
+    };
+    let each = (collected(2_000)? - collected(1_000)?) / 1_000.0;
+    Some(each)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are small")]
+const fn sys_float(number: u64) -> f64 {
+    number as f64
+}
+
+// ---------------------------------------------------------------------------
+// In the process that is counted
+
+pub(crate) fn child(who: &str, what: &str, total: u64) -> Reading {
+    if let Some(depth) = what.strip_prefix("burst:") {
+        let depth = depth.parse().expect("the parent says how many");
+        return bursts_of(who, depth, total);
+    }
+    match what {
+        "allocations" => alloc::child(who, total),
+        "order" => Reading::new("right", sys_float(order(who, total))),
+        "signals" => signals_of(who, total, trace::mark),
+        "plain" => signals_of(who, total, || {}),
+        _ => panic!("nothing is called {what}"),
+    }
+}
+
+/// Receives bursts of 64 with batches of 32.
+fn bursts_of(who: &str, depth: u64, total: u64) -> Reading {
+    let number = sys::queued();
+    match who {
+        "raw/read32" => bursts(raw::Read::<32>::open(number), depth, total),
+        "raw/epoll" => bursts(raw::ShortStop::<32>::open(number), depth, total),
+        "raw/ring-multishot" => {
+            bursts(raw::Multishot::open(number), depth, total)
+        }
+        "crate/wait-batch" => {
+            bursts(own::WaitBatch::<32>::open(number), depth, total)
+        }
+        "crate/epoll" => {
+            bursts(own::ShortStop::<32>::open(number), depth, total)
+        }
+        "crate/read-source" => {
+            bursts(own::Reads::<32>::open(number), depth, total)
+        }
+        "crate/own-ring-read" => {
+            let ring = own::WaitBatch::<32>::on_ring(number, Kind::Completion);
+            bursts(ring, depth, total)
+        }
+        _ => panic!("there is no contender {who}"),
+    }
+}
+
+fn bursts(mut receiver: impl Take, depth: u64, total: u64) -> Reading {
+    let mut sender = Sender::new(sys::pid(), sys::queued());
+    let mut run = |count| {
+        for _ in 0..count {
+            for number in 1..=depth {
+                sender.send(number.try_into().expect("it is small"));
+            }
+            let mut seen = Seen::default();
+            while seen.count < depth {
+                receiver.take(&mut seen);
+            }
+            receiver.settle();
+            seen.expect(depth);
+        }
+    };
+    // The first one makes what is made once.
+    run(1);
+    trace::mark();
+    run(total);
+    trace::mark();
+    Reading::new("received", sys_float(depth * total))
+}
+
+/// Sends and receives one signal at a time.
+fn signals_of(who: &str, total: u64, mark: fn()) -> Reading {
+    let number = libc::SIGUSR1;
+    match who {
+        "raw/read1" => one_by_one(raw::Read::<1>::open(number), total, mark),
+        "crate/wait" => one_by_one(own::Wait::open(number), total, mark),
+        "crate/future" => {
+            let options = Options::new();
+            let signals = options.open(own::signal(number));
+            let signals = signals.expect("a receiver");
+            let run = |count| {
+                let mut seen = Seen::default();
+                let future = own::send_and_await(&signals, count, &mut seen);
+                block_on(future).expect("a sleep");
+                seen.expect_bare(count);
+            };
+            run(1);
+            mark();
+            run(total);
+            mark();
+            Reading::new("received", sys_float(total))
+        }
+        _ => panic!("there is no contender {who}"),
+    }
+}
+
+fn one_by_one(mut receiver: impl Take, total: u64, mark: fn()) -> Reading {
+    let pid = sys::pid();
+    let mut run = |count| {
+        let mut seen = Seen::default();
+        while seen.count < count {
+            sys::kill(pid, libc::SIGUSR1);
+            receiver.take(&mut seen);
+        }
+        seen.expect_bare(count);
+    };
+    run(1);
+    mark();
+    run(total);
+    mark();
+    Reading::new("received", sys_float(total))
+}
+
+/// How many of so many arrive in their turn.
+fn order(who: &str, total: u64) -> u64 {
+    let number = sys::queued();
+    match who {
+        "crate/wait" => each_in_order(own::Wait::open(number), total),
+        "crate/wait-batch" => batches_in_order(&Options::new(), total),
+        "crate/future" => futures_in_order(total),
+        "crate/epoll" => {
+            each_in_order(own::ShortStop::<1>::open(number), total)
+        }
+        "crate/source" => each_in_order(own::Polls::<1>::open(number), total),
+        "crate/read-source" => own::reads_in_order(total),
+        "crate/own-ring-poll" => each_in_order(
+            own::WaitBatch::<1>::on_ring(number, Kind::Readiness),
+            total,
+        ),
+        "crate/own-ring-read" => each_in_order(
+            own::WaitBatch::<1>::on_ring(number, Kind::Completion),
+            total,
+        ),
+        _ => panic!("there is no contender {who}"),
+    }
+}
+
+/// Of a receiver that takes one at a time, the sums say what came.
+fn each_in_order(mut receiver: impl Take, total: u64) -> u64 {
+    own::in_order(total, |got| {
+        let mut seen = Seen::default();
+        receiver.take(&mut seen);
+        if seen.count == 1 {
+            got(seen.sum.try_into().unwrap_or(-1));
+        }
+        assert!(seen.count < 2, "one at a time");
+    })
+}
+
+fn batches_in_order(options: &Options, total: u64) -> u64 {
+    let signals = options.open(own::signal(sys::queued()));
+    let signals = signals.expect("a receiver");
+    let mut batch = Batch::<64>::new();
+    own::in_order(total, |got| {
+        let infos = signals.wait_batch(&mut batch).expect("a wait");
+        for info in infos {
+            got(info.value().unwrap_or(-1));
+        }
+    })
+}
+
+fn futures_in_order(total: u64) -> u64 {
+    let signals = signalfd::open(own::signal(sys::queued()));
+    let signals = signals.expect("a receiver");
+    own::in_order(total, |got| {
+        let info = block_on(signals.recv()).expect("a sleep");
+        got(info.expect("a read").value().unwrap_or(-1));
+    })
+}

@@ -1,0 +1,310 @@
+//! This crate, in the ways that one can use it.
+
+use io_uring::IoUring;
+use signalfd::uring::{ReadSource, Source};
+use signalfd::{
+    Backend, Batch, Kind, Options, SigInfo, Signal, Signals, block_on,
+};
+
+use crate::bench::raw::{Edges, builder};
+use crate::common::reading::{Reading, median};
+use crate::common::sys::{self, Child, Sender};
+use crate::common::take::{Seen, Take};
+use crate::common::work::each;
+
+/// What completions of the source carry.
+const MINE: u64 = 1;
+const GROUP: u16 = 0;
+
+pub(crate) fn signal(number: i32) -> Signal {
+    Signal::try_from(number).expect("it is a signal")
+}
+
+fn open(number: i32, options: Options) -> Signals {
+    options.open(signal(number)).expect("a receiver")
+}
+
+#[inline]
+fn count(seen: &mut Seen, infos: &[SigInfo]) {
+    for info in infos {
+        seen.add(info.value().unwrap_or(0));
+    }
+}
+
+/// `wait_batch`.
+pub(crate) struct WaitBatch<const N: usize> {
+    signals: Signals,
+    batch: Batch<N>,
+}
+
+impl<const N: usize> WaitBatch<N> {
+    pub(crate) fn open(number: i32) -> Self {
+        Self::with(number, Options::new())
+    }
+
+    pub(crate) fn with(number: i32, options: Options) -> Self {
+        Self { signals: open(number, options), batch: Batch::new() }
+    }
+
+    /// With a ring of the receiver's own.
+    pub(crate) fn on_ring(number: i32, kind: Kind) -> Self {
+        let options = Options::new().backend(Backend::Uring).kind(kind);
+        let it = Self::with(number, options);
+        let running = it.signals.backend();
+        assert_eq!(running.fallback(), None, "{running}");
+        it
+    }
+}
+
+impl<const N: usize> Take for WaitBatch<N> {
+    #[inline]
+    fn take(&mut self, seen: &mut Seen) {
+        count(seen, self.signals.wait_batch(&mut self.batch).expect("a wait"));
+    }
+}
+
+/// `wait`: one signal.
+pub(crate) struct Wait {
+    signals: Signals,
+}
+
+impl Wait {
+    pub(crate) fn open(number: i32) -> Self {
+        Self { signals: open(number, Options::new()) }
+    }
+}
+
+impl Take for Wait {
+    #[inline]
+    fn take(&mut self, seen: &mut Seen) {
+        let info = self.signals.wait().expect("a wait");
+        seen.add(info.value().unwrap_or(0));
+    }
+}
+
+/// `try_recv_batch` in an epoll loop: after an edge, until a batch is short.
+pub(crate) struct ShortStop<const N: usize> {
+    edges: Edges,
+    signals: Signals,
+    batch: Batch<N>,
+    has_more: bool,
+}
+
+impl<const N: usize> ShortStop<N> {
+    pub(crate) fn open(number: i32) -> Self {
+        let signals = open(number, Options::new());
+        let edges = Edges::of(&*signals);
+        Self { edges, signals, batch: Batch::new(), has_more: false }
+    }
+}
+
+impl<const N: usize> Take for ShortStop<N> {
+    #[inline]
+    fn take(&mut self, seen: &mut Seen) {
+        if !self.has_more {
+            self.edges.wait();
+        }
+        let infos = self.signals.try_recv_batch(&mut self.batch);
+        let infos = infos.expect("a read");
+        self.has_more = infos.len() == N;
+        count(seen, infos);
+    }
+
+    fn settle(&mut self) {
+        if self.has_more {
+            let infos = self.signals.try_recv_batch(&mut self.batch);
+            self.has_more = !infos.expect("a read").is_empty();
+        }
+    }
+}
+
+/// `try_recv_batch` in an epoll loop: first, and waiting only if there is nothing.
+pub(crate) struct ReadFirst<const N: usize> {
+    edges: Edges,
+    signals: Signals,
+    batch: Batch<N>,
+}
+
+impl<const N: usize> ReadFirst<N> {
+    pub(crate) fn open(number: i32) -> Self {
+        let signals = open(number, Options::new());
+        Self { edges: Edges::of(&*signals), signals, batch: Batch::new() }
+    }
+}
+
+impl<const N: usize> Take for ReadFirst<N> {
+    #[inline]
+    fn take(&mut self, seen: &mut Seen) {
+        let infos = self.signals.try_recv_batch(&mut self.batch);
+        let infos = infos.expect("a read");
+        if infos.is_empty() {
+            return self.edges.wait();
+        }
+        count(seen, infos);
+    }
+}
+
+/// A `uring::Source` in a ring of the caller's.
+pub(crate) struct Polls<const N: usize> {
+    // The source goes before the ring.
+    source: Source<Signals>,
+    ring: IoUring,
+    batch: Batch<N>,
+    has_more: bool,
+}
+
+impl<const N: usize> Polls<N> {
+    pub(crate) fn open(number: i32) -> Self {
+        let source = Source::new(open(number, Options::new()));
+        let ring = builder().build(8).expect("io_uring");
+        let batch = Batch::new();
+        let mut it = Self { source, ring, batch, has_more: false };
+        it.arm();
+        it.ring.submit().expect("io_uring_enter");
+        it
+    }
+
+    fn arm(&mut self) {
+        let pushed = self.source.push(&mut self.ring.submission(), MINE);
+        pushed.expect("the queue has room");
+    }
+}
+
+impl<const N: usize> Take for Polls<N> {
+    #[inline]
+    fn take(&mut self, seen: &mut Seen) {
+        if !self.has_more {
+            if self.source.needs_arming() {
+                self.arm();
+            }
+            self.ring.submit_and_wait(1).expect("io_uring_enter");
+            for completion in self.ring.completion() {
+                self.source.complete(completion).expect("it is ours");
+            }
+        }
+        let infos = self.source.take(&mut self.batch).expect("a read");
+        self.has_more = infos.len() == N;
+        count(seen, infos);
+    }
+}
+
+/// A `uring::ReadSource` in a ring of the caller's.
+pub(crate) struct Reads<const N: usize> {
+    // The source goes before the ring.
+    source: ReadSource<Signals>,
+    ring: IoUring,
+    batch: Batch<N>,
+}
+
+impl<const N: usize> Reads<N> {
+    pub(crate) fn open(number: i32) -> Self {
+        let signals = open(number, Options::new());
+        let ring = builder().build(8).expect("io_uring");
+        let source = ReadSource::new(signals, &ring, GROUP);
+        let source = source.expect("buffers in the ring");
+        let mut it = Self { source, ring, batch: Batch::new() };
+        it.arm();
+        it.ring.submit().expect("io_uring_enter");
+        it
+    }
+
+    fn arm(&mut self) {
+        let pushed = self.source.push(&mut self.ring.submission(), MINE);
+        pushed.expect("the queue has room");
+    }
+}
+
+impl<const N: usize> Reads<N> {
+    /// Waits once, and hands on what has come.
+    #[inline]
+    fn turn(&mut self, mut got: impl FnMut(&[SigInfo])) {
+        if self.source.needs_arming() {
+            self.arm();
+        }
+        self.ring.submit_and_wait(1).expect("io_uring_enter");
+        for completion in self.ring.completion() {
+            self.source.complete(completion).expect("it is ours");
+        }
+        loop {
+            let infos = self.source.take(&mut self.batch).expect("records");
+            if infos.is_empty() {
+                break;
+            }
+            got(infos);
+        }
+    }
+}
+
+impl<const N: usize> Take for Reads<N> {
+    #[inline]
+    fn take(&mut self, seen: &mut Seen) {
+        self.turn(|infos| count(seen, infos));
+    }
+}
+
+/// A process sends itself a signal and awaits it.
+pub(crate) fn future(total: u64) -> Reading {
+    let signals = open(libc::SIGUSR1, Options::new());
+    let run = |count| {
+        let mut seen = Seen::default();
+        let begin = sys::now();
+        block_on(send_and_await(&signals, count, &mut seen)).expect("a sleep");
+        let time = sys::now() - begin;
+        seen.expect_bare(count);
+        each(time, count)
+    };
+    run(total / 10 + 1);
+    Reading::new("ns", median((0..5).map(|_| run(total / 5 + 1)).collect()))
+}
+
+/// What [`future`] does so many times.
+pub(crate) async fn send_and_await(
+    signals: &Signals,
+    count: u64,
+    seen: &mut Seen,
+) {
+    let pid = sys::pid();
+    while seen.count < count {
+        sys::kill(pid, libc::SIGUSR1);
+        let info = signals.recv().await.expect("a read");
+        seen.add(info.value().unwrap_or(0));
+    }
+}
+
+/// Sends 1 to `count` from another process while this one receives, retrying where
+/// the queue is full; says whether each came in its turn.
+pub(crate) fn in_order(
+    count: u64,
+    mut take: impl FnMut(&mut dyn FnMut(i32)),
+) -> u64 {
+    let parent = sys::pid();
+    let child = Child::fork(|| {
+        let mut sender = Sender::new(parent, sys::queued());
+        for number in 1..=i32::try_from(count).expect("it is small") {
+            while !sender.offer(number) {
+                std::thread::yield_now();
+            }
+        }
+    });
+    let (mut received, mut right) = (0, 0);
+    while received < count {
+        take(&mut |value| {
+            received += 1;
+            right += u64::from(u64::try_from(value) == Ok(received));
+        });
+    }
+    child.join();
+    right
+}
+
+/// [`in_order`] with a source that reads.
+pub(crate) fn reads_in_order(total: u64) -> u64 {
+    let mut it = Reads::<32>::open(sys::queued());
+    in_order(total, |got| {
+        it.turn(|infos| {
+            for info in infos {
+                got(info.value().unwrap_or(-1));
+            }
+        });
+    })
+}

@@ -1,0 +1,159 @@
+//! What is measured with whom, and how often.
+
+use super::Asked;
+use crate::common::sys;
+
+/// Contenders that do the same, in turns.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) title: String,
+    pub(crate) work: String,
+    pub(crate) total: u64,
+    pub(crate) rounds: usize,
+    /// Which number of a reading counts, and what it says.
+    pub(crate) key: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) contenders: Vec<String>,
+}
+
+pub(crate) const DEPTHS: [u64; 5] = [1, 16, 64, 512, 4096];
+
+const DRAIN: &[&str] = &[
+    "raw/read64",
+    "crate/wait-batch",
+    "raw/epoll",
+    "crate/epoll",
+    "raw/epoll-first",
+    "crate/epoll-first",
+    "raw/ring-poll",
+    "crate/source",
+    "raw/ring-multishot",
+    "crate/read-source",
+    "raw/ring-read",
+    "raw/read1",
+    "raw/sigwaitinfo",
+];
+const SELF: &[&str] = &[
+    "raw/read1",
+    "crate/wait",
+    "crate/future",
+    "raw/read64",
+    "crate/wait-batch",
+    "raw/epoll-first",
+    "crate/epoll-first",
+    "raw/ring-multishot",
+    "crate/read-source",
+    "raw/sigwaitinfo",
+    "crate/own-ring-poll",
+    "crate/own-ring-read",
+    "raw/handler",
+];
+const ROUND_TRIP: &[&str] = &[
+    "raw/read64",
+    "crate/wait-batch",
+    "raw/epoll",
+    "crate/epoll",
+    "raw/epoll-first",
+    "crate/epoll-first",
+    "raw/ring-poll",
+    "crate/source",
+    "raw/ring-multishot",
+    "crate/read-source",
+    "raw/ring-read",
+    "raw/sigwaitinfo",
+    "crate/own-ring-poll",
+    "crate/own-ring-read",
+    "raw/handler",
+];
+const SPIN: &[&str] = &["raw/read64", "crate/wait-batch", "crate/spin"];
+const FLOOD: &[&str] = &[
+    "raw/read64",
+    "crate/wait-batch",
+    "crate/epoll-first",
+    "crate/source",
+    "crate/read-source",
+    "raw/sigwaitinfo",
+];
+const OPEN: &[&str] =
+    &["raw/open", "raw/open-masked", "crate/open", "crate/open-checked"];
+const CHECK: &[&str] = &["crate/check-64"];
+
+/// How much of everything.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Amount {
+    rounds: usize,
+    /// For 100 in a full run.
+    percent: u64,
+}
+
+impl Amount {
+    pub(crate) const fn of(asked: &Asked) -> Self {
+        if asked.quick {
+            return Self { rounds: 3, percent: 10 };
+        }
+        Self { rounds: 15, percent: 100 }
+    }
+
+    pub(crate) fn group(
+        self,
+        title: &str,
+        work: &str,
+        total: u64,
+        contenders: &[&str],
+    ) -> Group {
+        Group {
+            title: title.into(),
+            work: work.into(),
+            total: total * self.percent / 100,
+            rounds: self.rounds,
+            key: "ns",
+            unit: "ns",
+            contenders: contenders.iter().map(|&name| name.into()).collect(),
+        }
+    }
+}
+
+/// The crate against raw system calls.
+pub(crate) fn raw(amount: Amount) -> Vec<Group> {
+    let mut groups = Vec::new();
+    for depth in DEPTHS {
+        let with_handler = [DRAIN, &["raw/handler"]].concat();
+        let who = if depth == 64 { &with_handler } else { DRAIN };
+        groups.push(amount.group(
+            &format!("drain of {depth}: ns for each signal"),
+            &format!("drain:{depth}"),
+            100_000,
+            who,
+        ));
+    }
+    groups.extend([
+        amount.group("kill and receive: ns", "self", 100_000, SELF),
+        amount.group("round trip, one CPU: ns", "rtt:same", 20_000, ROUND_TRIP),
+        amount.group("open and drop: ns", "open", 50_000, OPEN),
+        amount.group("look at a thread: ns", "check", 2_000, CHECK),
+    ]);
+    if sys::cpus().len() < 2 {
+        println!("skipped: what needs two CPUs");
+        return groups;
+    }
+    groups.extend([
+        amount.group("round trip, two CPUs: ns", "rtt:two", 4_000, SPIN),
+        amount.group(
+            "another process sends: ns for each signal",
+            "throughput",
+            300_000,
+            ROUND_TRIP,
+        ),
+        Group {
+            key: "events",
+            unit: "events/s",
+            ..amount.group(
+                "a flood of one standard signal: events/s",
+                "flood",
+                1,
+                FLOOD,
+            )
+        },
+    ]);
+    groups
+}

@@ -1,0 +1,73 @@
+//! Raw system calls, as one would write them by hand for just this.
+
+#![allow(unsafe_code, reason = "raw system calls")]
+
+mod epoll;
+mod handler;
+mod read;
+mod ring;
+
+pub(crate) use epoll::{Edges, ReadFirst, ShortStop};
+pub(crate) use handler::Handler;
+pub(crate) use read::{Read, SigWaitInfo};
+pub(crate) use ring::{Multishot, Poll, RingRead, builder};
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use libc::{c_int, signalfd_siginfo};
+
+use crate::common::sys::{self, check, owned};
+use crate::common::take::Seen;
+
+/// Room for records.
+pub(crate) type Room<const N: usize> = [signalfd_siginfo; N];
+
+pub(crate) const fn room<const N: usize>() -> Room<N> {
+    // SAFETY: an all-zero value is allowed: it is made of integers.
+    unsafe { std::mem::zeroed() }
+}
+
+/// Blocks a signal and makes a signalfd of it.
+pub(crate) fn signalfd(signal: i32, flags: c_int) -> OwnedFd {
+    sys::block(signal);
+    open(signal, flags)
+}
+
+pub(crate) fn open(signal: i32, flags: c_int) -> OwnedFd {
+    let set = sys::set_of(signal);
+    let flags = flags | libc::SFD_CLOEXEC;
+    // SAFETY: reads a set, which lives past the call.
+    let result = unsafe { libc::signalfd(-1, &raw const set, flags) };
+    owned(result, "signalfd")
+}
+
+/// Reads into all of the room; the records that came, or none.
+#[inline]
+fn read<'r, const N: usize>(
+    fd: &OwnedFd,
+    room: &'r mut Room<N>,
+) -> &'r [signalfd_siginfo] {
+    let size = size_of::<Room<N>>();
+    let begin = room.as_mut_ptr().cast();
+    // SAFETY: writes at most so many bytes, which the room has.
+    let result = unsafe { libc::read(fd.as_raw_fd(), begin, size) };
+    let Ok(length) = usize::try_from(result) else {
+        assert!(sys::is_again(), "read: {}", std::io::Error::last_os_error());
+        return &[];
+    };
+    &room[..length / size_of::<signalfd_siginfo>()]
+}
+
+#[inline]
+fn count(seen: &mut Seen, records: &[signalfd_siginfo]) {
+    for record in records {
+        seen.add(record.ssi_int);
+    }
+}
+
+/// Closes what a number names.
+pub(crate) fn close(fd: OwnedFd) {
+    use std::os::fd::IntoRawFd;
+    // SAFETY: the descriptor is owned, and given up here.
+    check(unsafe { libc::close(fd.into_raw_fd()) }, "close");
+}

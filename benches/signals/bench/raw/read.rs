@@ -1,0 +1,63 @@
+//! Waiting in the call that takes.
+
+use std::os::fd::OwnedFd;
+
+use super::{Room, count, read, room, signalfd};
+use crate::common::sys;
+use crate::common::take::{Seen, Take};
+
+/// A blocking read of up to `N` records.
+pub(crate) struct Read<const N: usize> {
+    fd: OwnedFd,
+    room: Room<N>,
+}
+
+impl<const N: usize> Read<N> {
+    pub(crate) fn open(signal: i32) -> Self {
+        Self { fd: signalfd(signal, 0), room: room() }
+    }
+}
+
+impl<const N: usize> Take for Read<N> {
+    #[inline]
+    fn take(&mut self, seen: &mut Seen) {
+        count(seen, read(&self.fd, &mut self.room));
+    }
+}
+
+/// `sigwaitinfo(2)`, without a descriptor.
+pub(crate) struct SigWaitInfo {
+    set: libc::sigset_t,
+}
+
+impl SigWaitInfo {
+    pub(crate) fn open(signal: i32) -> Self {
+        sys::block(signal);
+        Self { set: sys::set_of(signal) }
+    }
+}
+
+impl Take for SigWaitInfo {
+    #[inline]
+    fn take(&mut self, seen: &mut Seen) {
+        // SAFETY: an all-zero value is allowed: it is made of integers.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        // SAFETY: reads a set and writes a siginfo_t, which live past the call.
+        let result =
+            unsafe { libc::sigwaitinfo(&raw const self.set, &raw mut info) };
+        sys::check(result, "sigwaitinfo");
+        seen.add(value(&info));
+    }
+}
+
+/// The number that came with a signal.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "the number is in the lower half of the pointer"
+)]
+pub(super) fn value(info: &libc::siginfo_t) -> i32 {
+    // SAFETY: it is of `kill`, where the bytes are zero, or of `sigqueue`.
+    let value = unsafe { info.si_value() };
+    value.sival_ptr.addr() as i32
+}

@@ -1,0 +1,231 @@
+//! `io_uring`, with one request at a time or with one that lasts.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::ptr;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use io_uring::types::{BufRingEntry, Fd};
+use io_uring::{Builder, IoUring, cqueue, opcode, squeue};
+use libc::signalfd_siginfo;
+
+use super::{Room, count, read, room, signalfd};
+use crate::common::sys::check;
+use crate::common::take::{Seen, Take};
+
+/// The flags that were the fastest: completions when the thread waits for them.
+pub(crate) fn builder() -> Builder {
+    let mut builder = IoUring::builder();
+    builder.setup_single_issuer().setup_defer_taskrun().setup_cqsize(128);
+    builder
+}
+
+fn ring() -> IoUring {
+    builder().build(8).expect("io_uring")
+}
+
+fn push(ring: &mut IoUring, entry: &squeue::Entry) {
+    // SAFETY: what the entry points to lives as long as the ring.
+    let result = unsafe { ring.submission().push(entry) };
+    result.expect("the queue has room");
+}
+
+fn wait(ring: &IoUring) {
+    let submitted = ring.submit_and_wait(1);
+    submitted.expect("io_uring_enter");
+}
+
+/// One read of up to `N` records after the other.
+pub(crate) struct RingRead<const N: usize> {
+    ring: IoUring,
+    fd: OwnedFd,
+    room: Box<Room<N>>,
+}
+
+impl<const N: usize> RingRead<N> {
+    pub(crate) fn open(signal: i32) -> Self {
+        let fd = signalfd(signal, 0);
+        Self { ring: ring(), fd, room: Box::new(room()) }
+    }
+}
+
+impl<const N: usize> Take for RingRead<N> {
+    #[inline]
+    fn take(&mut self, seen: &mut Seen) {
+        let begin = self.room.as_mut_ptr().cast();
+        let size = size_of::<Room<N>>().try_into().expect("it is small");
+        let fd = Fd(self.fd.as_raw_fd());
+        let entry = opcode::Read::new(fd, begin, size).build();
+        push(&mut self.ring, &entry);
+        wait(&self.ring);
+        let done = self.ring.completion().next().expect("it waited for one");
+        let length = usize::try_from(done.result()).expect("it has read");
+        let records = length / size_of::<signalfd_siginfo>();
+        count(seen, &self.room[..records]);
+    }
+}
+
+/// A poll that lasts, and reads of up to `N` records.
+pub(crate) struct Poll<const N: usize> {
+    ring: IoUring,
+    fd: OwnedFd,
+    room: Room<N>,
+    has_more: bool,
+}
+
+impl<const N: usize> Poll<N> {
+    pub(crate) fn open(signal: i32) -> Self {
+        let fd = signalfd(signal, libc::SFD_NONBLOCK);
+        let mut it = Self { ring: ring(), fd, room: room(), has_more: false };
+        it.arm();
+        it
+    }
+
+    fn arm(&mut self) {
+        let events = libc::POLLIN as u32;
+        let poll = opcode::PollAdd::new(Fd(self.fd.as_raw_fd()), events);
+        push(&mut self.ring, &poll.multi(true).build());
+        self.ring.submit().expect("io_uring_enter");
+    }
+}
+
+impl<const N: usize> Take for Poll<N> {
+    #[inline]
+    fn take(&mut self, seen: &mut Seen) {
+        if !self.has_more {
+            wait(&self.ring);
+            let mut lasts = true;
+            for done in self.ring.completion() {
+                lasts = cqueue::more(done.flags());
+            }
+            if !lasts {
+                self.arm();
+            }
+        }
+        let records = read(&self.fd, &mut self.room);
+        self.has_more = records.len() == N;
+        count(seen, records);
+    }
+}
+
+/// How many buffers a read that lasts fills, and how many records each has room for.
+const BUFFERS: u16 = 64;
+const RECORDS: usize = 64;
+/// Where the buffers begin, in bytes: the page before has the ring of them.
+const HEAD: usize = 4096;
+/// What is mapped is aligned to one.
+#[repr(align(4096))]
+struct Page;
+const BUFFER_BYTES: usize = RECORDS * size_of::<signalfd_siginfo>();
+
+/// A read that lasts, into buffers that the ring chooses.
+pub(crate) struct Multishot {
+    ring: IoUring,
+    fd: OwnedFd,
+    begin: *mut Page,
+    tail: u16,
+    is_armed: bool,
+}
+
+impl Multishot {
+    pub(crate) fn open(signal: i32) -> Self {
+        let fd = signalfd(signal, libc::SFD_NONBLOCK);
+        let mut it =
+            Self { ring: ring(), fd, begin: map(), tail: 0, is_armed: false };
+        (0..BUFFERS).for_each(|buffer| it.put(buffer));
+        let begin = it.begin.addr().try_into().expect("an address");
+        let submitter = it.ring.submitter();
+        // SAFETY: the mapping is there for good, and has room for the entries.
+        let result = unsafe {
+            submitter.register_buf_ring_with_flags(begin, BUFFERS, 0, 0)
+        };
+        result.expect("io_uring_register");
+        it.arm();
+        it.ring.submit().expect("io_uring_enter");
+        it
+    }
+
+    fn arm(&mut self) {
+        let fd = Fd(self.fd.as_raw_fd());
+        // The length is that of the buffers.
+        let entry = opcode::ReadMulti::new(fd, 0, 0).build();
+        push(&mut self.ring, &entry);
+        self.is_armed = true;
+    }
+
+    fn buffer(&self, buffer: u16) -> *mut signalfd_siginfo {
+        let first = HEAD / size_of::<signalfd_siginfo>();
+        let at = first + usize::from(buffer) * RECORDS;
+        let records = self.begin.cast::<signalfd_siginfo>();
+        // SAFETY: the mapping has that many buffers.
+        unsafe { records.add(at) }
+    }
+
+    /// Gives a buffer to the kernel.
+    #[inline]
+    fn put(&mut self, buffer: u16) {
+        let address = self.buffer(buffer);
+        let entries = self.begin.cast::<BufRingEntry>();
+        // SAFETY: the first page has room for so many entries.
+        let entry = unsafe { entries.add(usize::from(self.tail % BUFFERS)) };
+        // SAFETY: the kernel does not look at it before the tail says so.
+        let entry = unsafe { &mut *entry };
+        entry.set_addr(address.addr().try_into().expect("an address"));
+        entry.set_len(BUFFER_BYTES.try_into().expect("it is small"));
+        entry.set_bid(buffer);
+        self.tail = self.tail.wrapping_add(1);
+        // SAFETY: the ring of buffers begins there, and there is an entry.
+        let tail = unsafe { BufRingEntry::tail(entries) };
+        // SAFETY: the tail is a number of 16 bits, aligned, which we write.
+        let tail = unsafe { AtomicU16::from_ptr(tail.cast_mut()) };
+        tail.store(self.tail, Ordering::Release);
+    }
+
+    #[inline]
+    fn complete(&mut self, done: &cqueue::Entry, seen: &mut Seen) {
+        if !cqueue::more(done.flags()) {
+            self.is_armed = false;
+        }
+        let Some(buffer) = cqueue::buffer_select(done.flags()) else {
+            let result = done.result();
+            assert_eq!(result, -libc::ENOBUFS, "a request that has ended");
+            return;
+        };
+        let length = usize::try_from(done.result()).expect("it has read");
+        let records = self.buffer(buffer);
+        let count_of = length / size_of::<signalfd_siginfo>();
+        // SAFETY: the kernel has filled so much of the buffer, which is ours now.
+        let records = unsafe { std::slice::from_raw_parts(records, count_of) };
+        count(seen, records);
+        self.put(buffer);
+    }
+}
+
+impl Take for Multishot {
+    #[inline]
+    fn take(&mut self, seen: &mut Seen) {
+        if !self.is_armed {
+            self.arm();
+        }
+        wait(&self.ring);
+        while let Some(done) = next(&mut self.ring) {
+            self.complete(&done, seen);
+        }
+    }
+}
+
+fn next(ring: &mut IoUring) -> Option<cqueue::Entry> {
+    ring.completion().next()
+}
+
+fn map() -> *mut Page {
+    let size = HEAD + usize::from(BUFFERS) * BUFFER_BYTES;
+    let rights = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
+    // SAFETY: asks for fresh memory.
+    let begin =
+        unsafe { libc::mmap(ptr::null_mut(), size, rights, flags, -1, 0) };
+    if begin == libc::MAP_FAILED {
+        check(-1, "mmap");
+    }
+    begin.cast()
+}

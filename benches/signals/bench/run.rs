@@ -1,0 +1,143 @@
+//! Starts the contenders, round after round.
+
+use std::collections::HashMap;
+use std::env;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use super::plan::{self, Amount, Group};
+use super::{Asked, CHILD, bars, counts, report};
+use crate::common::reading::{Reading, median};
+
+/// What the rounds of a group have shown.
+#[derive(Debug)]
+pub(crate) struct Result {
+    pub(crate) group: Group,
+    readings: HashMap<String, Vec<Reading>>,
+}
+
+impl Result {
+    pub(crate) fn median(&self, contender: &str, key: &str) -> Option<f64> {
+        let readings = self.readings.get(contender)?.iter();
+        let values = readings.map(|one| one.get(key)).collect::<Option<_>>();
+        values.filter(|values: &Vec<_>| !values.is_empty()).map(median)
+    }
+
+    /// The median of the ratios of the rounds.
+    pub(crate) fn ratio(&self, one: &str, other: &str) -> Option<f64> {
+        let (ones, others) =
+            (self.readings.get(one)?, self.readings.get(other)?);
+        let key = self.group.key;
+        let pairs = ones.iter().zip(others);
+        let ratios = pairs.map(|(a, b)| Some(a.get(key)? / b.get(key)?));
+        let ratios = ratios.collect::<Option<Vec<_>>>()?;
+        (!ratios.is_empty()).then(|| median(ratios))
+    }
+
+    /// The raw path that has the best median.
+    pub(crate) fn best_raw(&self) -> Option<&str> {
+        let raw =
+            self.group.contenders.iter().filter(|n| n.starts_with("raw/"));
+        let key = self.group.key;
+        let cost = |name: &&String| {
+            let median = self.median(name, key).unwrap_or(f64::INFINITY);
+            if key == "ns" { median } else { -median }
+        };
+        raw.min_by(|a, b| cost(a).total_cmp(&cost(b))).map(String::as_str)
+    }
+}
+
+/// Where a contender's program is.
+fn program(contender: &str, peers: Option<&PathBuf>) -> Option<PathBuf> {
+    if contender.starts_with("peer/") {
+        return peers.cloned();
+    }
+    env::current_exe().ok()
+}
+
+/// Runs one contender once; an error is what it has said.
+pub(crate) fn start(
+    program: &PathBuf,
+    contender: &str,
+    work: &str,
+    total: u64,
+) -> std::result::Result<Reading, String> {
+    let mut command = Command::new(program);
+    command.args([CHILD, contender, work]).arg(total.to_string());
+    let output = command.output().map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    match Reading::parse(said.trim()) {
+        Some(reading) if output.status.success() => Ok(reading),
+        _ => Err(format!(
+            "{contender} {work} {total}: {}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        )),
+    }
+}
+
+fn measure(
+    group: Group,
+    peers: Option<&PathBuf>,
+) -> std::result::Result<Result, String> {
+    let mut readings = HashMap::<String, Vec<Reading>>::new();
+    for _ in 0..group.rounds {
+        for contender in &group.contenders {
+            let Some(program) = program(contender, peers) else { continue };
+            let reading = start(&program, contender, &group.work, group.total)?;
+            readings.entry(contender.clone()).or_default().push(reading);
+        }
+        print!(".");
+        io::stdout().flush().map_err(|error| error.to_string())?;
+    }
+    println!();
+    Ok(Result { group, readings })
+}
+
+pub(crate) fn main(asked: &Asked) -> ExitCode {
+    match all(asked) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("\nFAILED: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs what is asked for; says whether no bar was missed that has to hold.
+fn all(asked: &Asked) -> std::result::Result<bool, String> {
+    let machine = report::machine();
+    for line in &machine {
+        println!("{line}");
+    }
+    let amount = Amount::of(asked);
+    let mut groups = Vec::new();
+    if asked.wants("raw") {
+        groups.extend(plan::raw(amount));
+    }
+    let mut results = Vec::new();
+    for group in groups {
+        println!("\n{}", group.title);
+        let result = measure(group, None)?;
+        report::table(&result);
+        results.push(result);
+    }
+    let counted = if asked.wants("counts") {
+        println!("\ncounted");
+        counts::all()?
+    } else {
+        Vec::new()
+    };
+    let lines = bars::lines(&results, &counted);
+    println!();
+    for line in &lines {
+        println!("{line}");
+    }
+    if asked.record {
+        report::record(&machine, &results, &lines)
+            .map_err(|error| error.to_string())?;
+    }
+    Ok(!asked.gate || bars::hold(&counted))
+}

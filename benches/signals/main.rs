@@ -1,0 +1,75 @@
+//! How fast this crate is, against raw system calls, its peers, and what can be
+//! counted.
+//!
+//! ```sh
+//! cargo bench                  # everything, about ten minutes
+//! cargo bench -- --quick       # less than a minute, once it is built
+//! cargo bench -- counts        # only what is counted, and no time
+//! cargo bench -- raw peers     # some of: raw, peers, python, counts
+//! cargo bench -- --record      # writes benches/record/<date>-<kernel>.txt and .svg
+//! cargo bench -- counts --gate # fails if a count is over its bar
+//! ```
+//!
+//! Each contender runs in a process of its own, which is started anew for each
+//! round, and all of them take turns within a round. So what slows the machine
+//! down for a while slows all of them. A ratio is the median of the ratios of the
+//! rounds. The last lines are `key=value`, one for each bar.
+//!
+//! It wants a quiet machine with two CPUs, but for what is counted.
+
+#[cfg(all(
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "loongarch64",
+        target_arch = "powerpc64",
+    ),
+))]
+mod bench;
+
+#[cfg(all(
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "loongarch64",
+        target_arch = "powerpc64",
+    ),
+))]
+#[path = "../common/mod.rs"]
+mod common;
+
+#[cfg(all(
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "loongarch64",
+        target_arch = "powerpc64",
+    ),
+))]
+fn main() -> std::process::ExitCode {
+    bench::main()
+}
+
+#[cfg(not(all(
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "loongarch64",
+        target_arch = "powerpc64",
+    ),
+)))]
+fn main() {
+    println!("skipped: the benchmarks need io_uring, which is not built here");
+}
