@@ -5,6 +5,7 @@
     reason = "the program of the peers has a part of the workloads"
 )]
 
+pub(crate) mod alloc;
 pub(crate) mod reading;
 pub(crate) mod sys;
 pub(crate) mod take;

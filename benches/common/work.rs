@@ -10,7 +10,7 @@ use super::take::{Seen, Take};
 /// How many signals a sender may be ahead.
 const AHEAD: u64 = 1024;
 /// How long a flood lasts.
-const FLOOD_NS: u64 = 300_000_000;
+pub(crate) const FLOOD_NS: u64 = 300_000_000;
 
 #[expect(clippy::cast_precision_loss, reason = "counts and times are small")]
 const fn float(number: u64) -> f64 {

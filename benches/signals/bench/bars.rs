@@ -60,6 +60,18 @@ const RATIOS: &[(&str, &str, &str, &str)] = &[
     ),
     ("throughput_vs_handler", "throughput", "raw/handler", "crate/wait-batch"),
     ("open_vs_raw", "open", "crate/open", "raw/open"),
+    (
+        "self_vs_signal_hook_forever",
+        "self",
+        "crate/wait",
+        "peer/signal-hook-forever",
+    ),
+    ("self_vs_signal_hook_wait", "self", "crate/wait", "peer/signal-hook-wait"),
+    ("self_vs_tokio", "self", "crate/future", "peer/tokio"),
+    ("self_vs_async_signal", "self", "crate/future", "peer/async-signal"),
+    ("self_vs_calloop", "self", "crate/future", "peer/calloop"),
+    ("self_vs_anyio", "self", "crate/future", "python/anyio-asyncio"),
+    ("flood_vs_tokio", "flood", "crate/wait-batch", "peer/tokio"),
     ("spin_vs_parked", "rtt:two", "crate/spin", "crate/wait-batch"),
 ];
 
@@ -101,8 +113,9 @@ pub(crate) fn lines(results: &[Result], counted: &[Counted]) -> Vec<String> {
         add("throughput_vs_raw".into(), worst(result).map(f64::recip));
     }
     for &(key, work, one, other) in RATIOS {
-        let result = find(results, work);
-        add(key.into(), result.and_then(|result| result.ratio(one, other)));
+        let mut results = results.iter().filter(|it| it.group.work == work);
+        let ratio = results.find_map(|result| result.ratio(one, other));
+        add(key.into(), ratio);
     }
     if let Some(result) = find(results, "check") {
         let ns = result.median("crate/check-64", "ns");

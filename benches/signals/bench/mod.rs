@@ -3,6 +3,7 @@
 mod bars;
 mod contenders;
 mod counts;
+mod others;
 mod own;
 mod plan;
 mod raw;

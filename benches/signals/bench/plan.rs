@@ -113,6 +113,113 @@ impl Amount {
     }
 }
 
+const PEERS: &[&str] = &[
+    "peer/nix",
+    "peer/signal-hook-forever",
+    "peer/signal-hook-wait",
+    "peer/signal-hook-origin",
+    "peer/calloop",
+    "peer/async-signal",
+    "peer/tokio",
+];
+
+/// Those that can be asked for a real-time signal.
+const QUEUE: &[&str] = &[
+    "peer/nix",
+    "peer/signal-hook-forever",
+    "peer/signal-hook-wait",
+    "peer/signal-hook-origin",
+    "peer/tokio",
+];
+
+/// Those that can be closed.
+const CLOSE: &[&str] = &[
+    "peer/nix",
+    "peer/signal-hook-wait",
+    "peer/calloop",
+    "peer/async-signal",
+    "peer/tokio",
+];
+
+fn among(own: &[&'static str], peers: &[&'static str]) -> Vec<&'static str> {
+    [own, peers].concat()
+}
+
+/// The crate against its peers.
+pub(crate) fn peers(amount: Amount) -> Vec<Group> {
+    let own = ["raw/read1", "crate/wait", "crate/future"];
+    let opened = ["raw/open", "crate/open", "crate/open-checked"];
+    let flooded = ["raw/read64", "crate/wait-batch"];
+    let once = |key, group| Group { rounds: 1, key, unit: "", ..group };
+    let mut groups = vec![
+        amount.group(
+            "kill and receive, among peers: ns",
+            "self",
+            50_000,
+            &among(&own, PEERS),
+        ),
+        amount.group(
+            "open and drop, among peers: ns",
+            "open",
+            10_000,
+            &among(&opened, CLOSE),
+        ),
+        once(
+            "signal",
+            amount.group(
+                "allocations for each signal",
+                "allocations",
+                50_000,
+                PEERS,
+            ),
+        ),
+        once(
+            "open",
+            amount.group("allocations to open", "allocations", 100, PEERS),
+        ),
+    ];
+    if sys::cpus().len() < 2 {
+        return groups;
+    }
+    groups.extend([
+        Group {
+            key: "events",
+            unit: "events/s",
+            ..amount.group(
+                "a flood of one standard signal, among peers: events/s",
+                "flood",
+                1,
+                &among(&flooded, PEERS),
+            )
+        },
+        Group {
+            // As many in a quick run.
+            total: 100_000,
+            ..once(
+                "received",
+                amount.group(
+                    "100000 queued real-time signals: how many arrive",
+                    "queued",
+                    100_000,
+                    QUEUE,
+                ),
+            )
+        },
+    ]);
+    groups
+}
+
+/// The crate against Python, with what of it is there.
+pub(crate) fn python(amount: Amount, anyio: &[&'static str]) -> Vec<Group> {
+    let own = ["raw/read1", "crate/future"];
+    vec![amount.group(
+        "kill and receive, against Python: ns",
+        "self",
+        20_000,
+        &among(&own, anyio),
+    )]
+}
+
 /// The crate against raw system calls.
 pub(crate) fn raw(amount: Amount) -> Vec<Group> {
     let mut groups = Vec::new();

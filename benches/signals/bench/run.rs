@@ -1,13 +1,11 @@
 //! Starts the contenders, round after round.
 
 use std::collections::HashMap;
-use std::env;
 use std::io::{self, Write};
-use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use super::plan::{self, Amount, Group};
-use super::{Asked, CHILD, bars, counts, report};
+use super::{Asked, CHILD, bars, counts, others, report};
 use crate::common::reading::{Reading, median};
 
 /// What the rounds of a group have shown.
@@ -48,22 +46,13 @@ impl Result {
     }
 }
 
-/// Where a contender's program is.
-fn program(contender: &str, peers: Option<&PathBuf>) -> Option<PathBuf> {
-    if contender.starts_with("peer/") {
-        return peers.cloned();
-    }
-    env::current_exe().ok()
-}
-
 /// Runs one contender once; an error is what it has said.
 pub(crate) fn start(
-    program: &PathBuf,
     contender: &str,
     work: &str,
     total: u64,
 ) -> std::result::Result<Reading, String> {
-    let mut command = Command::new(program);
+    let mut command = others::program(contender)?;
     command.args([CHILD, contender, work]).arg(total.to_string());
     let output = command.output().map_err(|error| error.to_string())?;
     let said = String::from_utf8_lossy(&output.stdout);
@@ -77,15 +66,11 @@ pub(crate) fn start(
     }
 }
 
-fn measure(
-    group: Group,
-    peers: Option<&PathBuf>,
-) -> std::result::Result<Result, String> {
+fn measure(group: Group) -> std::result::Result<Result, String> {
     let mut readings = HashMap::<String, Vec<Reading>>::new();
     for _ in 0..group.rounds {
         for contender in &group.contenders {
-            let Some(program) = program(contender, peers) else { continue };
-            let reading = start(&program, contender, &group.work, group.total)?;
+            let reading = start(contender, &group.work, group.total)?;
             readings.entry(contender.clone()).or_default().push(reading);
         }
         print!(".");
@@ -117,10 +102,19 @@ fn all(asked: &Asked) -> std::result::Result<bool, String> {
     if asked.wants("raw") {
         groups.extend(plan::raw(amount));
     }
+    if asked.wants("peers") && others::peers_are_there() {
+        groups.extend(plan::peers(amount));
+    }
+    if asked.wants("python") {
+        let anyio = others::anyio();
+        if !anyio.is_empty() {
+            groups.extend(plan::python(amount, &anyio));
+        }
+    }
     let mut results = Vec::new();
     for group in groups {
         println!("\n{}", group.title);
-        let result = measure(group, None)?;
+        let result = measure(group)?;
         report::table(&result);
         results.push(result);
     }

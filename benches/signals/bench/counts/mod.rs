@@ -78,8 +78,7 @@ pub(crate) fn all() -> Result<Vec<Counted>, String> {
 }
 
 fn child_reading(who: &str, what: &str, total: u64) -> Result<Reading, String> {
-    let program = env::current_exe().map_err(|error| error.to_string())?;
-    run::start(&program, who, &format!("count:{what}"), total)
+    run::start(who, &format!("count:{what}"), total)
 }
 
 fn get(reading: &Reading, key: &str) -> Result<f64, String> {

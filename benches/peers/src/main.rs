@@ -1,0 +1,45 @@
+//! The peers, each as its documentation shows it. The benchmarks of the crate start
+//! this program once for each measurement: `--child peer/tokio self 10000`.
+
+#[path = "../../common/mod.rs"]
+mod common;
+mod receivers;
+mod work;
+
+use std::env;
+use std::process::ExitCode;
+
+use common::sys;
+use receivers::{
+    AsyncSignal, Calloop, Forever, Nix, Tokio, WithOrigin, drive_async_io,
+    drive_nothing, drive_tokio,
+};
+
+fn main() -> ExitCode {
+    let arguments = env::args().skip(1).collect::<Vec<_>>();
+    let [_child, name, work, total] = arguments.as_slice() else {
+        println!("start it with `cargo bench -- peers` in the crate's folder");
+        return ExitCode::FAILURE;
+    };
+    sys::give_up_after(120);
+    let total = total.parse().expect("the parent says how much");
+    match name.as_str() {
+        "peer/nix" => drive_nothing(work::run::<Nix>(work, total)),
+        "peer/signal-hook-forever" => {
+            drive_nothing(work::run::<Forever>(work, total));
+        }
+        "peer/signal-hook-wait" => {
+            drive_nothing(work::run::<receivers::Wait>(work, total));
+        }
+        "peer/signal-hook-origin" => {
+            drive_nothing(work::run::<WithOrigin>(work, total));
+        }
+        "peer/calloop" => drive_nothing(work::run::<Calloop>(work, total)),
+        "peer/async-signal" => {
+            drive_async_io(work::run::<AsyncSignal>(work, total));
+        }
+        "peer/tokio" => drive_tokio(work::run::<Tokio>(work, total)),
+        _ => return ExitCode::FAILURE,
+    }
+    ExitCode::SUCCESS
+}

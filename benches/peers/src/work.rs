@@ -1,0 +1,145 @@
+//! The workloads, for those that wait and those that await.
+
+use std::hint;
+use std::mem;
+use std::sync::atomic::Ordering;
+
+use crate::common::alloc::allocations;
+use crate::common::reading::{Reading, median};
+use crate::common::sys::{self, Child, Sender, Shared};
+use crate::common::take::Seen;
+use crate::common::work::{FLOOD_NS, each};
+use crate::receivers::Take;
+
+/// Does what is asked for and prints a line of numbers.
+pub(crate) async fn run<T: Take>(work: &str, total: u64) {
+    let cpus = sys::cpus();
+    let two = [cpus[0], cpus[cpus.len() - 1]];
+    sys::pin(two[0]);
+    let reading = match work {
+        "self" => own::<T>(total).await,
+        "allocations" => allocate::<T>(total).await,
+        "open" => open::<T>(total),
+        "flood" => flood::<T>(two).await,
+        "queued" => queued::<T>(two, total).await,
+        _ => panic!("there is no workload {work}"),
+    };
+    println!("{reading}");
+}
+
+/// A process sends itself a signal and receives it.
+async fn one_by_one<T: Take>(receiver: &mut T, count: u64) -> f64 {
+    let pid = sys::pid();
+    let mut seen = Seen::default();
+    let begin = sys::now();
+    while seen.count < count {
+        sys::kill(pid, libc::SIGUSR1);
+        receiver.take(&mut seen).await;
+    }
+    let time = sys::now() - begin;
+    seen.expect_bare(count);
+    each(time, count)
+}
+
+async fn own<T: Take>(total: u64) -> Reading {
+    let mut receiver = T::open(libc::SIGUSR1);
+    one_by_one(&mut receiver, total / 10 + 1).await;
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        times.push(one_by_one(&mut receiver, total / 5 + 1).await);
+    }
+    Reading::new("ns", median(times))
+}
+
+async fn allocate<T: Take>(total: u64) -> Reading {
+    let before = allocations();
+    let mut receiver = T::open(libc::SIGUSR1);
+    let opened = allocations();
+    one_by_one(&mut receiver, total).await;
+    let at_end = allocations();
+    Reading::new("open", each(opened - before, 1))
+        .and("signal", each(at_end - opened, total))
+}
+
+/// Opens it and drops it, time after time.
+fn open<T: Take>(total: u64) -> Reading {
+    let run = |count| {
+        let begin = sys::now();
+        (0..count).for_each(|_| drop(T::open(libc::SIGUSR1)));
+        each(sys::now() - begin, count)
+    };
+    run(total / 10 + 1);
+    Reading::new("ns", median((0..5).map(|_| run(total / 5 + 1)).collect()))
+}
+
+/// Another process sends one standard signal without a pause.
+async fn flood<T: Take>(cpus: [usize; 2]) -> Reading {
+    let signal = libc::SIGUSR1;
+    let shared = Shared::map();
+    let parent = sys::pid();
+    let child = Child::fork(|| {
+        sys::pin(cpus[1]);
+        wait_for_the_beginning(shared);
+        let end = sys::now() + FLOOD_NS;
+        while sys::now() < end {
+            (0..64).for_each(|_| sys::kill(parent, signal));
+        }
+        shared.is_over.0.store(true, Ordering::Release);
+        // Whoever waits now hears of the end.
+        sys::kill(parent, signal);
+    });
+    let mut receiver = T::open(signal);
+    let mut seen = Seen::default();
+    let begin = sys::now();
+    shared.has_begun.0.store(true, Ordering::Release);
+    while !shared.is_over.0.load(Ordering::Acquire) {
+        receiver.take(&mut seen).await;
+    }
+    let time = sys::now() - begin;
+    child.join();
+    // One may be pending, and would end the process if it were unblocked.
+    mem::forget(receiver);
+    Reading::new("events", each(seen.count * 1_000_000_000, time))
+}
+
+/// Another process queues real-time signals back to back; how many arrive.
+async fn queued<T: Take>(cpus: [usize; 2], total: u64) -> Reading {
+    assert!(T::TAKES_QUEUED, "it has no real-time signals");
+    let signal = sys::queued();
+    let shared = Shared::map();
+    let parent = sys::pid();
+    let child = Child::fork(|| {
+        sys::pin(cpus[1]);
+        wait_for_the_beginning(shared);
+        let mut sender = Sender::new(parent, signal);
+        let total = i32::try_from(total).expect("it is small");
+        for number in (1..=total).chain([0]) {
+            if number == 0 {
+                shared.is_over.0.store(true, Ordering::Release);
+            }
+            while !sender.offer(number) {
+                std::thread::yield_now();
+            }
+        }
+    });
+    let mut receiver = T::open(signal);
+    let mut seen = Seen::default();
+    shared.has_begun.0.store(true, Ordering::Release);
+    let is_over = |seen: &Seen| {
+        shared.is_over.0.load(Ordering::Acquire)
+            && (!T::LOSES_NONE || seen.count > total)
+    };
+    while !is_over(&seen) {
+        receiver.take(&mut seen).await;
+    }
+    child.join();
+    mem::forget(receiver);
+    // The last one only says that it is over.
+    Reading::new("received", each(seen.count.min(total), 1))
+}
+
+fn wait_for_the_beginning(shared: &Shared) {
+    while !shared.has_begun.0.load(Ordering::Acquire) {
+        hint::spin_loop();
+    }
+}
