@@ -10,6 +10,7 @@ mod raw;
 mod report;
 mod run;
 mod special;
+mod svg;
 
 use std::env;
 use std::process::ExitCode;

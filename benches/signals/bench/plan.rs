@@ -249,7 +249,7 @@ pub(crate) fn raw(amount: Amount) -> Vec<Group> {
             "another process sends: ns for each signal",
             "throughput",
             300_000,
-            ROUND_TRIP,
+            &among(ROUND_TRIP, &["raw/moderated"]),
         ),
         Group {
             key: "events",

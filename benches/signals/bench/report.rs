@@ -1,11 +1,12 @@
 //! What is shown: a table on the terminal, and a record for later.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::{env, fs, io};
 
 use super::run::Result;
+use super::svg;
 
 /// Shows who needed how long, against the best raw path.
 pub(crate) fn table(result: &Result) {
@@ -121,10 +122,12 @@ pub(crate) fn record(
     for row in lines {
         line(&mut text, row);
     }
-    write(folder.join(format!("{name}.txt")), &text)
+    write(&folder.join(format!("{name}.txt")), &text)?;
+    let picture = svg::draw(machine, results);
+    write(&folder.join(format!("{name}.svg")), &picture)
 }
 
-fn write(path: PathBuf, text: &str) -> io::Result<()> {
+fn write(path: &Path, text: &str) -> io::Result<()> {
     println!("written: {}", path.display());
     fs::write(path, text)
 }

@@ -129,6 +129,11 @@ fn all(asked: &Asked) -> std::result::Result<bool, String> {
     for line in &lines {
         println!("{line}");
     }
+    if asked.wants("raw") {
+        println!(
+            "not there: moderated_cpu_vs_plain: only raw/moderated does it"
+        );
+    }
     if asked.record {
         report::record(&machine, &results, &lines)
             .map_err(|error| error.to_string())?;

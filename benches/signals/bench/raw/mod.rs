@@ -9,7 +9,7 @@ mod ring;
 
 pub(crate) use epoll::{Edges, ReadFirst, ShortStop};
 pub(crate) use handler::Handler;
-pub(crate) use read::{Read, SigWaitInfo};
+pub(crate) use read::{Moderated, Read, SigWaitInfo};
 pub(crate) use ring::{Multishot, Poll, RingRead, builder};
 
 use std::os::fd::{AsRawFd, OwnedFd};
