@@ -39,7 +39,7 @@ pub(crate) fn measure(contender: &str, work: &str, total: u64) -> Reading {
     match contender {
         "raw/read1" => run(work, total, raw::Read::<1>::open),
         "raw/read64" => run(work, total, raw::Read::<64>::open),
-        "raw/moderated" => run(work, total, raw::Moderated::<64>::open),
+        "moderated/read64" => run(work, total, raw::Moderated::<64>::open),
         "raw/sigwaitinfo" => run(work, total, raw::SigWaitInfo::open),
         "raw/epoll" => run(work, total, raw::ShortStop::<64>::open),
         "raw/epoll-first" => run(work, total, raw::ReadFirst::<64>::open),
@@ -69,6 +69,11 @@ pub(crate) fn measure(contender: &str, work: &str, total: u64) -> Reading {
         }
         _ => special::measure(contender, total),
     }
+}
+
+/// Whether it is a way through a ring.
+pub(crate) fn is_on_ring(contender: &str) -> bool {
+    contender.contains("ring") || contender.contains("source")
 }
 
 /// The same path in raw system calls.

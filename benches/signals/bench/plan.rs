@@ -249,7 +249,7 @@ pub(crate) fn raw(amount: Amount) -> Vec<Group> {
             "another process sends: ns for each signal",
             "throughput",
             300_000,
-            &among(ROUND_TRIP, &["raw/moderated"]),
+            &among(ROUND_TRIP, &["moderated/read64"]),
         ),
         Group {
             key: "events",

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::{env, fs, io};
 
+use super::contenders::PAIRS;
 use super::run::Result;
 use super::svg;
 
@@ -32,6 +33,11 @@ fn table_of(result: &Result) -> String {
             }
         }
         line(&mut text, &row);
+    }
+    for (own, raw) in PAIRS {
+        if let Some(ratio) = result.ratio(own, raw) {
+            line(&mut text, &format!("  {own} / {raw} = {ratio:.3}"));
+        }
     }
     text
 }

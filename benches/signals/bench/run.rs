@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use super::contenders::is_on_ring;
 use super::plan::{self, Amount, Group};
-use super::{Asked, CHILD, bars, counts, others, report};
+use super::{Asked, CHILD, bars, counts, others, raw, report};
 use crate::common::reading::{Reading, median};
 
 /// What the rounds of a group have shown.
@@ -111,6 +112,13 @@ fn all(asked: &Asked) -> std::result::Result<bool, String> {
             groups.extend(plan::python(amount, &anyio));
         }
     }
+    let reason = raw::why_no_rings();
+    if let Some(reason) = &reason {
+        println!("skipped: io_uring: {reason}");
+        for group in &mut groups {
+            group.contenders.retain(|name| !is_on_ring(name));
+        }
+    }
     let mut results = Vec::new();
     for group in groups {
         println!("\n{}", group.title);
@@ -120,7 +128,7 @@ fn all(asked: &Asked) -> std::result::Result<bool, String> {
     }
     let counted = if asked.wants("counts") {
         println!("\ncounted");
-        counts::all()?
+        counts::all(reason.is_none())?
     } else {
         Vec::new()
     };
@@ -131,7 +139,7 @@ fn all(asked: &Asked) -> std::result::Result<bool, String> {
     }
     if asked.wants("raw") {
         println!(
-            "not there: moderated_cpu_vs_plain: only raw/moderated does it"
+            "not there: moderated_cpu_vs_plain: only moderated/read64 does it"
         );
     }
     if asked.record {

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use signalfd::{Batch, Kind, Options, block_on};
 
+use super::contenders::is_on_ring;
 use super::{CHILD, own, raw, run};
 use crate::common::reading::Reading;
 use crate::common::sys::{self, Sender};
@@ -61,12 +62,13 @@ const ORDER: &[&str] = &[
 ];
 
 /// Counts everything, and says so as it goes.
-pub(crate) fn all() -> Result<Vec<Counted>, String> {
-    let mut counted = allocations()?;
-    counted.extend(arrivals()?);
+pub(crate) fn all(has_rings: bool) -> Result<Vec<Counted>, String> {
+    let can = |who: &str| has_rings || !is_on_ring(who);
+    let mut counted = allocations(can)?;
+    counted.extend(arrivals(can)?);
     match trace::permitted() {
         Ok(()) => {
-            counted.extend(system_calls()?);
+            counted.extend(system_calls(can)?);
             counted.extend(instructions()?);
         }
         Err(error) => println!(
@@ -90,9 +92,9 @@ fn say(who: &str, key: &str, value: f64) -> Counted {
     (key.into(), value)
 }
 
-fn allocations() -> Result<Vec<Counted>, String> {
+fn allocations(can: impl Fn(&str) -> bool) -> Result<Vec<Counted>, String> {
     let (mut at_open, mut per_signal) = (0.0_f64, 0.0_f64);
-    for who in alloc::WAYS {
+    for who in alloc::WAYS.iter().filter(|who| can(who)) {
         let reading = child_reading(who, "allocations", 10_000)?;
         at_open = at_open.max(get(&reading, "open")?);
         per_signal = per_signal.max(get(&reading, "signal")?);
@@ -104,9 +106,9 @@ fn allocations() -> Result<Vec<Counted>, String> {
     ])
 }
 
-fn arrivals() -> Result<Vec<Counted>, String> {
+fn arrivals(can: impl Fn(&str) -> bool) -> Result<Vec<Counted>, String> {
     let mut fewest = f64::INFINITY;
-    for who in ORDER {
+    for who in ORDER.iter().filter(|who| can(who)) {
         let reading = child_reading(who, "order", QUEUED)?;
         fewest = fewest.min(get(&reading, "right")?);
     }
@@ -115,13 +117,13 @@ fn arrivals() -> Result<Vec<Counted>, String> {
     Ok(vec![say("", "rt_sent", sent), say(who, "rt_received", fewest)])
 }
 
-fn system_calls() -> Result<Vec<Counted>, String> {
+fn system_calls(can: impl Fn(&str) -> bool) -> Result<Vec<Counted>, String> {
     let count = |&(key, who, depth): &(&str, &str, u64)| {
         let calls =
             trace::system_calls(who, &format!("burst:{depth}"), BURSTS)?;
         Ok(say(who, key, sys_float(calls) / sys_float(BURSTS * depth)))
     };
-    SYSCALLS.iter().map(count).collect()
+    SYSCALLS.iter().filter(|(_, who, _)| can(who)).map(count).collect()
 }
 
 fn instructions() -> Result<Vec<Counted>, String> {

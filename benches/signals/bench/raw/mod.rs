@@ -10,7 +10,7 @@ mod ring;
 pub(crate) use epoll::{Edges, ReadFirst, ShortStop};
 pub(crate) use handler::Handler;
 pub(crate) use read::{Moderated, Read, SigWaitInfo};
-pub(crate) use ring::{Multishot, Poll, RingRead, builder};
+pub(crate) use ring::{Multishot, Poll, RingRead, builder, why_no_rings};
 
 use std::os::fd::{AsRawFd, OwnedFd};
 

@@ -5,7 +5,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::types::{BufRingEntry, Fd};
-use io_uring::{Builder, IoUring, cqueue, opcode, squeue};
+use io_uring::{Builder, IoUring, Probe, cqueue, opcode, squeue};
 use libc::signalfd_siginfo;
 
 use super::{Room, count, read, room, signalfd};
@@ -17,6 +17,18 @@ pub(crate) fn builder() -> Builder {
     let mut builder = IoUring::builder();
     builder.setup_single_issuer().setup_defer_taskrun().setup_cqsize(128);
     builder
+}
+
+/// Why rings cannot be measured here, if they cannot.
+pub(crate) fn why_no_rings() -> Option<String> {
+    let ring = match builder().build(8) {
+        Ok(ring) => ring,
+        Err(error) => return Some(format!("io_uring_setup(2): {error}")),
+    };
+    let mut probe = Probe::new();
+    let asked = ring.submitter().register_probe(&mut probe);
+    let can = asked.is_ok() && probe.is_supported(opcode::ReadMulti::CODE);
+    (!can).then(|| "a read that lasts came with Linux 6.7".into())
 }
 
 fn ring() -> IoUring {
