@@ -30,7 +30,8 @@ use crate::sys::{self, Deadline, How};
 /// it, and so blocks them again; and the signal is sent on to the process, with its
 /// record, behind those that are pending.
 ///
-/// The handler allocates nothing and takes no lock.
+/// The handler takes no lock and allocates nothing on the heap. If there is no room in
+/// the queue for thousands of signals that it sends on, it maps memory.
 ///
 /// A thread that is just being started blocks everything for that moment, since the C
 /// library does so, and so does one in a handler, or in a call that has a mask for the
@@ -49,7 +50,10 @@ use crate::sys::{self, Deadline, How};
 /// - A handler that the program had for a signal does not run while the guard
 ///   exists, and neither does the default action. One that it installs meanwhile runs
 ///   in threads that unblock the signal.
-/// - A signal directed at a thread that did not block it becomes the process's.
+/// - A signal directed at a thread that did not block it becomes the process's. Others
+///   that are pending for that thread stay with it.
+/// - A thread that sleeps in `sigwaitinfo(2)` for one of the signals gets one that is
+///   the crate's own.
 /// - Where children were not waited for (`SIG_IGN` or `SA_NOCLDWAIT` on `SIGCHLD`),
 ///   they need not be, and the signal comes for each.
 /// - A program that is executed is not told of handlers, so it finds the default
@@ -107,7 +111,7 @@ pub fn block_every_thread(
 /// action back, unless other code has changed it since. There is one exception: if a
 /// thread is there that was sent a record of the crate's and has not run the handler,
 /// the handler stays, does nothing for that record, and gives way to the previous
-/// action when any other signal comes.
+/// action when any other signal comes (which then takes that record for a signal).
 ///
 /// In a forked child it does nothing: there the first signal that runs the handler
 /// brings the previous action back.

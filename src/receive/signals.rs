@@ -55,7 +55,9 @@ pub fn open(set: impl Into<SignalSet>) -> Result<Signals, Error> {
 ///
 /// It can do all that a [`Receiver`] can, and when it is dropped the previous mask
 /// is restored, exactly. Signals that were not taken then reach an outer receiver,
-/// if there is one, or take their handler's or default action. So scopes nest.
+/// if there is one, or take their handler's or default action. So scopes nest. While
+/// the inner one is open its signals are its own only if nobody waits on the outer
+/// receiver: whoever reads first gets them.
 ///
 /// A mask belongs to a thread, so this cannot leave the thread that opened it. The
 /// receiver in it can be shared:

@@ -1,9 +1,9 @@
 //! One thread at a time, for what is set up and taken down.
 //!
 //! Which actions the signals of the process have is the process's, and changing it
-//! takes several steps. Who comes meanwhile sleeps. Nothing that receives a signal, no
-//! handler and no forked child ever waits here: a child finds the word with its
-//! parent's number in it, and takes it over.
+//! takes several steps. Who comes meanwhile sleeps. Nothing that receives a signal and no
+//! handler ever waits here, and no forked child waits for its parent: it finds the word
+//! with its parent's number in it, and takes it over.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
