@@ -48,6 +48,7 @@ cases! {
     a_forked_child_has_the_ring_too,
     a_child_that_drops_a_source_leaves_the_parents_alone,
     a_forgotten_source_does_no_harm,
+    a_forgotten_request_reads_no_other_file,
     nothing_is_written_where_the_buffers_were,
     what_is_unmapped_was_cancelled_and_forgotten_before,
     what_is_removed_is_pending_again,
@@ -994,6 +995,28 @@ fn a_child_that_drops_a_source_leaves_the_parents_alone() {
     assert_eq!(values, [0, 1, 2]);
 }
 
+/// Its request is submitted when the receiver has gone, and another file could have its
+/// number.
+fn a_forgotten_request_reads_no_other_file() {
+    let mut ring = IoUring::new(8).unwrap();
+    {
+        let signals = open(rt()).unwrap();
+        let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+        arm(&mut ring, &mut source, MINE);
+        mem::forget(source);
+    }
+    let mut files: Vec<_> =
+        (0..20).map(|_| UnixStream::pair().unwrap()).collect();
+    for (ours, theirs) in &mut files {
+        theirs.set_nonblocking(true).unwrap();
+        ours.write_all(&[1; 128]).unwrap();
+    }
+    ring.submit().unwrap();
+    for (_, theirs) in &mut files {
+        theirs.read_exact(&mut [0; 128]).unwrap();
+    }
+}
+
 fn a_forgotten_source_does_no_harm() {
     let signals = open(rt()).unwrap();
     let mut ring = IoUring::new(8).unwrap();
@@ -1385,7 +1408,7 @@ fn wake_who_sleeps(receiver: &Receiver, value: i32) {
     });
 }
 
-/// The request comes after its source is gone. It finds no buffer, and ends.
+/// The request comes after its source is gone. What it was to read is gone too.
 fn dropped_before_it_is_submitted() {
     let signals = open(rt()).unwrap();
     let mut ring = IoUring::new(8).unwrap();
@@ -1401,7 +1424,7 @@ fn dropped_before_it_is_submitted() {
         assert_eq!(info.value(), Some(value));
     }
     let results: Vec<_> = ring.completion().map(|end| end.result()).collect();
-    assert_eq!(results, [-libc::ENOBUFS]);
+    assert_eq!(results, [-libc::EBADF]);
     wake_who_sleeps(&signals, 200);
 }
 

@@ -50,8 +50,8 @@ use crate::signal::SigInfo;
 /// A request that is still in the submission queue cannot be cancelled. When it comes
 /// it ends with `ENOBUFS`, and has read nothing: the group of buffers stays, and there
 /// is none in it. So do its number and the memory, for good; submit before you drop,
-/// and nothing stays. (A source that is *forgotten* leaves its buffers. Its request
-/// names a descriptor by its number: submit it before that is closed.)
+/// and nothing stays. (A source that is *forgotten* leaves its buffers and its
+/// descriptors.)
 ///
 /// Completions of a source that is gone may still come. Give a new one another
 /// `user_data` and another group of buffers, to tell them apart.
@@ -105,6 +105,9 @@ pub struct ReadSource<R: AsRef<Receiver>> {
     inbox: Inbox,
     /// The caller's ring, which stays for as long as the source.
     ring: OwnedFd,
+    /// What the request reads. If the source is forgotten its number is no other
+    /// file's, whenever the request comes.
+    signalfd: OwnedFd,
     group: u16,
     _stays_on_its_thread: PhantomData<*const ()>,
 }
@@ -113,7 +116,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// Makes a source of a receiver, and registers its buffers with the ring under
     /// a number that no other buffer group of the ring has.
     ///
-    /// It keeps a duplicate of the ring's descriptor.
+    /// It keeps a duplicate of the ring's descriptor, and one of the receiver's.
     ///
     /// # Errors
     ///
@@ -133,7 +136,8 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     {
         receiver.as_ref().check_process()?;
         let request = Request::reading(ring);
-        let ring = ring::duplicate(ring)?;
+        let signalfd = ring::duplicate(receiver.as_ref().signalfd())?;
+        let ring = ring::duplicate(ring::descriptor(ring))?;
         // Whether it can be stopped is known before it is begun.
         ring::can_cancel(ring.as_fd())
             .map_err(|errno| Error::os(Op::UringRegister, errno))?;
@@ -145,6 +149,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
             is_submitted: false,
             inbox,
             ring,
+            signalfd,
             group,
             _stays_on_its_thread: PhantomData,
         })
@@ -201,9 +206,8 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     ///
     /// Those of [`Source::arm`](super::Source::arm).
     pub fn arm(&mut self, user_data: u64) -> Result<squeue::Entry, Error> {
-        let receiver = self.receiver.as_ref();
-        receiver.check_process()?;
-        let raw = receiver.signalfd().as_raw_fd();
+        self.receiver.as_ref().check_process()?;
+        let raw = self.signalfd.as_raw_fd();
         let entry = self.slot.arm(raw, self.group, user_data)?;
         (self.is_cancelled, self.is_submitted) = (false, false);
         Ok(entry)

@@ -12,7 +12,7 @@ use buffers::Buffers;
 pub(crate) use inbox::Inbox;
 pub(super) use own::OwnRing;
 use register::cancel_all;
-pub(crate) use register::{can_cancel, cancel, duplicate, push};
+pub(crate) use register::{can_cancel, cancel, descriptor, duplicate, push};
 use request::filled;
 pub(crate) use request::{Outcome, Request, Target};
 

@@ -10,7 +10,7 @@ use core::ffi::{c_int, c_long, c_uint, c_void};
 use core::ptr;
 
 use io_uring::{IoUring, cqueue, squeue};
-use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
 use crate::error::{Error, Op};
@@ -60,7 +60,7 @@ const _: () = assert!(size_of::<BufReg>() == 40);
 const _: () = assert!(size_of::<SyncCancelReg>() == 64);
 
 /// The descriptor of a ring.
-pub(super) fn descriptor<S, C>(ring: &IoUring<S, C>) -> BorrowedFd<'_>
+pub(crate) fn descriptor<S, C>(ring: &IoUring<S, C>) -> BorrowedFd<'_>
 where
     S: squeue::EntryMarker,
     C: cqueue::EntryMarker,
@@ -70,12 +70,8 @@ where
 }
 
 /// A descriptor of the same ring.
-pub(crate) fn duplicate<S, C>(ring: &IoUring<S, C>) -> Result<OwnedFd, Error>
-where
-    S: squeue::EntryMarker,
-    C: cqueue::EntryMarker,
-{
-    rustix::io::fcntl_dupfd_cloexec(descriptor(ring), 0)
+pub(crate) fn duplicate(fd: impl AsFd) -> Result<OwnedFd, Error> {
+    rustix::io::fcntl_dupfd_cloexec(fd, 0)
         .map_err(|errno| Error::os(Op::Fcntl, errno))
 }
 
