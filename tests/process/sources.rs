@@ -1545,7 +1545,8 @@ fn submitted_and_dropped_by_a_forked_child() {
         let before = mappings().len();
         // SAFETY: the child ends without looking at it again.
         drop(unsafe { std::ptr::read(&raw const source) });
-        assert_eq!(mappings().len(), before, "they stay mapped");
+        // More may come: a sanitizer maps memory of its own.
+        assert!(mappings().len() >= before, "they stay mapped");
         queue(0..3);
         0
     })

@@ -12,7 +12,9 @@
 //! If room has come meanwhile, the signal has a record, from this process. So the wakes
 //! that are on their way are counted, and that many of these are taken for one. They
 //! cannot be told from others that the process sends to itself, which makes no
-//! difference: what is counted comes.
+//! difference: what is counted comes. Only that several which had no room are one, so
+//! some may be left on the count. Then a real-time signal that the process sends to
+//! itself with `kill(2)` is taken for a wake.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -45,13 +47,12 @@ pub(super) fn is_wake(record: &SigInfo) -> bool {
 
 #[cold]
 fn was_on_its_way(record: &SigInfo) -> bool {
-    let wakes = wakes(record.signal());
     let (pid, uid) = (record.pid(), record.uid());
-    if (pid, uid) == (Some(0), Some(0)) {
-        // All that had no room are one.
-        return wakes.swap(0, Ordering::SeqCst) > 0;
+    let has_no_record = (pid, uid) == (Some(0), Some(0));
+    if !has_no_record && pid != Some(sys::process_id()) {
+        return false;
     }
     let (set, seen) = (Ordering::SeqCst, Ordering::SeqCst);
-    pid == Some(sys::process_id())
-        && wakes.fetch_update(set, seen, |wakes| wakes.checked_sub(1)).is_ok()
+    let take_one = |wakes: u32| wakes.checked_sub(1);
+    wakes(record.signal()).fetch_update(set, seen, take_one).is_ok()
 }
