@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::backstop::action_behind;
 use crate::error::Error;
-use crate::signal::{Signal, SignalSet};
+use crate::signal::{PerSignal, Signal, SignalSet};
 use crate::sys::{self, action::action};
 
 /// Those of the set that are ignored (`SIG_IGN`), or would be if every thread did not
@@ -32,7 +32,8 @@ pub(crate) fn ignored(set: SignalSet) -> Result<SignalSet, Error> {
 pub(crate) struct Ending(SignalSet);
 
 /// How many there are for each signal, by its bit.
-static ENDINGS: [AtomicU32; 64] = [const { AtomicU32::new(0) }; 64];
+static ENDINGS: PerSignal<AtomicU32> =
+    PerSignal::new([const { AtomicU32::new(0) }; 64]);
 
 /// Signals whose default action is not to end the process.
 const HARMLESS: SignalSet = SignalSet::CHLD
@@ -53,8 +54,8 @@ impl Ending {
     }
 
     fn as_pid_1(set: SignalSet) -> Self {
-        for (endings, signal) in counts(set) {
-            endings.fetch_add(1, Ordering::SeqCst);
+        for signal in set.signals() {
+            ENDINGS.of(signal).fetch_add(1, Ordering::SeqCst);
             set_handler(signal);
         }
         Self(set)
@@ -64,15 +65,15 @@ impl Ending {
 /// Ends the process, if that is what this signal is to do to PID 1. A handler calls
 /// this that cannot be taken away yet.
 pub(super) fn end_as_pid_1(signal: Signal) {
-    let endings = ENDINGS.get(usize::from(signal.bit()));
-    if endings.is_some_and(|endings| endings.load(Ordering::SeqCst) > 0) {
+    if ENDINGS.of(signal).load(Ordering::SeqCst) > 0 {
         sys::exit(128_i32.saturating_add(signal.as_raw()));
     }
 }
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        for (endings, signal) in counts(self.0) {
+        for signal in self.0.signals() {
+            let endings = ENDINGS.of(signal);
             if endings.fetch_sub(1, Ordering::SeqCst) == 1 {
                 restore_default(signal);
                 // Another thread may have come in between, and have found the
@@ -83,14 +84,6 @@ impl Drop for Ending {
             }
         }
     }
-}
-
-fn counts(
-    set: SignalSet,
-) -> impl Iterator<Item = (&'static AtomicU32, Signal)> {
-    let all = (0_u8..).zip(&ENDINGS);
-    all.map(|(bit, endings)| (endings, Signal::at(bit)))
-        .filter(move |&(_, signal)| set.has(signal))
 }
 
 /// Leaves alone what the program has set itself. Where a sandbox does not let the

@@ -28,7 +28,7 @@ pub(super) use imp::Held;
 mod imp {
     use core::cell::Cell;
 
-    use crate::signal::{Signal, SignalSet};
+    use crate::signal::{PerSignal, SignalSet};
     use crate::sys::How;
 
     /// What one guard holds.
@@ -112,7 +112,7 @@ mod imp {
     /// What the guards of a thread hold together.
     struct Thread {
         /// How many of them hold each signal, by its bit.
-        guards: [Cell<u32>; 64],
+        guards: PerSignal<Cell<u32>>,
         /// What at least one of them holds.
         held: Cell<SignalSet>,
         /// What of that was not blocked before.
@@ -127,7 +127,7 @@ mod imp {
     std::thread_local! {
         static THREAD: Thread = const {
             Thread {
-                guards: [const { Cell::new(0) }; 64],
+                guards: PerSignal::new([const { Cell::new(0) }; 64]),
                 held: Cell::new(SignalSet::empty()),
                 ours: Cell::new(SignalSet::empty()),
                 late: Cell::new(SignalSet::empty()),
@@ -141,7 +141,8 @@ mod imp {
             let first = set - self.held.get();
             self.ours.set(self.ours.get() | (first - found));
             self.held.set(self.held.get() | set);
-            for (count, _) in self.counts(set) {
+            for signal in set.signals() {
+                let count = self.guards.of(signal);
                 count.set(count.get() + 1);
             }
         }
@@ -149,7 +150,8 @@ mod imp {
         /// Returns what no guard holds any longer and was not blocked before.
         fn release(&self, set: SignalSet) -> SignalSet {
             let mut free = SignalSet::empty();
-            for (count, signal) in self.counts(set) {
+            for signal in set.signals() {
+                let count = self.guards.of(signal);
                 count.set(count.get() - 1);
                 if count.get() == 0 {
                     free |= signal;
@@ -159,15 +161,6 @@ mod imp {
             self.held.set(self.held.get() - free);
             self.ours.set(self.ours.get() - free);
             unblock
-        }
-
-        fn counts(
-            &self,
-            set: SignalSet,
-        ) -> impl Iterator<Item = (&Cell<u32>, Signal)> {
-            let all = (0_u8..).zip(&self.guards);
-            all.map(|(bit, count)| (count, Signal::at(bit)))
-                .filter(move |&(_, signal)| set.has(signal))
         }
     }
 }

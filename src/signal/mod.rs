@@ -12,6 +12,7 @@ mod number;
 mod raw;
 mod sender;
 mod set;
+mod table;
 
 pub use cause::{Cause, ChildState};
 pub(crate) use envelope::{PROBE, seal, unseal};
@@ -21,3 +22,4 @@ pub use number::Signal;
 pub(crate) use raw::KernelSigInfo;
 pub use sender::Sender;
 pub use set::SignalSet;
+pub(crate) use table::PerSignal;
