@@ -49,7 +49,7 @@ use super::action::end_as_pid_1;
 use super::threads::for_each_thread;
 use super::{AtomicBirth, Birth, requeue};
 use crate::error::{Error, Op};
-use crate::signal::{PROBE, SigInfo, Signal, SignalSet};
+use crate::signal::{PROBE, PerSignal, SigInfo, Signal, SignalSet};
 use crate::sys::action::{self, Action, Handler};
 use crate::sys::turn::Turn;
 use crate::sys::{self, Deadline};
@@ -60,9 +60,11 @@ static BIRTH: AtomicBirth = AtomicBirth::new();
 /// What every thread is to block.
 static ACTIVE: AtomicU64 = AtomicU64::new(0);
 /// How many want that, of each signal.
-static COUNTS: [AtomicU32; 64] = [const { AtomicU32::new(0) }; 64];
+static COUNTS: PerSignal<AtomicU32> =
+    PerSignal::new([const { AtomicU32::new(0) }; 64]);
 /// The action of each signal before ours.
-static PREVIOUS: [Previous; 64] = [const { Previous::new() }; 64];
+static PREVIOUS: PerSignal<Previous> =
+    PerSignal::new([const { Previous::new() }; 64]);
 /// How many probes were sent, and how many of them have come to the handler.
 static SENT: AtomicU32 = AtomicU32::new(0);
 static HANDLED: AtomicU32 = AtomicU32::new(0);
@@ -115,7 +117,7 @@ pub(super) fn in_turn<R>(birth: Birth, f: impl FnOnce() -> R) -> R {
 /// In a forked child nobody wants anything yet.
 fn begin_afresh(birth: Birth) {
     ACTIVE.store(0, Ordering::SeqCst);
-    for count in &COUNTS {
+    for count in COUNTS.iter() {
         count.store(0, Ordering::Relaxed);
     }
     SENT.store(HANDLED.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -142,7 +144,7 @@ pub(super) fn install(set: SignalSet) -> Result<(), Error> {
     for signal in set.signals() {
         if let Err(error) = install_one(signal) {
             uninstall(installed);
-            (set - installed).signals().for_each(uninstall_unwanted);
+            uninstall_unwanted(set - installed);
             return Err(error);
         }
         installed |= signal;
@@ -154,10 +156,10 @@ fn install_one(signal: Signal) -> Result<(), Error> {
     let found = action::action(signal)?;
     // Also where others want it already: other code may have changed it since.
     if !is_ours(&found) {
-        previous(signal).store(found);
+        PREVIOUS.of(signal).store(found);
         put_handler(signal)?;
     }
-    count(signal).fetch_add(1, Ordering::Relaxed);
+    COUNTS.of(signal).fetch_add(1, Ordering::Relaxed);
     Ok(())
 }
 
@@ -166,28 +168,43 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Takes the handler away, where nobody else wants it. In turn.
 pub(super) fn uninstall(set: SignalSet) {
-    let end = Deadline::after(Some(PATIENCE));
-    while !is_quiet() && !end.is_over() {
-        rustix::thread::sched_yield();
-    }
     for signal in set.signals() {
-        count(signal).fetch_sub(1, Ordering::Relaxed);
-        uninstall_unwanted(signal);
+        COUNTS.of(signal).fetch_sub(1, Ordering::Relaxed);
     }
+    uninstall_unwanted(set);
 }
 
-fn uninstall_unwanted(signal: Signal) {
-    if count(signal).load(Ordering::Relaxed) > 0 {
+fn uninstall_unwanted(set: SignalSet) {
+    let is_unwanted =
+        |&signal: &Signal| COUNTS.of(signal).load(Ordering::Relaxed) == 0;
+    let unwanted: SignalSet = set.signals().filter(is_unwanted).collect();
+    if unwanted.is_empty() {
         return;
     }
     // A probe that is still pending would take the previous action, which for
     // most signals is the end.
-    if is_quiet() && action::action(signal).is_ok_and(|found| is_ours(&found)) {
-        requeue::keeping_pending(signal, BIRTH.load(), || {
-            let _restored = put_previous(signal);
-        });
+    if becomes_quiet() {
+        for signal in unwanted.signals().filter(|&signal| has_handler(signal)) {
+            requeue::keeping_pending(signal, BIRTH.load(), || {
+                let _restored = put_previous(signal);
+            });
+        }
     }
-    ACTIVE.fetch_and(!SignalSet::from(signal).bits(), Ordering::SeqCst);
+    ACTIVE.fetch_and(!unwanted.bits(), Ordering::SeqCst);
+}
+
+/// Waits a moment for the probes that are on their way.
+fn becomes_quiet() -> bool {
+    let end = Deadline::after(Some(PATIENCE));
+    loop {
+        if is_quiet() {
+            return true;
+        }
+        if end.is_over() {
+            return false;
+        }
+        rustix::thread::sched_yield();
+    }
 }
 
 /// Whether all probes have come to the handler, or are gone with the thread that was
@@ -210,21 +227,15 @@ pub(super) fn is_quiet() -> bool {
     true
 }
 
-fn count(signal: Signal) -> &'static AtomicU32 {
-    let [first, ..] = &COUNTS;
-    COUNTS.get(usize::from(signal.bit())).unwrap_or(first)
-}
-
-fn previous(signal: Signal) -> &'static Previous {
-    let [first, ..] = &PREVIOUS;
-    PREVIOUS.get(usize::from(signal.bit())).unwrap_or(first)
+fn previous(signal: Signal) -> Action {
+    PREVIOUS.of(signal).load()
 }
 
 /// The action of a signal, or the one from before if it is the handler; also in a
 /// forked child, which has inherited it.
 pub(super) fn action_behind(signal: Signal) -> Result<Action, Error> {
     let found = action::action(signal)?;
-    Ok(if is_ours(&found) { previous(signal).load() } else { found })
+    Ok(if is_ours(&found) { previous(signal) } else { found })
 }
 
 /// Which signals would be ignored if it were not for the handler; also in a forked
@@ -232,12 +243,16 @@ pub(super) fn action_behind(signal: Signal) -> Result<Action, Error> {
 #[cfg(feature = "std")]
 pub(super) fn ignored_behind() -> SignalSet {
     let is_ignored = |&signal: &Signal| {
-        action::action(signal).is_ok_and(|found| is_ours(&found))
-            && previous(signal).load().handler == libc::SIG_IGN
+        has_handler(signal) && previous(signal).handler == libc::SIG_IGN
     };
     let installed = ACTIVE.load(Ordering::SeqCst);
     let installed = SignalSet::from_bits_retain(installed).signals();
     installed.filter(is_ignored).collect()
+}
+
+/// Whether the handler is installed for a signal.
+fn has_handler(signal: Signal) -> bool {
+    action::action(signal).is_ok_and(|found| is_ours(&found))
 }
 
 fn is_ours(action: &Action) -> bool {
@@ -255,7 +270,7 @@ fn put_handler(signal: Signal) -> Result<Action, Error> {
     if signal == Signal::CHLD {
         // Children that nobody has to wait for are none afterwards either. The
         // kernel then sends the signal all the same (`do_notify_parent()`).
-        let previous = previous(signal).load();
+        let previous = previous(signal);
         flags |= previous.flags & (libc::SA_NOCLDSTOP | libc::SA_NOCLDWAIT);
         if previous.handler == libc::SIG_IGN {
             flags |= libc::SA_NOCLDWAIT;
@@ -272,7 +287,7 @@ fn put_handler(signal: Signal) -> Result<Action, Error> {
 fn put_previous(signal: Signal) -> Result<Action, Error> {
     // SAFETY: the action that the signal had before; whoever installed it has
     // answered for it.
-    unsafe { action::set_action(signal, &previous(signal).load()) }
+    unsafe { action::set_action(signal, &previous(signal)) }
 }
 
 /// See the head of this file.
@@ -291,14 +306,14 @@ unsafe extern "C" fn handle(
             unsafe { action::block_on_return(context, active) };
         }
         if is_probe(&info) || is_probe_without_record(&info) {
-            HANDLED.fetch_add(1, Ordering::Release);
-            let _woken = futex::wake(&HANDLED, futex::Flags::PRIVATE, 1);
+            probe_has_come();
         } else if is_active {
             CAUGHT.fetch_add(1, Ordering::Relaxed);
             requeue::send_on(&info, BIRTH.load());
         } else if was_called_by_another(info.signal()) {
+            let previous = previous(info.signal());
             // SAFETY: the arguments of this handler.
-            unsafe { hand_on(number, raw, context) };
+            unsafe { hand_on(&previous, number, raw, context) };
         } else {
             let_take_its_course(&info);
         }
@@ -308,12 +323,8 @@ unsafe extern "C" fn handle(
 /// Whether a handler is installed that is neither this one nor the one from before: it
 /// has found this one, and hands on to it.
 fn was_called_by_another(signal: Signal) -> bool {
-    let known = [
-        address(),
-        previous(signal).load().handler,
-        libc::SIG_DFL,
-        libc::SIG_IGN,
-    ];
+    let known =
+        [address(), previous(signal).handler, libc::SIG_DFL, libc::SIG_IGN];
     action::action(signal).is_ok_and(|found| !known.contains(&found.handler))
 }
 
@@ -324,11 +335,11 @@ fn was_called_by_another(signal: Signal) -> bool {
 ///
 /// These are the arguments of a handler with `SA_SIGINFO`.
 unsafe fn hand_on(
+    &Action { handler, flags, .. }: &Action,
     number: c_int,
     info: *mut libc::siginfo_t,
     context: *mut c_void,
 ) {
-    let Action { handler, flags, .. } = previous_of(number);
     if handler == libc::SIG_DFL || handler == libc::SIG_IGN {
         return;
     }
@@ -346,19 +357,14 @@ unsafe fn hand_on(
 
 type PlainHandler = extern "C" fn(c_int);
 
-fn previous_of(number: c_int) -> Action {
-    let signal = SigInfo { signo: number, ..SigInfo::EMPTY }.signal();
-    previous(signal).load()
-}
-
 /// Lets the thread take a signal again, with the previous action.
 fn let_take_its_course(info: &SigInfo) {
     let signal = info.signal();
     // As PID 1 the default action would do nothing.
-    if previous(signal).load().handler == libc::SIG_DFL {
+    if previous(signal).handler == libc::SIG_DFL {
         end_as_pid_1(signal);
     }
-    if action::action(signal).is_ok_and(|found| is_ours(&found)) {
+    if has_handler(signal) {
         let _restored = put_previous(signal);
     }
     if active().has(signal) {
@@ -402,11 +408,9 @@ pub(super) fn probe(tid: u32, signal: Signal) -> Result<(), Errno> {
 
 /// Whether this is what is left of a probe in the thread that was sent one.
 fn is_probe_without_record(info: &SigInfo) -> bool {
-    let has_none = info.code() == libc::SI_USER
-        && info.pid() == Some(0)
-        && info.uid() == Some(0);
     let (set, seen) = (Ordering::SeqCst, Ordering::SeqCst);
-    has_none && PROBED.compare_exchange(sys::thread_id(), 0, set, seen).is_ok()
+    info.has_lost_its_record()
+        && PROBED.compare_exchange(sys::thread_id(), 0, set, seen).is_ok()
 }
 
 fn send_probe(tid: i32, signal: Signal) -> Result<(), Errno> {
@@ -426,7 +430,7 @@ fn probe_of(signal: Signal) -> SigInfo {
 
 /// Whether this process has sent the record to itself. Others do not know the
 /// secret, so none of theirs is taken for one.
-pub(crate) fn is_probe(info: &SigInfo) -> bool {
+pub(super) fn is_probe(info: &SigInfo) -> bool {
     info.code() == PROBE && info.sigval() == secret()
 }
 
@@ -435,9 +439,10 @@ fn secret() -> u64 {
     ptr::from_ref(&ACTIVE).addr() as u64
 }
 
-/// A probe was read, so it does not come to the handler any more.
-pub(crate) fn probe_was_read() {
+/// A probe has come to the handler, or was read and does not come there any more.
+pub(super) fn probe_has_come() {
     HANDLED.fetch_add(1, Ordering::Release);
+    let _woken = futex::wake(&HANDLED, futex::Flags::PRIVATE, 1);
 }
 
 /// Waits until all probes have come to the handler, or the deadline is over.

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use rustix::io::Errno;
 
-use super::threads::for_each_thread;
+use super::threads::{check_threads, for_each_thread};
 use super::{Birth, backstop};
 use crate::error::{Error, Op, UnblockedThread};
 use crate::signal::{Signal, SignalSet};
@@ -164,14 +164,11 @@ impl EveryThread {
     /// [`check_threads`](super::mask::check_threads).
     pub fn late(&self) -> Result<Option<UnblockedThread>, Error> {
         self.birth.check()?;
-        let set = self.signals();
-        let mut late = None;
-        for_each_thread(|tid, status| {
-            let unblocked = status.unblocked(tid, set)?;
-            late = late.or(unblocked);
-            Ok(())
-        })?;
-        Ok(late)
+        match check_threads(self.signals()) {
+            Ok(()) => Ok(None),
+            Err(Error::UnblockedThread(thread)) => Ok(Some(thread)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Looks for threads that do not block the signals, and makes them.

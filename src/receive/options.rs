@@ -101,7 +101,8 @@ impl Options {
     pub fn open(self, set: impl Into<SignalSet>) -> Result<Signals, Error> {
         let set = set.into();
         let guard = mask::block(set)?;
-        let receiver = self.receiver(set)?;
+        let every = self.secure_others(set)?;
+        let receiver = Receiver::with(SignalFd::new(set)?, every, self);
         Ok(Signals::new(receiver, guard))
     }
 
@@ -142,25 +143,32 @@ impl Options {
         Ok(Receiver::with(signalfd, every, self))
     }
 
-    /// Sees to it that every thread blocks the signals.
+    /// Sees to it that every thread blocks the signals, or says which does not.
     pub(super) fn secure(
+        self,
+        set: SignalSet,
+    ) -> Result<Option<EveryThread>, Error> {
+        if !self.every_thread {
+            let open = set - mask::current()?;
+            if !open.is_empty() {
+                return Err(Error::NotBlocked(open));
+            }
+        }
+        self.secure_others(set)
+    }
+
+    /// Sees to it that the other threads block the signals, as the calling one does.
+    fn secure_others(
         self,
         set: SignalSet,
     ) -> Result<Option<EveryThread>, Error> {
         if self.every_thread {
             return mask::block_every_thread(set).map(Some);
         }
-        self.check(set)?;
-        Ok(None)
-    }
-
-    /// Refuses signals that a thread does not block: the calling one, or any.
-    pub(super) fn check(self, set: SignalSet) -> Result<(), Error> {
-        let open = set - mask::current()?;
-        if !open.is_empty() {
-            return Err(Error::NotBlocked(open));
+        if self.check_threads {
+            mask::check_threads(set)?;
         }
-        if self.check_threads { mask::check_threads(set) } else { Ok(()) }
+        Ok(None)
     }
 }
 

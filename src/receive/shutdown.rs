@@ -137,9 +137,12 @@ impl Shutdown {
         let all = set.check_receivable()?;
         let ignored = process::ignored(all)?;
         let set = all - ignored;
-        let saved = mask::current()?;
         let signals =
             if set.is_empty() { None } else { Some(options.open(set)?) };
+        let saved = match &signals {
+            Some(signals) => signals.guard().saved(),
+            None => mask::current()?,
+        };
         Ok(Self {
             signals,
             first: None,

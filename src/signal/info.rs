@@ -426,6 +426,12 @@ impl SigInfo {
         }
     }
 
+    /// Tells whether this is what the kernel makes up where the queue has no room for
+    /// a record.
+    pub(crate) const fn has_lost_its_record(&self) -> bool {
+        self.code == libc::SI_USER && self.pid == 0 && self.uid == 0
+    }
+
     /// Tells whether the record was put back under the private code.
     pub(crate) const fn is_restored(&self) -> bool {
         self.mark == RESTORED

@@ -102,7 +102,7 @@ pub(super) fn keeping_pending(signal: Signal, birth: Birth, f: impl FnOnce()) {
 /// not, or is replaced by one that was left.
 pub(crate) fn admit(record: &mut SigInfo) -> bool {
     if backstop::is_probe(record) {
-        backstop::probe_was_read();
+        backstop::probe_has_come();
         return false;
     }
     if wake::is_wake(record) {

@@ -18,21 +18,17 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use crate::signal::{SigInfo, Signal};
+use crate::signal::{PerSignal, SigInfo, Signal};
 use crate::sys;
 
 /// How many are on their way, of each signal.
-static WAKES: [AtomicU32; 64] = [const { AtomicU32::new(0) }; 64];
-
-fn wakes(signal: Signal) -> &'static AtomicU32 {
-    let [first, ..] = &WAKES;
-    WAKES.get(usize::from(signal.bit())).unwrap_or(first)
-}
+static WAKES: PerSignal<AtomicU32> =
+    PerSignal::new([const { AtomicU32::new(0) }; 64]);
 
 /// Wakes who sleeps until this signal comes.
 pub(super) fn wake(signal: Signal) {
     if signal.is_realtime() {
-        wakes(signal).fetch_add(1, Ordering::SeqCst);
+        WAKES.of(signal).fetch_add(1, Ordering::SeqCst);
         let _sent = sys::send_to_process(signal);
     }
 }
@@ -41,18 +37,16 @@ pub(super) fn wake(signal: Signal) {
 pub(super) fn is_wake(record: &SigInfo) -> bool {
     record.code() == libc::SI_USER
         && record.signal().is_realtime()
-        && wakes(record.signal()).load(Ordering::SeqCst) > 0
+        && WAKES.of(record.signal()).load(Ordering::SeqCst) > 0
         && was_on_its_way(record)
 }
 
 #[cold]
 fn was_on_its_way(record: &SigInfo) -> bool {
-    let (pid, uid) = (record.pid(), record.uid());
-    let has_no_record = (pid, uid) == (Some(0), Some(0));
-    if !has_no_record && pid != Some(sys::process_id()) {
-        return false;
-    }
+    let is_ours =
+        record.has_lost_its_record() || record.pid() == Some(sys::process_id());
     let (set, seen) = (Ordering::SeqCst, Ordering::SeqCst);
     let take_one = |wakes: u32| wakes.checked_sub(1);
-    wakes(record.signal()).fetch_update(set, seen, take_one).is_ok()
+    let wakes = WAKES.of(record.signal());
+    is_ours && wakes.fetch_update(set, seen, take_one).is_ok()
 }
