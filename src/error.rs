@@ -43,6 +43,8 @@ pub enum Error {
     EmptyBatch,
     /// More threads are in [`block_on`](crate::block_on) than there is room for.
     TooManyBlockOn,
+    /// More scopes ([`open`](crate::open)) are open than there is room for.
+    TooManyScopes,
     /// The crate was built without the feature `io-uring`, or for a target that
     /// the io-uring crate does not know.
     NoUring,
@@ -207,10 +209,10 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(text) = self.text() {
+            return f.write_str(text);
+        }
         match self {
-            Self::EmptySet => f.write_str(
-                "the set holds no signal: name at least one to receive",
-            ),
             Self::Unblockable(signals) => write!(
                 f,
                 "{signals} cannot be blocked or received: leave it out of the set"
@@ -228,13 +230,6 @@ impl fmt::Display for Error {
             Self::InvalidNumber(number) => {
                 write!(f, "{number} is not the number of a signal (1 to 64)")
             }
-            Self::NumberOutOfRange => f.write_str(
-                "the number is not that of a signal (1 to 64)",
-            ),
-            Self::UnknownName => f.write_str(
-                "not the name of a signal: write it as TERM, SIGTERM, 15, \
-                 RTMIN+3 or RTMAX-1",
-            ),
             Self::NotBlocked(signals) => write!(
                 f,
                 "the calling thread does not block {signals}: call \
@@ -250,51 +245,15 @@ impl fmt::Display for Error {
                 thread.name(),
                 thread.signals
             ),
-            Self::NotSignalFd => f.write_str(
-                "the descriptor is not a signalfd: give one that signalfd(2) made",
-            ),
-            Self::Forked => f.write_str(
-                "the receiver belongs to the process that this one was forked \
-                 from: reopen it here, or open a new one",
-            ),
-            Self::EmptyBatch => f.write_str(
-                "the batch has no room for a record: make it of at least one",
-            ),
-            Self::TooManyBlockOn => f.write_str(
-                "too many threads are in block_on: let one thread receive and \
-                 hand on what it receives",
-            ),
-            Self::NoUring => f.write_str(
-                "there is no io_uring in this build: enable the feature \
-                 io-uring, on a target that the io-uring crate knows",
-            ),
-            Self::AlreadyArmed => f.write_str(
-                "the source's request is in the ring already: arm it again when \
-                 needs_arming says so",
-            ),
-            Self::ForeignCompletion => f.write_str(
-                "the completion is not of the source's request: give it what \
-                 carries its user_data, once",
-            ),
-            Self::QueueFull => f.write_str(
-                "the submission queue is full: submit, then arm the source",
-            ),
             Self::InvalidPid(pid) => write!(
                 f,
                 "{pid} cannot be the number of a child: give what fork(2) has \
                  returned, or Child::id"
             ),
-            Self::TooManyChildren => f.write_str(
-                "the reaper has no place for another child: make it with more, \
-                 or reap first",
-            ),
             Self::NoSuchChild(pid) => write!(
                 f,
                 "{pid} is not, or no longer, a child of this process: let nothing \
                  else wait for it, and do not ignore SIGCHLD"
-            ),
-            Self::NoSignal => f.write_str(
-                "no signal has come yet: wait for the first, then set the deadline",
             ),
             Self::Os { op, errno } => {
                 write!(f, "{op} failed with {}", ErrnoName(*errno))?;
@@ -303,7 +262,67 @@ impl fmt::Display for Error {
                     None => Ok(()),
                 }
             }
+            _ => Ok(()),
         }
+    }
+}
+
+impl Error {
+    /// What an error says that has nothing to tell but that it came.
+    const fn text(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::EmptySet => {
+                "the set holds no signal: name at least one to receive"
+            }
+            Self::NumberOutOfRange => {
+                "the number is not that of a signal (1 to 64)"
+            }
+            Self::UnknownName => {
+                "not the name of a signal: write it as TERM, SIGTERM, 15, \
+                 RTMIN+3 or RTMAX-1"
+            }
+            Self::NotSignalFd => {
+                "the descriptor is not a signalfd: give one that signalfd(2) made"
+            }
+            Self::Forked => {
+                "the receiver belongs to the process that this one was forked \
+                 from: reopen it here, or open a new one"
+            }
+            Self::EmptyBatch => {
+                "the batch has no room for a record: make it of at least one"
+            }
+            Self::TooManyBlockOn => {
+                "too many threads are in block_on: let one thread receive and \
+                 hand on what it receives"
+            }
+            Self::TooManyScopes => {
+                "256 scopes are open already: let some go, or block the \
+                 signals once and make a Receiver in each place"
+            }
+            Self::NoUring => {
+                "there is no io_uring in this build: enable the feature \
+                 io-uring, on a target that the io-uring crate knows"
+            }
+            Self::AlreadyArmed => {
+                "the source's request is in the ring already: arm it again when \
+                 needs_arming says so"
+            }
+            Self::ForeignCompletion => {
+                "the completion is not of the source's request: give it what \
+                 carries its user_data, once"
+            }
+            Self::QueueFull => {
+                "the submission queue is full: submit, then arm the source"
+            }
+            Self::TooManyChildren => {
+                "the reaper has no place for another child: make it with more, \
+                 or reap first"
+            }
+            Self::NoSignal => {
+                "no signal has come yet: wait for the first, then set the deadline"
+            }
+            _ => return None,
+        })
     }
 }
 
@@ -468,6 +487,7 @@ impl From<Error> for std::io::Error {
             | Error::UnblockedThread(_)
             | Error::Forked
             | Error::TooManyBlockOn
+            | Error::TooManyScopes
             | Error::TooManyChildren
             | Error::NoSuchChild(_)
             | Error::QueueFull

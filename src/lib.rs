@@ -94,7 +94,8 @@
 //! - **After a fork** the child has the parent's descriptor, and what it changes
 //!   there the parent feels. So every method says [`Error::Forked`] in a child, until
 //!   [`reopen`] has made a descriptor there.
-//! - **One signal, one receiver.** Two receivers of one signal share what comes.
+//! - **One signal, one receiver.** Two receivers of one signal share what comes. But of
+//!   two scopes in one thread the inner one has it ([`Signals`]).
 //! - **`SIGCONT` and stop signals remove each other** from the queue, even when they
 //!   are blocked, and `SIGCONT` continues a stopped process all the same.
 //!

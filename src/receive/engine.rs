@@ -64,7 +64,7 @@ impl Engine {
         let Some(own) = &self.ring else { return self.signalfd.read(room) };
         self.signalfd.birth().check()?;
         let wanted = self.signalfd.wanted();
-        let mut used = process::take_left(room, self.signalfd.signals());
+        let mut used = process::take_left(room, || self.signalfd.unshadowed());
         if let Some(rest @ [_, ..]) = room.get_mut(used..) {
             match own.take(rest, wanted, self.signalfd.as_fd(), tell) {
                 Some(taken) => used += taken,
@@ -100,7 +100,7 @@ impl Engine {
         if let Some(own) = &self.ring {
             own.prepare(self.signalfd.as_fd(), tell);
         }
-        if process::has_left(self.signalfd.signals()) {
+        if process::has_left(self.signalfd.unshadowed()) {
             return Ok(true);
         }
         sys::poll(self.descriptor(), Deadline::PAST)

@@ -36,6 +36,7 @@ pub(crate) mod ring;
 )))]
 #[path = "ring/absent.rs"]
 mod ring;
+mod scope;
 mod shutdown;
 mod signalfd;
 mod signals;

@@ -102,7 +102,7 @@ impl Options {
         let set = set.into();
         let guard = mask::block(set)?;
         let every = self.secure_others(set)?;
-        let receiver = Receiver::with(SignalFd::new(set)?, every, self);
+        let receiver = Receiver::with(SignalFd::in_scope(set)?, every, self);
         Ok(Signals::new(receiver, guard))
     }
 

@@ -175,7 +175,7 @@ impl Receiver {
         let set = self.signals();
         // What every thread blocks is so for the new one before the old one goes.
         let every = self.options.secure(set)?;
-        let signalfd = SignalFd::new(set)?;
+        let signalfd = self.signalfd().again()?;
         let was_forked = self.check_process().is_err();
         self.engine.reopen(signalfd, self.options);
         self.every = every;

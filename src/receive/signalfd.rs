@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use super::Batch;
+use super::scope::Scope;
 use crate::error::Error;
 use crate::process::{self, Birth};
 use crate::signal::{self, SigInfo, SignalSet};
@@ -25,6 +26,8 @@ use crate::sys::{self, LateFd};
 ///
 /// [signalfd(2)](https://man7.org/linux/man-pages/man2/signalfd.2.html)
 pub struct SignalFd {
+    // The order counts: a scope has its place for no longer than its descriptors.
+    scope: Option<Scope>,
     fd: OwnedFd,
     /// A second signalfd with the same set, which blocks. A blocking read is
     /// one system call where a poll and a read are two, but whether a read
@@ -77,11 +80,33 @@ impl SignalFd {
 
     fn with(fd: OwnedFd, blocking: Option<LateFd>, set: SignalSet) -> Self {
         Self {
+            scope: None,
             fd,
             blocking,
             set: AtomicU64::new(set.bits()),
             birth: Birth::here(),
         }
+    }
+
+    /// Makes a signalfd for a scope inside all others of the thread.
+    pub(super) fn in_scope(set: SignalSet) -> Result<Self, Error> {
+        let mut signalfd = Self::new(set)?;
+        signalfd.scope = Some(Scope::enter(signalfd.as_fd(), set)?);
+        Ok(signalfd)
+    }
+
+    /// Makes one for the same set, and in the same scope if it is in one.
+    pub(super) fn again(&self) -> Result<Self, Error> {
+        let set = self.signals();
+        let mut signalfd = Self::new(set)?;
+        if let Some(scope) = &self.scope {
+            signalfd.scope = Some(scope.again(signalfd.as_fd(), set)?);
+        }
+        Ok(signalfd)
+    }
+
+    pub(super) const fn scope(&self) -> Option<&Scope> {
+        self.scope.as_ref()
     }
 
     /// Returns the signals it receives.
@@ -127,8 +152,15 @@ impl SignalFd {
     /// Takes what is pending now; zero records if nothing is.
     pub(super) fn read(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
         self.birth.check()?;
-        let left = process::take_left(room, self.signals());
+        let left = process::take_left(room, || self.unshadowed());
         self.read_more(room, left)
+    }
+
+    /// What it receives but for what inner scopes have.
+    pub(crate) fn unshadowed(&self) -> SignalSet {
+        let scope = self.scope.as_ref();
+        let shadow = scope.map_or(SignalSet::empty(), Scope::shadow);
+        self.signals() - shadow
     }
 
     /// Takes what is pending into the rest of the room, of which so much is used,
@@ -165,7 +197,7 @@ impl SignalFd {
         room: &mut [SigInfo],
     ) -> Result<usize, Error> {
         self.birth.check()?;
-        let left = process::take_left(room, self.signals());
+        let left = process::take_left(room, || self.unshadowed());
         if left > 0 {
             return self.read_more(room, left);
         }
@@ -179,13 +211,17 @@ impl SignalFd {
         &self,
         blocking: &'b LateFd,
     ) -> Result<BorrowedFd<'b>, Error> {
-        let fd = sys::signalfd(self.signals(), false)?;
+        let fd = sys::signalfd(self.unshadowed(), false)?;
         // Another thread may have been faster; then that one's is used and this
         // one is closed.
         drop(blocking.set(fd));
+        let fd = blocking.get().ok_or(Error::Forked)?;
+        if let Some(scope) = &self.scope {
+            scope.show_twin(fd);
+        }
         // The set may have changed since it was looked at.
         self.apply()?;
-        blocking.get().ok_or(Error::Forked)
+        Ok(fd)
     }
 
     /// Changes the set, for this descriptor and its blocking twin.
@@ -233,14 +269,21 @@ impl SignalFd {
     fn apply(&self) -> Result<(), Error> {
         loop {
             let set = self.signals();
-            sys::signalfd_set(self.fd.as_fd(), set)?;
-            if let Some(blocking) = self.blocking.as_ref().and_then(LateFd::get)
-            {
-                sys::signalfd_set(blocking, set)?;
+            match &self.scope {
+                Some(scope) => scope.receive(set)?,
+                None => self.receive(set)?,
             }
             if self.signals() == set {
                 return Ok(());
             }
+        }
+    }
+
+    fn receive(&self, set: SignalSet) -> Result<(), Error> {
+        sys::signalfd_set(self.fd.as_fd(), set)?;
+        match self.blocking.as_ref().and_then(LateFd::get) {
+            Some(blocking) => sys::signalfd_set(blocking, set),
+            None => Ok(()),
         }
     }
 }

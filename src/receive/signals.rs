@@ -21,6 +21,7 @@ use crate::signal::SignalSet;
 /// - [`Error::EmptySet`], [`Error::Unblockable`], [`Error::Synchronous`],
 ///   [`Error::Reserved`]: the set cannot be received.
 /// - [`Error::UnblockedThread`]: a thread was started too early; it is named.
+/// - [`Error::TooManyScopes`]: 256 are open in the process.
 /// - [`Error::Os`]: `EMFILE` or `ENFILE` if no descriptor is left, `ENOENT` if
 ///   `/proc` is not mounted ([`Options::check_threads`] turns that check off),
 ///   or another error if a sandbox refuses the call.
@@ -54,10 +55,41 @@ pub fn open(set: impl Into<SignalSet>) -> Result<Signals, Error> {
 /// received. Made by [`open`].
 ///
 /// It can do all that a [`Receiver`] can, and when it is dropped the previous mask
-/// is restored, exactly. Signals that were not taken then reach an outer receiver,
-/// if there is one, or take their handler's or default action. So scopes nest. While
-/// the inner one is open its signals are its own only if nobody waits on the outer
-/// receiver: whoever reads first gets them.
+/// is restored, exactly. Signals that were not taken then reach an outer scope, if
+/// there is one that receives them, or take their handler's or default action.
+///
+/// # Nesting
+///
+/// A scope *shadows* those that were opened before it in the same thread: while it is
+/// open they receive none of its signals, not even if another thread waits on one of
+/// them. When it goes they receive them again, and what it has left wakes who waits.
+/// What a ring of theirs had read ahead ([`Kind::Completion`](crate::Kind::Completion))
+/// before it was opened, they have.
+///
+/// ```
+/// use signalfd::Signal;
+///
+/// let outer = signalfd::open(Signal::HUP | Signal::TERM)?;
+/// {
+///     let inner = signalfd::open(Signal::TERM)?;
+/// #   unsafe { libc::kill(libc::getpid(), libc::SIGTERM) };
+/// #   unsafe { libc::kill(libc::getpid(), libc::SIGHUP) };
+///     assert_eq!(outer.wait()?.signal(), Signal::HUP);
+///     assert_eq!(outer.try_recv()?, None);
+///     // Nobody takes the SIGTERM here.
+/// #   drop(inner);
+/// }
+/// assert_eq!(outer.wait()?.signal(), Signal::TERM);
+/// # Ok::<(), signalfd::Error>(())
+/// ```
+///
+/// What shadows are the signals that a scope has blocked, by [`open`] and by its own
+/// [`insert`](Self::insert), [`remove`](Self::remove) and [`replace`](Self::replace).
+/// Scopes of different threads, and a [`Receiver`] without a scope, shadow nothing and
+/// stand in no shadow: of two that receive a signal, whoever reads first gets it. A
+/// scope that is forgotten shadows on.
+///
+/// # Threads
 ///
 /// A mask belongs to a thread, so this cannot leave the thread that opened it. The
 /// receiver in it can be shared:
@@ -122,6 +154,7 @@ impl Signals {
     pub fn remove(&self, set: impl Into<SignalSet>) -> Result<(), Error> {
         let set = set.into();
         self.receiver.remove(set)?;
+        self.cover(|covered| covered - set)?;
         // Not only what the descriptor had: the receiver alone may have been told
         // before. The guard knows what it holds.
         self.guard.remove(set)
@@ -137,6 +170,7 @@ impl Signals {
     pub fn replace(&self, set: impl Into<SignalSet>) -> Result<(), Error> {
         let set = set.into().check_receivable()?;
         self.change(set, |receiver| receiver.replace(set))?;
+        self.cover(|_| set)?;
         self.guard.remove(SignalSet::all() - set)
     }
 
@@ -176,6 +210,17 @@ impl Signals {
         drop(guard);
     }
 
+    /// Changes what outer scopes do not receive meanwhile.
+    fn cover(
+        &self,
+        change: impl FnOnce(SignalSet) -> SignalSet,
+    ) -> Result<(), Error> {
+        let Some(scope) = self.receiver.signalfd().scope() else {
+            return Ok(());
+        };
+        scope.cover(change(scope.covers()))
+    }
+
     /// Makes a change that needs signals blocked; if it fails, they are unblocked
     /// again.
     fn change(
@@ -185,8 +230,12 @@ impl Signals {
     ) -> Result<(), Error> {
         self.receiver.check_process()?;
         let added = self.guard.insert(set)?;
-        change(&self.receiver).inspect_err(|_| {
+        let changed = self
+            .cover(|covered| covered | added)
+            .and_then(|()| change(&self.receiver));
+        changed.inspect_err(|_| {
             // The error that counts is the first one.
+            let _uncovered = self.cover(|covered| covered - added);
             let _unblocked = self.guard.remove(added);
         })
     }

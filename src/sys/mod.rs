@@ -24,10 +24,14 @@ mod timer;
 pub(crate) mod turn;
 pub(crate) mod wait;
 
+#[cfg(feature = "std")]
+use core::cell::Cell;
 use core::ffi::{c_int, c_long};
 use core::mem::{size_of, size_of_val};
 use core::ptr;
 use core::slice;
+#[cfg(feature = "std")]
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::fs::OFlags;
@@ -64,6 +68,29 @@ pub(crate) fn process_id() -> u32 {
 /// The id of the calling thread.
 pub(crate) fn thread_id() -> i32 {
     rustix::thread::gettid().as_raw_pid()
+}
+
+/// A number for the calling thread, not 0, which no other thread of the process has
+/// meanwhile, and a forked child keeps.
+#[cfg(feature = "std")]
+pub(crate) fn thread_number() -> u32 {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    std::thread_local! {
+        static NUMBER: Cell<u32> = const { Cell::new(0) };
+    }
+    NUMBER.with(|number| {
+        if number.get() == 0 {
+            let before = LAST.fetch_add(1, Ordering::Relaxed);
+            number.set(before.wrapping_add(1).max(1));
+        }
+        number.get()
+    })
+}
+
+/// The same where there are no thread-local variables: a forked child has another one.
+#[cfg(not(feature = "std"))]
+pub(crate) fn thread_number() -> u32 {
+    thread_id().unsigned_abs()
 }
 
 /// The kernel's `sigset_t`: 64 bits in words of `unsigned long`, the word of

@@ -27,6 +27,7 @@ mod failures;
 mod forks;
 mod harness;
 mod live;
+mod nested;
 mod put_back;
 mod reap;
 #[cfg(all(
@@ -89,6 +90,7 @@ fn main() -> std::process::ExitCode {
         (failures::CASES, EPOLL),
         (forks::CASES, ALL),
         (live::CASES, ALL),
+        (nested::CASES, ALL),
         (put_back::CASES, ALL),
         (reap::CASES, ALL),
         #[cfg(all(

@@ -15,7 +15,7 @@ use signalfd::{
 };
 
 use crate::common::{
-    WakeCount, open_in_thread, raise, sigqueue_to_thread, tgkill, tid,
+    WakeCount, open_in_thread, options, raise, sigqueue_to_thread, tgkill, tid,
     wait_until_asleep,
 };
 
@@ -283,8 +283,10 @@ fn two_receivers_of_one_signal_share_what_comes() {
         return;
     }
     let rt = Signal::rt(1).unwrap();
-    let one = open_in_thread(rt);
-    let two = open_in_thread(rt);
+    // Of two scopes the inner one would have them all.
+    let _guard = signalfd::block(rt).unwrap();
+    let receiver = || options().check_threads(false).receiver(rt).unwrap();
+    let (one, two) = (receiver(), receiver());
     for value in 0..10 {
         sigqueue_to_thread(tid(), rt, value);
     }

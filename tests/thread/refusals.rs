@@ -115,6 +115,7 @@ fn every_error_says_what_to_do() {
         (Error::Forked, "reopen it here, or open a new one"),
         (Error::EmptyBatch, "at least one"),
         (Error::TooManyBlockOn, "one thread"),
+        (Error::TooManyScopes, "let some go"),
         (Error::InvalidPid(0), "Child::id"),
         (Error::TooManyChildren, "reap first"),
         (Error::NoSuchChild(7), "let nothing else wait for it"),

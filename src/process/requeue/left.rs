@@ -158,10 +158,14 @@ fn places() -> impl Iterator<Item = (u16, usize)> {
 }
 
 /// Takes records of these signals that were left.
-pub(crate) fn take(room: &mut [SigInfo], wanted: SignalSet) -> usize {
+pub(crate) fn take(
+    room: &mut [SigInfo],
+    wanted: impl FnOnce() -> SignalSet,
+) -> usize {
     if FIRST.load(Ordering::Relaxed).is_null() {
         return 0;
     }
+    let wanted = wanted();
     let mut room = room.iter_mut();
     let mut taken = 0;
     // The room first: a record that is claimed has to go somewhere.

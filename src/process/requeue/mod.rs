@@ -89,7 +89,7 @@ pub(super) fn keeping_pending(signal: Signal, birth: Birth, f: impl FnOnce()) {
     }
     f();
     let mut room = [SigInfo::EMPTY];
-    while is_some && left::take(&mut room, signal.into()) > 0 {
+    while is_some && left::take(&mut room, || signal.into()) > 0 {
         let [info] = &room;
         if return_record(info).is_err() {
             leave(info, birth);
@@ -107,7 +107,7 @@ pub(crate) fn admit(record: &mut SigInfo) -> bool {
     }
     if wake::is_wake(record) {
         let signal = record.signal().into();
-        return left::take(slice::from_mut(record), signal) > 0;
+        return left::take(slice::from_mut(record), || signal) > 0;
     }
     true
 }

@@ -268,7 +268,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         let room = batch.room()?;
         let signalfd = receiver.signalfd();
         let (wanted, birth) = (signalfd.wanted(), signalfd.birth());
-        let mut taken = process::take_left(room, receiver.signals());
+        let mut taken = process::take_left(room, || signalfd.unshadowed());
         if let Some(rest) = room.get_mut(taken..) {
             taken += self.inbox.take(rest, wanted, birth);
         }

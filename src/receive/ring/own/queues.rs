@@ -3,9 +3,7 @@
 
 #![expect(unsafe_code, reason = "the queues of a ring shared between threads")]
 
-use core::cell::Cell;
 use core::mem::ManuallyDrop;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use io_uring::{cqueue, opcode, squeue};
 use rustix::fd::{AsRawFd, BorrowedFd};
@@ -14,6 +12,7 @@ use rustix::io::Errno;
 use super::{GROUP, OwnRing, errno};
 use crate::error::{Error, Op};
 use crate::receive::ring::{self, Buffers, Outcome, Request, Target};
+use crate::sys;
 
 /// What is for one thread at a time, together with the ring's two queues.
 pub(super) struct Inner {
@@ -21,7 +20,7 @@ pub(super) struct Inner {
     /// The number of the submission that `request` is.
     pub(super) last: u64,
     /// The thread that made it.
-    thread: u64,
+    thread: u32,
     /// How many earlier submissions have not ended.
     earlier: u32,
     /// Present when the ring reads.
@@ -55,7 +54,7 @@ impl OwnRing {
             return false;
         }
         inner.last += 1;
-        inner.thread = this_thread();
+        inner.thread = sys::thread_number();
         let target = Target::Descriptor(signalfd.as_raw_fd());
         let entry = inner.request.entry(target, GROUP).user_data(inner.last);
         let both = [cancel, entry];
@@ -154,7 +153,7 @@ impl Inner {
 
     /// Whether the request is in the ring on behalf of this thread.
     pub(super) fn is_armed_here(&self) -> bool {
-        self.request.is_in_flight() && self.thread == this_thread()
+        self.request.is_in_flight() && self.thread == sys::thread_number()
     }
 
     pub(super) const fn is_quiet(&self) -> bool {
@@ -189,18 +188,4 @@ pub(super) fn filled(entry: &cqueue::Entry) -> Option<(u16, usize)> {
         Ok(Outcome::Filled { buffer, records }) => Some((buffer, records)),
         _ => None,
     }
-}
-
-/// A number for the calling thread, which no other thread of the process gets.
-fn this_thread() -> u64 {
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    std::thread_local! {
-        static NUMBER: Cell<u64> = const { Cell::new(0) };
-    }
-    NUMBER.with(|number| {
-        if number.get() == 0 {
-            number.set(LAST.fetch_add(1, Ordering::Relaxed) + 1);
-        }
-        number.get()
-    })
 }
