@@ -58,6 +58,7 @@ cases! {
     two_guards_with_a_signal_in_common,
     the_set_can_be_changed,
     changes_by_many_threads_end_in_agreement,
+    what_the_crate_has_sent_itself_is_not_put_back,
     a_guard_alone,
     proc_of_an_outer_namespace,
     it_fails_without_proc_and_changes_nothing,
@@ -986,6 +987,27 @@ fn changes_by_many_threads_end_in_agreement() {
     assert_eq!(every(&signals).signals(), all);
     let ours = action(Signal::HUP).0;
     assert!(all.signals().all(|signal| action(signal).0 == ours));
+}
+
+/// A ring that reads ahead may read what makes a thread block the signals, before the
+/// handler is run by it.
+fn what_the_crate_has_sent_itself_is_not_put_back() {
+    let signals = open(Signal::TERM | Signal::CHLD);
+    let receiver: &Receiver = &signals;
+    for _ in 0..racing_rounds().min(100) {
+        set_mask(SignalSet::empty());
+        thread::scope(|scope| {
+            scope.spawn(|| every(receiver).heal().unwrap());
+        });
+        receiver.remove(Signal::TERM).unwrap();
+        receiver.insert(Signal::TERM).unwrap();
+    }
+    set_mask(SignalSet::empty());
+    thread::scope(|scope| {
+        scope.spawn(|| every(receiver).heal().unwrap());
+    });
+    assert_eq!(signals.try_recv(), Ok(None));
+    drop(signals);
 }
 
 fn a_guard_alone() {

@@ -36,8 +36,12 @@ pub(crate) fn return_record(info: &SigInfo) -> Result<(), Errno> {
 }
 
 /// Puts a record back, or leaves it to the next receiver. It fails only if there is
-/// no memory.
+/// no memory. What was not for a receiver, but for the handler, has come.
 pub(crate) fn give_back(info: &SigInfo, birth: Birth) -> bool {
+    if backstop::is_probe(info) {
+        backstop::probe_has_come();
+        return true;
+    }
     return_record(info).is_ok() || left::leave(info, birth)
 }
 
