@@ -9,11 +9,14 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use libc::{c_int, c_long};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Fails with the error of a system call that returned -1.
 pub(crate) fn check<T: Into<i64>>(result: T, what: &str) -> i64 {
     let result = result.into();
-    assert!(result != -1, "{what}: {}", io::Error::last_os_error());
+    if result == -1 {
+        failed(what);
+    }
     result
 }
 
@@ -59,10 +62,21 @@ pub(crate) fn unblock(signal: i32) {
     mask(libc::SIG_UNBLOCK, signal);
 }
 
+/// kill(2), as a system call and little more: where instructions are counted, those of
+/// the sender count too.
 #[inline]
 pub(crate) fn kill(pid: i32, signal: i32) {
-    // SAFETY: takes two numbers.
-    check(unsafe { libc::kill(pid, signal) }, "kill");
+    let Some(pid) = Pid::from_raw(pid) else { failed("kill") };
+    // SAFETY: the number of a signal that is no real-time one of the C library's.
+    let signal = unsafe { Signal::from_raw_unchecked(signal) };
+    if kill_process(pid, signal).is_err() {
+        failed("kill");
+    }
+}
+
+#[cold]
+fn failed(what: &str) -> ! {
+    panic!("{what}: {}", io::Error::last_os_error());
 }
 
 /// Sends signals with numbers.

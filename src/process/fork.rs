@@ -6,13 +6,21 @@
 //!
 //! Asking `getpid(2)` at every read would cost a system call for each signal.
 //! Instead there is one word on a page that the kernel wipes in a forked child
-//! (`MADV_WIPEONFORK`). The first receiver writes a number into it and all
+//! (`MADV_WIPEONFORK`). The first receiver writes a number into its lower half and all
 //! receivers remember that number. In a child the word is zero, which is no
 //! receiver's number; when the child makes a receiver of its own it writes the
 //! next number, which is not its parent's. Where the kernel cannot wipe the
 //! page, the process id is the number, and is asked for each time.
+//!
+//! # The upper half
+//!
+//! A reader has to look for more than the kernel has in its queue if a record was left
+//! (`requeue/left.rs`) or a wake is on its way (`requeue/wake.rs`). Both are rare. The
+//! upper half of the word counts them: each is added before it can be found, and taken
+//! away after it was. So one comparison tells a reader that this is its process and that
+//! there is nothing but the queue ([`Quick`]).
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::error::Error;
 use crate::sys;
@@ -24,6 +32,15 @@ pub(crate) struct Birth(u32);
 /// The number last given out; a child goes on from its parent's.
 static LAST: AtomicU32 = AtomicU32::new(0);
 
+/// One thing more to look for, in the word.
+const ONE_MORE: u64 = 1 << 32;
+
+/// The lower half of the word.
+const fn number_in(word: u64) -> u32 {
+    let [a, b, c, d, ..] = word.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
 impl Birth {
     /// This process.
     pub(crate) fn here() -> Self {
@@ -31,15 +48,15 @@ impl Birth {
             return Self(sys::process_id());
         };
         // Relaxed throughout: the number itself is all that is passed on.
-        let number = word.load(Ordering::Relaxed);
+        let number = number_in(word.load(Ordering::Relaxed));
         if number != 0 {
             return Self(number);
         }
         let next = LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1);
         let relaxed = Ordering::Relaxed;
-        match word.compare_exchange(0, next, relaxed, relaxed) {
+        match word.compare_exchange(0, next.into(), relaxed, relaxed) {
             Ok(_) => Self(next),
-            Err(first) => Self(first),
+            Err(first) => Self(number_in(first)),
         }
     }
 
@@ -51,10 +68,57 @@ impl Birth {
     /// Fails with [`Error::Forked`] in another process.
     pub(crate) fn check(self) -> Result<(), Error> {
         let here = match sys::wiped_on_fork() {
-            Some(word) => word.load(Ordering::Relaxed),
+            Some(word) => number_in(word.load(Ordering::Relaxed)),
             None => sys::process_id(),
         };
         if here == self.0 { Ok(()) } else { Err(Error::Forked) }
+    }
+
+    /// Tells at once whether nothing is out of the ordinary here.
+    pub(crate) fn quick(self) -> Quick {
+        match sys::wiped_on_fork() {
+            Some(word) => Quick { word, ordinary: self.0.into() },
+            None => Quick::NEVER,
+        }
+    }
+}
+
+/// Says that there is something more to look for, before it can be found. Whoever does
+/// has something that was made in this process.
+pub(super) fn look_for_more() {
+    if let Some(word) = sys::wiped_on_fork() {
+        word.fetch_add(ONE_MORE, Ordering::Relaxed);
+    }
+}
+
+/// Says that one of these has been found, or never came.
+pub(super) fn look_for_less() {
+    if let Some(word) = sys::wiped_on_fork() {
+        word.fetch_sub(ONE_MORE, Ordering::Relaxed);
+    }
+}
+
+/// Knows how the word reads where a receiver was made, and nothing has to be looked for
+/// but in the kernel's queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quick {
+    word: &'static AtomicU64,
+    ordinary: u64,
+}
+
+impl Quick {
+    /// Always has to look.
+    pub(crate) const NEVER: Self = {
+        static ZERO: AtomicU64 = AtomicU64::new(0);
+        Self { word: &ZERO, ordinary: u64::MAX }
+    };
+
+    /// Whether this is the process, and there is nothing but the kernel's queue.
+    #[inline]
+    pub(crate) fn is_ordinary(&self) -> bool {
+        // Relaxed: it says no more than where to look, and what is found there is
+        // acquired there. What was left before the reader was told of it, it sees.
+        self.word.load(Ordering::Relaxed) == self.ordinary
     }
 }
 

@@ -34,7 +34,7 @@ mod threads;
 pub(crate) use action::{Ending, ignored};
 #[cfg(feature = "std")]
 pub use command::RestoreSignals;
-pub(crate) use fork::{AtomicBirth, Birth};
+pub(crate) use fork::{AtomicBirth, Birth, Quick};
 pub use reap::{Exit, Reaper};
 pub(crate) use requeue::*;
 pub use suspend::suspend;

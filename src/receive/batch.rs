@@ -42,6 +42,7 @@ impl<const N: usize> Batch<N> {
     }
 
     /// The room to read into, or an error if there is none.
+    #[inline]
     pub(crate) const fn room(&mut self) -> Result<&mut [SigInfo], Error> {
         if N == 0 {
             return Err(Error::EmptyBatch);
@@ -50,6 +51,7 @@ impl<const N: usize> Batch<N> {
     }
 
     /// The first `len` records, which were just read.
+    #[inline]
     pub(crate) fn filled(&self, len: usize) -> &[SigInfo] {
         self.records.get(..len).unwrap_or_default()
     }

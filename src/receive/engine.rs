@@ -44,6 +44,11 @@ impl Engine {
         }
     }
 
+    pub(super) const fn has_ring(&self) -> bool {
+        self.ring.is_some()
+    }
+
+    #[inline]
     pub(super) const fn signalfd(&self) -> &SignalFd {
         &self.signalfd
     }

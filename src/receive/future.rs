@@ -36,6 +36,7 @@ impl<'r> Recv<'r> {
 impl Future for Recv<'_> {
     type Output = Result<SigInfo, Error>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.receiver.poll_recv(cx)
     }
@@ -73,6 +74,7 @@ impl<'r, 'b, const N: usize> RecvBatch<'r, 'b, N> {
 impl<'b, const N: usize> Future for RecvBatch<'_, 'b, N> {
     type Output = Result<&'b [SigInfo], Error>;
 
+    #[inline]
     fn poll(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -11,6 +11,7 @@ use super::engine::Engine;
 use super::waker::WakerCell;
 use super::{Batch, Options, Parker, Recv, RecvBatch, Running, SignalFd};
 use crate::error::Error;
+use crate::process::Quick;
 use crate::process::mask::EveryThread;
 use crate::signal::{SigInfo, SignalSet};
 use crate::sys::Deadline;
@@ -75,6 +76,10 @@ pub struct Receiver {
     every: Option<EveryThread>,
     waker: WakerCell,
     options: Options,
+    /// Whether a read of the signalfd does to take a signal.
+    can_read: Quick,
+    /// Whether a read of its blocking twin does to wait for one.
+    can_wait: Quick,
 }
 
 /// Making a receiver.
@@ -103,7 +108,26 @@ impl Receiver {
         options: Options,
     ) -> Self {
         let engine = Engine::new(fd, options);
-        Self { engine, every, waker: WakerCell::new(), options }
+        let mut it = Self {
+            engine,
+            every,
+            waker: WakerCell::new(),
+            options,
+            can_read: Quick::NEVER,
+            can_wait: Quick::NEVER,
+        };
+        it.see_what_will_do();
+        it
+    }
+
+    fn see_what_will_do(&mut self) {
+        let quick = |does| {
+            let birth = self.signalfd().birth();
+            if does { birth.quick() } else { Quick::NEVER }
+        };
+        let plain = !self.engine.has_ring();
+        let can_wait = quick(plain && self.options.spin.is_zero());
+        (self.can_read, self.can_wait) = (quick(plain), can_wait);
     }
 
     /// Returns what keeps the signals blocked in every thread, if
@@ -178,6 +202,7 @@ impl Receiver {
         let signalfd = self.signalfd().again()?;
         let was_forked = self.check_process().is_err();
         self.engine.reopen(signalfd, self.options);
+        self.see_what_will_do();
         self.every = every;
         // A waker of the parent's may write to what is the parent's.
         let waker = self.take_waker();
@@ -218,6 +243,7 @@ impl Receiver {
     ///
     /// [`Error::Forked`] in a forked child; [`Error::Os`] if a sandbox refuses
     /// the read.
+    #[inline]
     pub fn try_recv(&self) -> Result<Option<SigInfo>, Error> {
         let mut info = SigInfo::EMPTY;
         let taken = self.read(slice::from_mut(&mut info))?;
@@ -233,6 +259,7 @@ impl Receiver {
     /// # Errors
     ///
     /// [`Error::EmptyBatch`], and those of [`try_recv`](Self::try_recv).
+    #[inline]
     pub fn try_recv_batch<'b, const N: usize>(
         &self,
         batch: &'b mut Batch<N>,
@@ -241,7 +268,17 @@ impl Receiver {
         Ok(batch.filled(taken))
     }
 
+    #[inline]
     fn read(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
+        match self.signalfd().read_quick(room, &self.can_read) {
+            Some(taken) => Ok(taken),
+            None => self.read_thoroughly(room),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_thoroughly(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
         self.engine.read(room, &|| self.waker.wake())
     }
 }
@@ -267,9 +304,10 @@ impl Receiver {
     /// [`Error::Forked`] in a forked child; [`Error::Os`] if a sandbox refuses
     /// to read or to wait.
     #[doc(alias = "sigwaitinfo")]
+    #[inline]
     pub fn wait(&self) -> Result<SigInfo, Error> {
         let mut info = SigInfo::EMPTY;
-        self.wait_into(slice::from_mut(&mut info), Deadline::NEVER)?;
+        self.wait_into(slice::from_mut(&mut info))?;
         Ok(info)
     }
 
@@ -284,8 +322,7 @@ impl Receiver {
         timeout: Duration,
     ) -> Result<Option<SigInfo>, Error> {
         let mut info = SigInfo::EMPTY;
-        let deadline = Deadline::after(Some(timeout));
-        let taken = self.wait_into(slice::from_mut(&mut info), deadline)?;
+        let taken = self.wait_into_for(slice::from_mut(&mut info), timeout)?;
         Ok((taken > 0).then_some(info))
     }
 
@@ -295,11 +332,12 @@ impl Receiver {
     /// # Errors
     ///
     /// [`Error::EmptyBatch`], and those of [`wait`](Self::wait).
+    #[inline]
     pub fn wait_batch<'b, const N: usize>(
         &self,
         batch: &'b mut Batch<N>,
     ) -> Result<&'b [SigInfo], Error> {
-        let taken = self.wait_into(batch.room()?, Deadline::NEVER)?;
+        let taken = self.wait_into(batch.room()?)?;
         Ok(batch.filled(taken))
     }
 
@@ -314,12 +352,33 @@ impl Receiver {
         batch: &'b mut Batch<N>,
         timeout: Duration,
     ) -> Result<&'b [SigInfo], Error> {
-        let deadline = Deadline::after(Some(timeout));
-        let taken = self.wait_into(batch.room()?, deadline)?;
+        let taken = self.wait_into_for(batch.room()?, timeout)?;
         Ok(batch.filled(taken))
     }
 
-    fn wait_into(
+    #[inline]
+    fn wait_into(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
+        match self.signalfd().wait_quick(room, &self.can_wait) {
+            Some(taken) => Ok(taken),
+            None => self.wait_until(room, Deadline::NEVER),
+        }
+    }
+
+    /// Asks for the time only if there is nothing yet.
+    fn wait_into_for(
+        &self,
+        room: &mut [SigInfo],
+        timeout: Duration,
+    ) -> Result<usize, Error> {
+        match self.read(room)? {
+            0 => self.wait_until(room, Deadline::after(Some(timeout))),
+            taken => Ok(taken),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait_until(
         &self,
         room: &mut [SigInfo],
         deadline: Deadline,
@@ -417,6 +476,7 @@ impl Receiver {
     /// # Errors
     ///
     /// Those of [`recv`](Self::recv).
+    #[inline]
     pub fn poll_recv(
         &self,
         cx: &mut Context<'_>,
@@ -431,6 +491,7 @@ impl Receiver {
     /// # Errors
     ///
     /// Those of [`recv_batch`](Self::recv_batch).
+    #[inline]
     pub fn poll_recv_batch<'b, const N: usize>(
         &self,
         cx: &mut Context<'_>,
@@ -471,6 +532,7 @@ impl Receiver {
     }
 
     /// The signalfd itself, where the descriptor may be that of a ring.
+    #[inline]
     pub(crate) const fn signalfd(&self) -> &SignalFd {
         self.engine.signalfd()
     }
@@ -480,16 +542,32 @@ impl Receiver {
     }
 
     /// Takes what is pending, or arranges for the task to be woken.
+    #[inline]
     pub(super) fn poll_read(
         &self,
-        cx: &mut Context<'_>,
+        cx: &Context<'_>,
         room: &mut [SigInfo],
     ) -> Poll<Result<usize, Error>> {
-        let mut taken = self.read(room)?;
-        if taken == 0 && self.register(cx).must_look_again() {
-            taken = self.read(room)?;
+        match self.read(room)? {
+            0 => self.register_and_look_again(cx, room),
+            taken => Poll::Ready(Ok(taken)),
         }
-        if taken > 0 { Poll::Ready(Ok(taken)) } else { Poll::Pending }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn register_and_look_again(
+        &self,
+        cx: &Context<'_>,
+        room: &mut [SigInfo],
+    ) -> Poll<Result<usize, Error>> {
+        if self.register(cx).must_look_again() {
+            let taken = self.read(room)?;
+            if taken > 0 {
+                return Poll::Ready(Ok(taken));
+            }
+        }
+        Poll::Pending
     }
 
     /// Leaves the task's waker with all who may learn that there is a signal.

@@ -4,11 +4,12 @@ use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use rustix::io::Errno;
 
 use super::Batch;
 use super::scope::Scope;
 use crate::error::Error;
-use crate::process::{self, Birth};
+use crate::process::{self, Birth, Quick};
 use crate::signal::{self, SigInfo, SignalSet};
 use crate::sys::{self, LateFd};
 
@@ -32,9 +33,10 @@ pub struct SignalFd {
     /// A second signalfd with the same set, which blocks. A blocking read is
     /// one system call where a poll and a read are two, but whether a read
     /// blocks is a property of the descriptor, and everyone else needs one that
-    /// does not. It is made when a thread first waits; `None` for a signalfd from
+    /// does not. It is made when a thread first waits, and never for a signalfd from
     /// elsewhere, whose set others may change.
-    blocking: Option<LateFd>,
+    blocking: LateFd,
+    is_ours: bool,
     set: AtomicU64,
     birth: Birth,
 }
@@ -54,7 +56,7 @@ impl SignalFd {
     pub fn new(set: impl Into<SignalSet>) -> Result<Self, Error> {
         let set = set.into().check_receivable()?;
         let fd = sys::signalfd(set, true)?;
-        Ok(Self::with(fd, Some(LateFd::new()), set))
+        Ok(Self::with(fd, true, set))
     }
 
     /// Takes over a signalfd that was made elsewhere, gives it this set, and
@@ -75,14 +77,15 @@ impl SignalFd {
         let set = set.into().check_receivable()?;
         sys::signalfd_set(fd.as_fd(), set)?;
         sys::set_flags(fd.as_fd())?;
-        Ok(Self::with(fd, None, set))
+        Ok(Self::with(fd, false, set))
     }
 
-    fn with(fd: OwnedFd, blocking: Option<LateFd>, set: SignalSet) -> Self {
+    fn with(fd: OwnedFd, is_ours: bool, set: SignalSet) -> Self {
         Self {
             scope: None,
             fd,
-            blocking,
+            blocking: LateFd::new(),
+            is_ours,
             set: AtomicU64::new(set.bits()),
             birth: Birth::here(),
         }
@@ -149,6 +152,35 @@ impl SignalFd {
         self.birth
     }
 
+    /// Takes what is pending now, if nothing has to be looked at but the kernel's queue.
+    /// `None` if there is more to it.
+    #[inline]
+    pub(super) fn read_quick(
+        &self,
+        room: &mut [SigInfo],
+        quick: &Quick,
+    ) -> Option<usize> {
+        if !quick.is_ordinary() {
+            return None;
+        }
+        read_ordinary(self.fd.as_fd(), room, quick)
+    }
+
+    /// Takes what is pending, as [`read_quick`](Self::read_quick) does, and waits for it
+    /// if nothing is.
+    #[inline]
+    pub(super) fn wait_quick(
+        &self,
+        room: &mut [SigInfo],
+        quick: &Quick,
+    ) -> Option<usize> {
+        if !quick.is_ordinary() {
+            return None;
+        }
+        read_ordinary(self.blocking.get()?, room, quick)
+            .filter(|&taken| taken > 0)
+    }
+
     /// Takes what is pending now; zero records if nothing is.
     pub(super) fn read(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
         self.birth.check()?;
@@ -184,9 +216,10 @@ impl SignalFd {
     /// What may be handed out. Others may have changed the set of a signalfd from
     /// elsewhere, and what it receives then counts.
     pub(crate) fn wanted(&self) -> SignalSet {
-        match self.blocking {
-            Some(_) => self.signals(),
-            None => SignalSet::from_bits_retain(u64::MAX),
+        if self.is_ours {
+            self.signals()
+        } else {
+            SignalSet::from_bits_retain(u64::MAX)
         }
     }
 
@@ -201,21 +234,20 @@ impl SignalFd {
         if left > 0 {
             return self.read_more(room, left);
         }
-        let Some(blocking) = &self.blocking else { return Ok(0) };
-        let fd = blocking.get().or_else(|| self.make_blocking(blocking).ok());
+        if !self.is_ours {
+            return Ok(0);
+        }
+        let fd = self.blocking.get().or_else(|| self.make_blocking().ok());
         fd.map_or(Ok(0), |fd| read_some(fd, room))
     }
 
     #[cold]
-    fn make_blocking<'b>(
-        &self,
-        blocking: &'b LateFd,
-    ) -> Result<BorrowedFd<'b>, Error> {
+    fn make_blocking(&self) -> Result<BorrowedFd<'_>, Error> {
         let fd = sys::signalfd(self.unshadowed(), false)?;
         // Another thread may have been faster; then that one's is used and this
         // one is closed.
-        drop(blocking.set(fd));
-        let fd = blocking.get().ok_or(Error::Forked)?;
+        drop(self.blocking.set(fd));
+        let fd = self.blocking.get().ok_or(Error::Forked)?;
         if let Some(scope) = &self.scope {
             scope.show_twin(fd);
         }
@@ -281,16 +313,53 @@ impl SignalFd {
 
     fn receive(&self, set: SignalSet) -> Result<(), Error> {
         sys::signalfd_set(self.fd.as_fd(), set)?;
-        match self.blocking.as_ref().and_then(LateFd::get) {
+        match self.blocking.get() {
             Some(blocking) => sys::signalfd_set(blocking, set),
             None => Ok(()),
         }
     }
 }
 
+/// Reads once, where nothing has to be looked for but what the kernel has queued.
+/// `None` if that was not all there is to it.
+///
+/// What the crate sends itself has a code of its own, or is counted before it is sent
+/// (`process/fork.rs`). Who reads it sees that it was: the kernel sends and reads
+/// under one lock.
+#[inline]
+fn read_ordinary(
+    fd: BorrowedFd<'_>,
+    room: &mut [SigInfo],
+    quick: &Quick,
+) -> Option<usize> {
+    let taken = match sys::read_once(fd, room) {
+        Ok(taken) => taken,
+        Err(errno) => return (errno == Errno::AGAIN).then_some(0),
+    };
+    let mut records = room.get(..taken)?.iter();
+    if records.any(SigInfo::has_private_code) || !quick.is_ordinary() {
+        return admit_all(fd, room, taken);
+    }
+    Some(taken)
+}
+
+#[cold]
+fn admit_all(
+    fd: BorrowedFd<'_>,
+    room: &mut [SigInfo],
+    taken: usize,
+) -> Option<usize> {
+    Some(finish(fd, room, taken)).filter(|&used| used > 0)
+}
+
 /// Reads what there is and fits.
 fn read_from(fd: BorrowedFd<'_>, room: &mut [SigInfo]) -> Result<usize, Error> {
     let taken = sys::read(fd, room)?;
+    Ok(finish(fd, room, taken))
+}
+
+/// Admits so many records that were read, and reads more where that is due.
+fn finish(fd: BorrowedFd<'_>, room: &mut [SigInfo], taken: usize) -> usize {
     let mut used = admit(room, taken);
     // Where all that fits was read and not all of it counts, there may be more.
     let mut was_full = taken == room.len();
@@ -300,7 +369,7 @@ fn read_from(fd: BorrowedFd<'_>, room: &mut [SigInfo]) -> Result<usize, Error> {
         was_full = taken == rest.len();
         used += admit(rest, taken);
     }
-    Ok(used)
+    used
 }
 
 /// Reads at least one, from a descriptor that blocks.

@@ -29,6 +29,13 @@ const PRIVATE: i16 = -0x4F3B;
 /// there. It is none of ours for [`unseal`].
 pub(crate) const PROBE: i32 = (PRIVATE as i32) << 16 | 0xFFF0;
 
+/// Whether a code is one of ours: of a sealed record, or of a probe.
+#[inline]
+pub(super) const fn is_private(code: i32) -> bool {
+    let [.., a, b] = code.to_le_bytes();
+    i16::from_le_bytes([a, b]) == PRIVATE
+}
+
 /// Seals a record, or returns `None` if it is none that the kernel makes.
 pub(crate) fn seal(info: &SigInfo) -> Option<SigInfo> {
     let code = match info.code {
@@ -79,7 +86,7 @@ pub(crate) fn seal(info: &SigInfo) -> Option<SigInfo> {
 
 /// Unseals a record if it is sealed; any other is left as it is.
 pub(crate) fn unseal(info: &mut SigInfo) {
-    if info.code >> 16 != i32::from(PRIVATE) {
+    if !is_private(info.code) {
         return;
     }
     let [code, status, ..] = info.code.to_le_bytes();

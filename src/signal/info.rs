@@ -3,7 +3,7 @@
 use core::fmt;
 use core::mem::{offset_of, size_of};
 
-use super::{Cause, Layout, Sender, Signal};
+use super::{Cause, Layout, Sender, Signal, envelope};
 use crate::Error;
 
 /// What the kernel tells about one received signal: `signalfd_siginfo`, 128
@@ -272,6 +272,7 @@ impl SigInfo {
     #[doc(alias = "si_int")]
     #[doc(alias = "ssi_int")]
     #[must_use]
+    #[inline]
     pub const fn value(&self) -> Option<i32> {
         if self.has_value() { Some(self.int) } else { None }
     }
@@ -285,9 +286,12 @@ impl SigInfo {
         if self.has_value() { Some(self.ptr) } else { None }
     }
 
+    #[inline]
     const fn has_value(&self) -> bool {
-        self.code != libc::SI_TKILL
-            && matches!(self.layout(), Layout::Queue | Layout::Timer)
+        // Of the layouts, those of a queued signal and of a timer.
+        self.code < 0
+            && self.code != libc::SI_TKILL
+            && self.code != libc::SI_SIGIO
     }
 
     /// Returns the kernel's id of the POSIX timer that expired.
@@ -424,6 +428,12 @@ impl SigInfo {
         } else {
             self.ptr = word;
         }
+    }
+
+    /// Tells whether the record came under a code of the crate's own.
+    #[inline]
+    pub(crate) const fn has_private_code(&self) -> bool {
+        envelope::is_private(self.code)
     }
 
     /// Tells whether this is what the kernel makes up where the queue has no room for

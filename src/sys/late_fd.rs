@@ -15,6 +15,7 @@ impl LateFd {
         Self(AtomicI32::new(Self::NONE))
     }
 
+    #[inline]
     pub(crate) fn get(&self) -> Option<BorrowedFd<'_>> {
         // SeqCst: see `SignalFd::update`. Acquire: sees the descriptor made.
         let raw = self.0.load(Ordering::SeqCst);

@@ -215,10 +215,9 @@ pub(crate) fn read(
     fd: BorrowedFd<'_>,
     records: &mut [SigInfo],
 ) -> Result<usize, Error> {
-    let bytes = bytes_mut(records);
     loop {
-        match rustix::io::read(fd, &mut *bytes) {
-            Ok(length) => return Ok(length / size_of::<SigInfo>()),
+        match read_once(fd, records) {
+            Ok(taken) => return Ok(taken),
             Err(Errno::AGAIN) => return Ok(0),
             Err(Errno::INTR) => {}
             Err(errno) => return Err(Error::os(Op::Read, errno)),
@@ -226,6 +225,17 @@ pub(crate) fn read(
     }
 }
 
+/// Reads once, whatever comes of it.
+#[inline]
+pub(crate) fn read_once(
+    fd: BorrowedFd<'_>,
+    records: &mut [SigInfo],
+) -> Result<usize, Errno> {
+    let length = rustix::io::read(fd, bytes_mut(records))?;
+    Ok(length / size_of::<SigInfo>())
+}
+
+#[inline]
 const fn bytes_mut(records: &mut [SigInfo]) -> &mut [u8] {
     let length = size_of_val(records);
     let bytes = records.as_mut_ptr().cast::<u8>();

@@ -2,37 +2,37 @@
 
 use core::ffi::{c_int, c_void};
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 
 /// The page that holds the word; null until it is first asked for.
-static PAGE: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
+static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
 
 /// Stands for the page where the kernel has no `MADV_WIPEONFORK`.
-static NO_PAGE: AtomicU32 = AtomicU32::new(0);
+static NO_PAGE: AtomicU64 = AtomicU64::new(0);
 
 /// Returns a word that is zero at first and zero again in a forked child, or
 /// `None` where the kernel cannot do that (before Linux 4.14, or a sandbox).
 ///
 /// The page it is on stays mapped for good. The answer is the same at every
 /// call, in every child too.
-pub(crate) fn wiped_on_fork() -> Option<&'static AtomicU32> {
+pub(crate) fn wiped_on_fork() -> Option<&'static AtomicU64> {
     let mut page = PAGE.load(Ordering::Acquire);
     if page.is_null() {
         page = publish_page();
     }
     // SAFETY: `publish_page` returned this pointer, and so did every call before:
     // to `NO_PAGE`, or to a page that is never unmapped, is zero, which is a
-    // valid `AtomicU32`, and is only ever used as one.
+    // valid `AtomicU64`, and is only ever used as one.
     let word = unsafe { &*page };
     (!ptr::eq(word, &raw const NO_PAGE)).then_some(word)
 }
 
 /// Maps a page and makes it known, unless another thread was faster.
 #[cold]
-fn publish_page() -> *mut AtomicU32 {
+fn publish_page() -> *mut AtomicU64 {
     let none = ptr::from_ref(&NO_PAGE).cast_mut();
     let mine = map_page().unwrap_or(none);
     let (set, seen) = (Ordering::AcqRel, Ordering::Acquire);
@@ -49,7 +49,7 @@ fn publish_page() -> *mut AtomicU32 {
 
 const PAGE_SIZE: usize = 4096;
 
-fn map_page() -> Option<*mut AtomicU32> {
+fn map_page() -> Option<*mut AtomicU64> {
     let page = map(PAGE_SIZE).ok()?.cast().as_ptr();
     // An emulator may answer that all is well to whatever it does not know; it
     // then does so to advice that does not exist, too.
@@ -61,13 +61,13 @@ fn map_page() -> Option<*mut AtomicU32> {
     None
 }
 
-fn madvise(page: *mut AtomicU32, advice: c_int) -> bool {
+fn madvise(page: *mut AtomicU64, advice: c_int) -> bool {
     // SAFETY: the range is a mapping that `map_page` has just made. The advice it
     // gives changes nothing in this process (madvise(2)).
     unsafe { libc::madvise(page.cast(), PAGE_SIZE, advice) == 0 }
 }
 
-fn unmap_page(page: *mut AtomicU32) {
+fn unmap_page(page: *mut AtomicU64) {
     // SAFETY: both callers pass the start of a mapping that `map_page` made and
     // that no one else has seen.
     unsafe { unmap(page.cast(), PAGE_SIZE) };

@@ -27,7 +27,8 @@ use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use rustix::io::Errno;
 
 use super::records::{BUFFERS, HEAD_ROOM, RECORDS, Records, TAKEN, signal_of};
-use crate::process::Birth;
+use crate::process::fork::{look_for_less, look_for_more};
+use crate::process::{Birth, backstop};
 use crate::signal::{SigInfo, SignalSet};
 
 static FIRST: AtomicPtr<Shelf> = AtomicPtr::new(ptr::null_mut());
@@ -54,6 +55,7 @@ pub(super) fn leave(info: &SigInfo, birth: Birth) -> bool {
         return true;
     }
     let Ok(records) = Records::map() else { return false };
+    look_for_more();
     // Nobody has seen it, so there is room.
     let is_put = records.offer(0, 0, info);
     hang(records, 1, birth);
@@ -72,6 +74,8 @@ pub(super) fn make_room(birth: Birth) -> Result<(), Errno> {
 /// Leaves memory here, with so many records in it; `None` if the kernel may go on
 /// to fill it.
 pub(crate) fn keep(records: Records, count: Option<usize>, birth: Birth) {
+    // What the kernel may still fill is looked for from now on.
+    (0..count.unwrap_or(1)).for_each(|_| look_for_more());
     hang(records, count.unwrap_or(ANY), birth);
 }
 
@@ -114,11 +118,13 @@ impl Shelf {
             return false;
         }
         // Before it can be taken, so that it is never less than there are.
+        look_for_more();
         self.count.fetch_add(1, Ordering::Release);
         let is_put =
             places().any(|(buffer, at)| self.records.offer(buffer, at, info));
         if !is_put {
             self.count.fetch_sub(1, Ordering::Relaxed);
+            look_for_less();
         }
         is_put
     }
@@ -134,6 +140,7 @@ impl Shelf {
         let info = self.records.claim(buffer, at, wanted, instead)?;
         if is_ours {
             self.count.fetch_sub(1, Ordering::Relaxed);
+            look_for_less();
         }
         Some(info)
     }
@@ -173,6 +180,11 @@ pub(crate) fn take(
     for shelf in shelves(Birth::here()) {
         for (buffer, at) in shelf.filled() {
             let Some(info) = shelf.take(buffer, at, wanted) else { continue };
+            if backstop::is_probe(&info) {
+                // A ring has read it for a receiver, and it was for the handler.
+                backstop::probe_has_come();
+                continue;
+            }
             *place = info;
             taken += 1;
             match room.next() {

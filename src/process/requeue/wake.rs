@@ -16,19 +16,33 @@
 //! some may be left on the count. Then a real-time signal that the process sends to
 //! itself with `kill(2)` is taken for a wake.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+//! In a forked child none is: the count begins anew there.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::process::Birth;
+use crate::process::fork::{look_for_less, look_for_more};
 use crate::signal::{PerSignal, SigInfo, Signal};
 use crate::sys;
 
-/// How many are on their way, of each signal.
-static WAKES: PerSignal<AtomicU32> =
-    PerSignal::new([const { AtomicU32::new(0) }; 64]);
+/// How many are on their way, of each signal: in the lower half, with the process in
+/// the upper one.
+static WAKES: PerSignal<AtomicU64> =
+    PerSignal::new([const { AtomicU64::new(0) }; 64]);
+
+/// What is counted for this process: none yet, if it is another's count.
+fn counted(wakes: u64) -> u64 {
+    let none = u64::from(Birth::here().number()) << 32;
+    if wakes >> 32 == none >> 32 { wakes } else { none }
+}
 
 /// Wakes who sleeps until this signal comes.
 pub(super) fn wake(signal: Signal) {
     if signal.is_realtime() {
-        WAKES.of(signal).fetch_add(1, Ordering::SeqCst);
+        look_for_more();
+        let (set, seen) = (Ordering::SeqCst, Ordering::SeqCst);
+        let add_one = |wakes| Some(counted(wakes) + 1);
+        let _added = WAKES.of(signal).fetch_update(set, seen, add_one);
         let _sent = sys::send_to_process(signal);
     }
 }
@@ -46,7 +60,14 @@ fn was_on_its_way(record: &SigInfo) -> bool {
     let is_ours =
         record.has_lost_its_record() || record.pid() == Some(sys::process_id());
     let (set, seen) = (Ordering::SeqCst, Ordering::SeqCst);
-    let take_one = |wakes: u32| wakes.checked_sub(1);
+    let take_one = |wakes| {
+        let wakes = counted(wakes);
+        (wakes & u64::from(u32::MAX) > 0).then(|| wakes - 1)
+    };
     let wakes = WAKES.of(record.signal());
-    is_ours && wakes.fetch_update(set, seen, take_one).is_ok()
+    let was_one = is_ours && wakes.fetch_update(set, seen, take_one).is_ok();
+    if was_one {
+        look_for_less();
+    }
+    was_one
 }

@@ -46,7 +46,10 @@ const SYSCALLS: &[(&str, &str, u64)] = &[
 const INSTRUCTIONS: &[(&str, &str)] = &[
     ("instructions_blocking", "crate/wait"),
     ("instructions_future", "crate/future"),
+    // No bars, but good to know.
+    ("instructions_batch", "crate/wait-batch"),
     ("instructions_raw_read", "raw/read1"),
+    ("instructions_raw_batch", "raw/read32"),
 ];
 
 /// Ways to receive signals in order.
@@ -233,6 +236,10 @@ fn signals_of(who: &str, total: u64, mark: fn()) -> Reading {
     let number = libc::SIGUSR1;
     match who {
         "raw/read1" => one_by_one(raw::Read::<1>::open(number), total, mark),
+        "raw/read32" => one_by_one(raw::Read::<32>::open(number), total, mark),
+        "crate/wait-batch" => {
+            one_by_one(own::WaitBatch::<32>::open(number), total, mark)
+        }
         "crate/wait" => one_by_one(own::Wait::open(number), total, mark),
         "crate/future" => {
             let options = Options::new();
