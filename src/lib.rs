@@ -54,6 +54,8 @@
 //! | children to wait for | [`Reaper`] after each `SIGCHLD` |
 //! | a descriptor from elsewhere | [`SignalFd::from_fd`] |
 //! | a child that fork(2) made | [`reopen`], or [`open`] anew |
+//! | signals by the hundred thousand | [`Options::moderate`]: they gather, for less CPU time |
+//! | a CPU to spare for latency | [`Options::spin`] |
 //! | something that the defaults do not fit | [`Options`] |
 //!
 //! The same with a future, and no runtime at all:

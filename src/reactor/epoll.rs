@@ -97,6 +97,9 @@ impl<R: AsRef<Receiver>, const N: usize> Epoll<R, N> {
         };
         let mut events = [none; EVENTS];
         let deadline = Deadline::after(timeout);
+        if let Some(until) = self.gather_until() {
+            sys::sleep(until.earlier(deadline))?;
+        }
         let ready = sys::epoll_wait(self.fd.as_fd(), &mut events, deadline)?;
         let mut wakers = events.iter().take(ready).filter_map(|event| {
             let index = usize::try_from(event.data.u64()).ok()?;
@@ -105,6 +108,15 @@ impl<R: AsRef<Receiver>, const N: usize> Epoll<R, N> {
         // All of them, even if a waker panics: an edge is told only once.
         drop(WakeEach(&mut wakers));
         Ok(ready)
+    }
+}
+
+impl<R: AsRef<Receiver>, const N: usize> Epoll<R, N> {
+    /// Until when signals are to gather, if they are to for all receivers. Those for
+    /// which none have come lately are not to be kept waiting by the others.
+    fn gather_until(&self) -> Option<Deadline> {
+        let each = self.receivers.iter().map(|it| it.as_ref().gathers_until());
+        each.reduce(|all, one| Some(all?.earlier(one?))).flatten()
     }
 }
 

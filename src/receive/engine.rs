@@ -3,6 +3,7 @@
 use rustix::fd::{AsFd, BorrowedFd};
 
 use super::backend::{Backend, Kind, Running};
+use super::pace::SLICE;
 use super::ring::OwnRing;
 use super::{Options, SignalFd};
 use crate::error::{Error, Op};
@@ -98,6 +99,23 @@ impl Engine {
             None => sys::poll(signalfd, deadline).map(drop),
             Some(ring) => ring.sleep(signalfd, deadline),
         }
+    }
+
+    /// Sleeps for a while in which signals gather: until then, until so many have, or
+    /// only a part of the time.
+    pub(super) fn rest(
+        &self,
+        until: Deadline,
+        missing: usize,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let rested = self.ring.as_ref().is_some_and(|ring| {
+            ring.rest(self.signalfd.as_fd(), until, missing, deadline)
+        });
+        if rested {
+            return Ok(());
+        }
+        sys::sleep(until.earlier(Deadline::after(Some(SLICE))))
     }
 
     /// Tells whether the descriptor is readable, and sees to it that it will be.

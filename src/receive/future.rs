@@ -60,6 +60,8 @@ impl Future for Recv<'_> {
 pub struct RecvBatch<'r, 'b, const N: usize> {
     receiver: &'r Receiver,
     batch: Option<&'b mut Batch<N>>,
+    /// Signals have been let gather.
+    has_paused: bool,
 }
 
 impl<'r, 'b, const N: usize> RecvBatch<'r, 'b, N> {
@@ -67,7 +69,7 @@ impl<'r, 'b, const N: usize> RecvBatch<'r, 'b, N> {
         receiver: &'r Receiver,
         batch: &'b mut Batch<N>,
     ) -> Self {
-        Self { receiver, batch: Some(batch) }
+        Self { receiver, batch: Some(batch), has_paused: false }
     }
 }
 
@@ -79,12 +81,18 @@ impl<'b, const N: usize> Future for RecvBatch<'_, 'b, N> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Self::Output> {
+        if !self.has_paused && self.receiver.pause(cx, N) {
+            self.has_paused = true;
+            return Poll::Pending;
+        }
         let Some(batch) = self.batch.take() else {
             return Poll::Ready(Ok(&[]));
         };
         match self.receiver.poll_read(cx, batch.room()?) {
             Poll::Ready(taken) => {
-                Poll::Ready(taken.map(|taken| batch.filled(taken)))
+                let taken = taken?;
+                self.receiver.note_batch(taken, N);
+                Poll::Ready(Ok(batch.filled(taken)))
             }
             Poll::Pending => {
                 self.batch = Some(batch);

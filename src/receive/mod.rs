@@ -6,6 +6,7 @@ mod engine;
 mod future;
 mod iter;
 mod options;
+mod pace;
 mod parker;
 mod put_back;
 mod receiver;

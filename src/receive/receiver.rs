@@ -8,6 +8,7 @@ use core::time::Duration;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use super::engine::Engine;
+use super::pace::{Moderation, Spin};
 use super::waker::WakerCell;
 use super::{Batch, Options, Parker, Recv, RecvBatch, Running, SignalFd};
 use crate::error::Error;
@@ -76,6 +77,8 @@ pub struct Receiver {
     every: Option<EveryThread>,
     waker: WakerCell,
     options: Options,
+    spin: Spin,
+    moderation: Moderation,
     /// Whether a read of the signalfd does to take a signal.
     can_read: Quick,
     /// Whether a read of its blocking twin does to wait for one.
@@ -113,6 +116,8 @@ impl Receiver {
             every,
             waker: WakerCell::new(),
             options,
+            spin: Spin::new(options.spin),
+            moderation: Moderation::new(options.delay, options.count),
             can_read: Quick::NEVER,
             can_wait: Quick::NEVER,
         };
@@ -121,13 +126,13 @@ impl Receiver {
     }
 
     fn see_what_will_do(&mut self) {
-        let quick = |does| {
-            let birth = self.signalfd().birth();
-            if does { birth.quick() } else { Quick::NEVER }
-        };
+        let birth = self.signalfd().birth();
+        let quick = |does| if does { birth.quick() } else { Quick::NEVER };
         let plain = !self.engine.has_ring();
-        let can_wait = quick(plain && self.options.spin.is_zero());
-        (self.can_read, self.can_wait) = (quick(plain), can_wait);
+        let just_waits =
+            self.options.spin.is_zero() && self.moderation.is_off();
+        self.can_read = quick(plain);
+        self.can_wait = quick(plain && just_waits);
     }
 
     /// Returns what keeps the signals blocked in every thread, if
@@ -370,10 +375,13 @@ impl Receiver {
         room: &mut [SigInfo],
         timeout: Duration,
     ) -> Result<usize, Error> {
-        match self.read(room)? {
-            0 => self.wait_until(room, Deadline::after(Some(timeout))),
-            taken => Ok(taken),
+        if self.moderation.is_off() {
+            let taken = self.read(room)?;
+            if taken > 0 {
+                return Ok(taken);
+            }
         }
+        self.wait_until(room, Deadline::after(Some(timeout)))
     }
 
     #[cold]
@@ -383,8 +391,40 @@ impl Receiver {
         room: &mut [SigInfo],
         deadline: Deadline,
     ) -> Result<usize, Error> {
-        if !self.options.spin.is_zero() {
-            let taken = self.spin_into(room, deadline)?;
+        let mut taken = self.gather(room, deadline)?;
+        if taken == 0 {
+            taken = self.wait_for_some(room, deadline)?;
+        }
+        self.moderation.note(taken, room.len());
+        Ok(taken)
+    }
+
+    /// Lets signals gather, if that is asked for and they come in numbers.
+    fn gather(
+        &self,
+        room: &mut [SigInfo],
+        deadline: Deadline,
+    ) -> Result<usize, Error> {
+        let size = room.len();
+        let Some(until) = self.moderation.until(size) else { return Ok(0) };
+        let until = until.earlier(deadline);
+        let enough = self.moderation.enough(size);
+        self.moderation.gather(until, size, |taken| {
+            let missing = enough.saturating_sub(taken);
+            self.engine.rest(until, missing, deadline)?;
+            self.read(room.get_mut(taken..).unwrap_or_default())
+        })
+    }
+
+    fn wait_for_some(
+        &self,
+        room: &mut [SigInfo],
+        deadline: Deadline,
+    ) -> Result<usize, Error> {
+        let budget = self.spin.budget();
+        if !budget.is_zero() {
+            let taken = self.spin_into(room, budget, deadline)?;
+            self.spin.note(taken > 0);
             if taken > 0 {
                 return Ok(taken);
             }
@@ -407,9 +447,10 @@ impl Receiver {
     fn spin_into(
         &self,
         room: &mut [SigInfo],
+        budget: Duration,
         deadline: Deadline,
     ) -> Result<usize, Error> {
-        let budget = Deadline::after(Some(self.options.spin));
+        let budget = Deadline::after(Some(budget));
         loop {
             let taken = self.read(room)?;
             if taken > 0 || budget.is_over() || deadline.is_over() {
@@ -568,6 +609,23 @@ impl Receiver {
             }
         }
         Poll::Pending
+    }
+
+    /// Until when signals are to gather for this receiver, if they come in numbers.
+    pub(crate) fn gathers_until(&self) -> Option<Deadline> {
+        self.moderation.until(usize::MAX)
+    }
+
+    /// Has the thread that polls sleep until enough has gathered, where it is one that
+    /// may: [`block_on`](crate::block_on)'s. Then the task is woken.
+    pub(super) fn pause(&self, cx: &Context<'_>, room: usize) -> bool {
+        let Some(until) = self.moderation.until(room) else { return false };
+        Parker::pause(self.as_raw_fd(), cx.waker(), until)
+    }
+
+    /// Notes that a batch is handed out to a task.
+    pub(super) fn note_batch(&self, taken: usize, room: usize) {
+        self.moderation.note(taken, room);
     }
 
     /// Leaves the task's waker with all who may learn that there is a signal.

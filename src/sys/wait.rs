@@ -27,6 +27,24 @@ impl Deadline {
         Self(timeout.and_then(|timeout| now().checked_add(timeout)))
     }
 
+    /// When the monotonic clock shows this.
+    pub(crate) const fn at(time: Duration) -> Self {
+        Self(Some(time))
+    }
+
+    /// The time of the monotonic clock, in nanoseconds; `None` for never.
+    pub(crate) fn as_nanos(self) -> Option<u64> {
+        u64::try_from(self.0?.as_nanos()).ok()
+    }
+
+    /// The earlier of the two.
+    pub(crate) fn earlier(self, other: Self) -> Self {
+        match (self.0, other.0) {
+            (Some(this), Some(other)) => Self(Some(this.min(other))),
+            (this, other) => Self(this.or(other)),
+        }
+    }
+
     /// What is left of the time; `None` is for ever.
     pub(crate) fn left(self) -> Option<Duration> {
         self.0.map(|end| end.saturating_sub(now()))
@@ -58,7 +76,7 @@ const LONGEST: Duration = if cfg!(test) {
 /// The time on the monotonic clock.
 ///
 /// Not rustix's: to find the vDSO it allocates, once, before Linux 6.4.
-fn now() -> Duration {
+pub(crate) fn now() -> Duration {
     let mut time = MaybeUninit::<libc::timespec>::uninit();
     // SAFETY: clock_gettime(2) writes a timespec at the pointer, which lives past
     // the call. It fails only for a clock that there is not.

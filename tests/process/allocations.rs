@@ -29,6 +29,7 @@ cases! {
     receiving_what_is_there,
     waiting,
     spinning,
+    moderated,
     iterating,
     awaiting,
     awaiting_while_there_is_work,
@@ -171,6 +172,21 @@ fn waiting() {
 fn spinning() {
     let options = options().spin(Duration::from_micros(20));
     ten_thousand(options, |signals, got| got(&signals.wait().unwrap()));
+}
+
+fn moderated() {
+    let options = options().moderate(Duration::from_micros(20), 8);
+    let mut batch = Batch::<16>::new();
+    ten_thousand(options, |signals, got| {
+        signals.wait_batch(&mut batch).unwrap().iter().for_each(got);
+    });
+    ten_thousand(options, |signals, got| {
+        block_on(async {
+            let infos = signals.recv_batch(&mut batch).await.unwrap();
+            infos.iter().for_each(got);
+        })
+        .unwrap();
+    });
 }
 
 fn iterating() {

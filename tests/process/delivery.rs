@@ -23,6 +23,8 @@ cases! {
     ten_thousand_by_wait_batch,
     ten_thousand_by_wait_batch_timeout,
     ten_thousand_by_spinning,
+    ten_thousand_moderated,
+    ten_thousand_moderated_by_recv_batch,
     ten_thousand_by_iterating,
     ten_thousand_by_recv,
     ten_thousand_by_recv_batch,
@@ -154,6 +156,30 @@ fn ten_thousand_by_spinning() {
             let infos = signals.wait_batch(&mut batch).unwrap();
             values.extend(infos.iter().copied().map(value));
         }
+    });
+}
+
+fn moderated() -> Options {
+    options().moderate(Duration::from_micros(50), 40)
+}
+
+fn ten_thousand_moderated() {
+    let mut batch = Batch::<64>::new();
+    ten_thousand(moderated(), |signals, values| {
+        let infos = signals.wait_batch(&mut batch).unwrap();
+        assert!(!infos.is_empty());
+        values.extend(infos.iter().copied().map(value));
+    });
+}
+
+fn ten_thousand_moderated_by_recv_batch() {
+    let mut batch = Batch::<64>::new();
+    ten_thousand(moderated(), |signals, values| {
+        block_on(async {
+            let infos = signals.recv_batch(&mut batch).await.unwrap();
+            values.extend(infos.iter().copied().map(value));
+        })
+        .unwrap();
     });
 }
 

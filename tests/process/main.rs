@@ -28,6 +28,7 @@ mod forks;
 mod harness;
 mod live;
 mod nested;
+mod pace;
 mod put_back;
 mod reap;
 #[cfg(all(
@@ -91,6 +92,7 @@ fn main() -> std::process::ExitCode {
         (forks::CASES, ALL),
         (live::CASES, ALL),
         (nested::CASES, ALL),
+        (pace::CASES, ALL),
         (put_back::CASES, ALL),
         (reap::CASES, ALL),
         #[cfg(all(

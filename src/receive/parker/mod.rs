@@ -39,8 +39,11 @@ use core::array;
 use core::cell::Cell;
 use core::marker::PhantomData;
 use core::ptr;
-use core::sync::atomic::{AtomicI32, AtomicU8, AtomicUsize, Ordering};
+use core::sync::atomic::{
+    AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering,
+};
 use core::task::{RawWaker, RawWakerVTable, Waker};
+use core::time::Duration;
 
 use rustix::fd::{AsRawFd, RawFd};
 
@@ -49,7 +52,7 @@ use self::watch::{WATCHES, Watches};
 use super::receiver::Registered;
 use crate::error::Error;
 use crate::process::{AtomicBirth, Birth};
-use crate::sys::{self, LateFd, Wait};
+use crate::sys::{self, Deadline, LateFd, Wait};
 
 /// How many threads can be in `block_on` at the same time.
 const PARKERS: usize = 64;
@@ -74,6 +77,9 @@ struct Place {
     state: AtomicU8,
     eventfd: LateFd,
     watches: Watches,
+    /// The thread is to sleep until then, if nobody wakes it: a time of the monotonic
+    /// clock in nanoseconds, or 0.
+    pause: AtomicU64,
     /// The thread that uses the place; 0 if none does.
     thread: AtomicI32,
     order: AtomicUsize,
@@ -91,6 +97,7 @@ impl Place {
             state: AtomicU8::new(AWAKE),
             eventfd: LateFd::new(),
             watches: Watches::new(),
+            pause: AtomicU64::new(0),
             thread: AtomicI32::new(0),
             order: AtomicUsize::new(0),
             birth: AtomicBirth::new(),
@@ -224,6 +231,7 @@ impl Parker {
         let order = ORDER.fetch_add(1, Ordering::Relaxed);
         place.order.store(order, Ordering::Relaxed);
         place.birth.store(Birth::here());
+        place.pause.store(0, Ordering::Relaxed);
         place.thread.store(sys::thread_id(), Ordering::Relaxed);
         Ok(Self {
             place,
@@ -278,13 +286,30 @@ impl Parker {
             if state.compare_exchange(AWAKE, ASLEEP, set, woken).is_err() {
                 return self.look_now_and_then();
             }
-            let result = self.poll(Wait::UntilReady);
+            let result = self.pause_or_poll();
             // A wake in the meantime stays; the next round sees it.
             let (up, woken) = (Ordering::AcqRel, Ordering::Acquire);
             let _woken = state.compare_exchange(ASLEEP, AWAKE, up, woken);
             self.awake.set(0);
             place.watches.wake(&result?);
         }
+    }
+
+    /// Sleeps until what is watched is ready, or, if that is asked for, for a while in
+    /// which nothing is looked at. Then all tasks are to look.
+    fn pause_or_poll(&self) -> Result<[Option<RawFd>; WATCHES], Error> {
+        let pause = self.place.pause.swap(0, Ordering::Relaxed);
+        if pause == 0 {
+            return self.poll(Wait::UntilReady);
+        }
+        if let Some(eventfd) = self.place.eventfd.get() {
+            let until = Deadline::at(Duration::from_nanos(pause));
+            if sys::poll(eventfd, until)? {
+                sys::clear(eventfd);
+            }
+        }
+        self.birth.check()?;
+        Ok(self.place.watches.all())
     }
 
     /// Looks at the descriptors if that has not been done for long.
@@ -344,6 +369,21 @@ impl Parker {
             place.watches.add(fd, waker);
         }
         Registered::LookAgain
+    }
+}
+
+impl Parker {
+    /// Has the thread of this `block_on` sleep until then, unless somebody wakes it, and
+    /// then wake the task. Tells whether there is such a thread, and this is it.
+    pub(super) fn pause(fd: RawFd, waker: &Waker, until: Deadline) -> bool {
+        let (Some(place), Some(until)) =
+            (Place::of_this_thread(), until.as_nanos())
+        else {
+            return false;
+        };
+        place.watches.add(fd, waker);
+        place.pause.store(until, Ordering::Relaxed);
+        true
     }
 }
 

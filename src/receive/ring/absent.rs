@@ -49,6 +49,16 @@ impl OwnRing {
         match *self {}
     }
 
+    pub(crate) const fn rest(
+        &self,
+        _signalfd: BorrowedFd<'_>,
+        _until: Deadline,
+        _missing: usize,
+        _deadline: Deadline,
+    ) -> bool {
+        match *self {}
+    }
+
     pub(crate) const fn sleep(
         &self,
         _signalfd: BorrowedFd<'_>,

@@ -2,11 +2,13 @@
 
 #![expect(unsafe_code, reason = "waits with a timeout")]
 
-use io_uring::types::{SubmitArgs, Timespec};
+use core::ptr;
+
+use io_uring::types::Timespec;
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 
-use super::{OwnRing, errno};
+use super::{BUFFERS, OwnRing, errno};
 use crate::error::{Error, Op};
 use crate::sys::{self, Deadline};
 
@@ -44,30 +46,103 @@ impl OwnRing {
         }
     }
 
+    /// Lets signals gather, if the ring reads them: sleeps until then, or until there
+    /// are so many completions. Tells whether it did.
+    ///
+    /// Where the kernel has a minimum to wait (Linux 6.12), it goes on for as long as
+    /// there is none.
+    pub(crate) fn rest(
+        &self,
+        signalfd: BorrowedFd<'_>,
+        until: Deadline,
+        missing: usize,
+        deadline: Deadline,
+    ) -> bool {
+        if !self.reads() || self.failure().is_some() {
+            return false;
+        }
+        // Signals that come one by one fill a buffer each, and when there is none left
+        // no more of them come.
+        let most = u32::from(BUFFERS / 2);
+        let missing = u32::try_from(missing).map_or(most, |it| it.min(most));
+        let minimum = until.left().unwrap_or_default().as_micros();
+        let args = match u32::try_from(minimum) {
+            Ok(minimum) if self.ring.params().is_feature_min_timeout() => {
+                Arguments::new(deadline).minimum(minimum)
+            }
+            _ => Arguments::new(until),
+        };
+        self.enter(signalfd, missing, &args);
+        true
+    }
+
     /// Waits for a completion.
     pub(super) fn wait(&self, signalfd: BorrowedFd<'_>, deadline: Deadline) {
+        self.enter(signalfd, 1, &Arguments::new(deadline));
+    }
+
+    fn enter(
+        &self,
+        signalfd: BorrowedFd<'_>,
+        completions: u32,
+        args: &Arguments,
+    ) {
         // include/uapi/linux/io_uring.h
         const IORING_ENTER_GETEVENTS: u32 = 1 << 0;
         const IORING_ENTER_EXT_ARG: u32 = 1 << 3;
         const FLAGS: u32 = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
-        let timeout = deadline.left().map(|left| {
-            Timespec::new().sec(left.as_secs()).nsec(left.subsec_nanos())
-        });
-        let args = SubmitArgs::new();
-        let args = match &timeout {
-            Some(timeout) => args.timespec(timeout),
-            None => args,
-        };
+        let args = args.for_the_kernel();
         let submitter = self.ring.submitter();
         // SAFETY: nothing is submitted, and the argument is the
         // `io_uring_getevents_arg` that the flag promises, with a timeout that
         // lives past the call (io_uring_enter(2)).
-        let result = unsafe { submitter.enter(0, 1, FLAGS, Some(&args)) };
+        let result =
+            unsafe { submitter.enter(0, completions, FLAGS, Some(&args)) };
         if let Err(error) = result {
             match errno(&error) {
                 Errno::INTR | Errno::TIME => {}
                 errno => self.fail(Error::os(Op::UringEnter, errno), signalfd),
             }
+        }
+    }
+}
+
+/// How long a wait is.
+struct Arguments {
+    timeout: Option<Timespec>,
+    /// Microseconds.
+    minimum: u32,
+}
+
+/// `struct io_uring_getevents_arg` of `include/uapi/linux/io_uring.h`. That of the
+/// io-uring crate has no minimum.
+#[repr(C)]
+struct GeteventsArg {
+    sigmask: u64,
+    sigmask_sz: u32,
+    min_wait_usec: u32,
+    ts: *const Timespec,
+}
+
+impl Arguments {
+    fn new(deadline: Deadline) -> Self {
+        let timeout = deadline.left().map(|left| {
+            Timespec::new().sec(left.as_secs()).nsec(left.subsec_nanos())
+        });
+        Self { timeout, minimum: 0 }
+    }
+
+    const fn minimum(self, microseconds: u32) -> Self {
+        Self { minimum: microseconds, ..self }
+    }
+
+    /// It points to this, for as long as that lives.
+    fn for_the_kernel(&self) -> GeteventsArg {
+        GeteventsArg {
+            sigmask: 0,
+            sigmask_sz: 0,
+            min_wait_usec: self.minimum,
+            ts: self.timeout.as_ref().map_or(ptr::null(), ptr::from_ref),
         }
     }
 }

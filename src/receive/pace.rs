@@ -1,0 +1,211 @@
+//! How long a receiver spins before it sleeps, and how often it hands out batches.
+//!
+//! What is noted here are hints. Several threads may wait at once and mix them up; the
+//! worst that comes of it is a spin too many or too few, or a batch a moment earlier or
+//! later. So all of it is `Relaxed`.
+
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::time::Duration;
+
+use crate::error::Error;
+use crate::sys::{self, Deadline};
+
+/// Spinning, for as long as it pays.
+///
+/// A spin in vain costs its whole budget, and the sleep comes all the same. So after
+/// each of these in a row the next waits sleep at once: one of them, then three, seven,
+/// and at most 63. A spin that is not in vain makes every wait spin again.
+#[derive(Debug)]
+pub(super) struct Spin {
+    budget: Duration,
+    /// How many were in vain in a row, up to [`MOST`].
+    vain: AtomicU32,
+    /// How many waits are to go without.
+    skip: AtomicU32,
+}
+
+const MOST: u32 = 6;
+
+impl Spin {
+    pub(super) const fn new(budget: Duration) -> Self {
+        let (vain, skip) = (AtomicU32::new(0), AtomicU32::new(0));
+        Self { budget, vain, skip }
+    }
+
+    /// How long to spin this time.
+    pub(super) fn budget(&self) -> Duration {
+        match self.skip.load(Ordering::Relaxed) {
+            0 => self.budget,
+            left => {
+                self.skip.store(left - 1, Ordering::Relaxed);
+                Duration::ZERO
+            }
+        }
+    }
+
+    /// Notes whether a signal came while it was spinning.
+    pub(super) fn note(&self, has_paid: bool) {
+        let vain = if has_paid {
+            0
+        } else {
+            MOST.min(self.vain.load(Ordering::Relaxed) + 1)
+        };
+        self.vain.store(vain, Ordering::Relaxed);
+        self.skip.store((1 << vain) - 1, Ordering::Relaxed);
+    }
+}
+
+/// Letting signals gather, as a network card moderates its interrupts.
+///
+/// A batch is handed out no sooner than a delay after the one before, unless that one
+/// was as large as is asked for: then there is most likely more already. So a signal
+/// that comes when none has come for that long is handed out at once.
+#[derive(Debug)]
+pub(super) struct Moderation {
+    delay: Duration,
+    count: usize,
+    /// When the last batch was handed out, in nanoseconds; 0 if it is of no account.
+    last: AtomicU64,
+}
+
+/// How long to wait before it is seen whether enough has gathered. Shorter sleeps cost
+/// more than they bring: the kernel adds 50 us to each (`PR_SET_TIMERSLACK`).
+pub(super) const SLICE: Duration = Duration::from_micros(200);
+
+impl Moderation {
+    pub(super) const fn new(delay: Duration, count: usize) -> Self {
+        Self { delay, count, last: AtomicU64::new(0) }
+    }
+
+    pub(super) const fn is_off(&self) -> bool {
+        self.delay.is_zero()
+    }
+
+    /// How many records are enough, where there is room for so many.
+    pub(super) fn enough(&self, room: usize) -> usize {
+        self.count.min(room).max(1)
+    }
+
+    /// Until when signals are to gather; `None` if they are to be taken at once.
+    pub(super) fn until(&self, room: usize) -> Option<Deadline> {
+        // One has nobody to wait for.
+        if self.is_off() || self.enough(room) == 1 {
+            return None;
+        }
+        let last = Duration::from_nanos(self.last.load(Ordering::Relaxed));
+        let until = Deadline::at(last.saturating_add(self.delay));
+        (!last.is_zero() && !until.is_over()).then_some(until)
+    }
+
+    /// Notes that so many records are handed out.
+    pub(super) fn note(&self, taken: usize, room: usize) {
+        if self.is_off() {
+            return;
+        }
+        let now = if taken >= self.enough(room) {
+            0
+        } else {
+            let now = sys::now().as_nanos();
+            u64::try_from(now).unwrap_or(u64::MAX)
+        };
+        self.last.store(now, Ordering::Relaxed);
+    }
+
+    /// Lets signals gather, and returns how many there are when that is enough, or
+    /// the time is over. `next` waits a while and takes more, told how many there are.
+    pub(super) fn gather(
+        &self,
+        until: Deadline,
+        room: usize,
+        mut next: impl FnMut(usize) -> Result<usize, Error>,
+    ) -> Result<usize, Error> {
+        let mut taken = 0;
+        loop {
+            taken += match next(taken) {
+                // It comes again, and what was taken is not to be lost by it.
+                Err(_) if taken > 0 => return Ok(taken),
+                more => more?,
+            };
+            if taken >= self.enough(room) || until.is_over() {
+                return Ok(taken);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn spinning_stops_where_it_does_not_pay_and_is_tried_again() {
+        let budget = Duration::from_micros(20);
+        let spin = Spin::new(budget);
+        let mut skipped = Vec::new();
+        for _ in 0..8 {
+            assert_eq!(spin.budget(), budget);
+            spin.note(false);
+            let mut count = 0;
+            while spin.skip.load(Ordering::Relaxed) > 0 {
+                assert_eq!(spin.budget(), Duration::ZERO);
+                count += 1;
+            }
+            skipped.push(count);
+        }
+        assert_eq!(skipped, [1, 3, 7, 15, 31, 63, 63, 63]);
+        spin.note(true);
+        for _ in 0..3 {
+            assert_eq!(spin.budget(), budget);
+        }
+        spin.note(false);
+        assert_eq!(spin.budget(), Duration::ZERO);
+        assert_eq!(spin.budget(), budget);
+    }
+
+    #[test]
+    fn a_signal_alone_is_not_delayed() {
+        let hour = Duration::from_secs(3600);
+        let moderation = Moderation::new(hour, 16);
+        assert!(moderation.until(64).is_none(), "it is the first");
+        moderation.note(1, 64);
+        assert!(moderation.until(64).is_some());
+        assert!(moderation.until(1).is_none(), "there is no room for more");
+        moderation.note(16, 64);
+        assert!(moderation.until(64).is_none(), "that was enough");
+        moderation.note(15, 64);
+        assert!(moderation.until(64).is_some());
+
+        let moment = Moderation::new(Duration::from_nanos(1), 16);
+        moment.note(1, 64);
+        assert!(moment.until(64).is_none(), "that was long ago");
+        let off = Moderation::new(Duration::ZERO, 16);
+        off.note(1, 64);
+        assert!(off.until(64).is_none());
+    }
+
+    #[test]
+    fn gathering_ends_with_enough_or_with_the_time() {
+        let moderation = Moderation::new(Duration::from_secs(3600), 16);
+        let far = Deadline::after(Some(Duration::from_secs(3600)));
+        let mut calls = Vec::new();
+        let taken = moderation.gather(far, 64, |before| {
+            calls.push(before);
+            Ok(6)
+        });
+        assert_eq!(taken, Ok(18));
+        assert_eq!(calls, [0, 6, 12]);
+        let past = Deadline::PAST;
+        assert_eq!(moderation.gather(past, 64, |_| Ok(2)), Ok(2));
+        assert_eq!(moderation.gather(past, 64, |_| Ok(0)), Ok(0));
+
+        // An error is told if nothing would be lost by it.
+        let failed = Err(Error::Forked);
+        let mut answers = [Ok(3), failed].into_iter();
+        let next = |_| answers.next().unwrap();
+        assert_eq!(moderation.gather(far, 64, next), Ok(3));
+        assert_eq!(moderation.gather(far, 64, |_| failed), failed);
+    }
+}

@@ -1,0 +1,208 @@
+//! Signals that are let gather, and spins.
+
+use std::future::poll_fn;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::task::{Poll, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use signalfd::{Batch, Epoll, Receiver, Signal, Signals, block_on};
+
+use crate::common::{DEADLINE, options, pid, sigqueue, tid, wait_until_asleep};
+use crate::harness::cases;
+
+cases! {
+    a_first_signal_is_handed_out_at_once,
+    signals_gather_until_there_are_enough,
+    signals_gather_until_the_time_is_over,
+    a_full_batch_is_followed_by_another_at_once,
+    one_signal_is_never_delayed,
+    a_timeout_ends_the_gathering,
+    a_task_gathers_while_its_thread_sleeps,
+    an_epoll_lets_signals_gather,
+    an_epoll_keeps_no_other_receiver_waiting,
+    an_executor_of_others_does_not_wait,
+    waits_that_spin_in_vain_wait_all_the_same,
+}
+
+/// Longer than any test.
+const LONG: Duration = Duration::from_secs(1000);
+
+fn rt() -> Signal {
+    Signal::rt(1).unwrap()
+}
+
+/// A receiver that has just handed out a batch of one.
+fn in_the_flow(delay: Duration, count: usize) -> Signals {
+    let options = options().moderate(delay, count).check_threads(false);
+    let signals = options.open(rt()).unwrap();
+    send(&[-1]);
+    let mut batch = Batch::<64>::new();
+    assert_eq!(signals.wait_batch(&mut batch).unwrap().len(), 1);
+    signals
+}
+
+fn send(values: &[i32]) {
+    for &value in values {
+        sigqueue(pid(), rt(), value).unwrap();
+    }
+}
+
+fn a_first_signal_is_handed_out_at_once() {
+    // Not to be waited for is to have ended at all.
+    drop(in_the_flow(LONG, 64));
+}
+
+fn signals_gather_until_there_are_enough() {
+    let signals = in_the_flow(LONG, 3);
+    let receiver: &Receiver = &signals;
+    thread::scope(|scope| {
+        let (tell, told) = channel();
+        let waiter = scope.spawn(move || {
+            tell.send(tid()).unwrap();
+            let mut batch = Batch::<64>::new();
+            let infos = receiver.wait_batch(&mut batch).unwrap();
+            infos.iter().map(|it| it.value().unwrap()).collect::<Vec<_>>()
+        });
+        wait_until_asleep(told.recv().unwrap());
+        send(&[0]);
+        send(&[1]);
+        thread::yield_now();
+        assert!(!waiter.is_finished());
+        send(&[2]);
+        assert_eq!(waiter.join().unwrap(), [0, 1, 2]);
+    });
+}
+
+fn signals_gather_until_the_time_is_over() {
+    let delay = Duration::from_millis(20);
+    let begin = Instant::now();
+    let signals = in_the_flow(delay, 64);
+    send(&[0, 1, 2]);
+    let mut batch = Batch::<64>::new();
+    assert_eq!(signals.wait_batch(&mut batch).unwrap().len(), 3);
+    assert!(begin.elapsed() >= delay);
+}
+
+fn a_full_batch_is_followed_by_another_at_once() {
+    let signals = in_the_flow(LONG, 64);
+    send(&[0, 1, 2, 3, 4, 5, 6]);
+    let mut batch = Batch::<3>::new();
+    for count in [3, 3, 1] {
+        assert_eq!(signals.wait_batch(&mut batch).unwrap().len(), count);
+    }
+}
+
+fn one_signal_is_never_delayed() {
+    let signals = in_the_flow(LONG, 64);
+    send(&[0, 1, 2, 3]);
+    assert_eq!(signals.wait().unwrap().value(), Some(0));
+    assert_eq!(signals.wait_timeout(LONG).unwrap().unwrap().value(), Some(1));
+    assert_eq!(signals.try_recv().unwrap().unwrap().value(), Some(2));
+    let mut batch = Batch::<64>::new();
+    assert_eq!(signals.try_recv_batch(&mut batch).unwrap().len(), 1);
+    send(&[4]);
+    assert_eq!(signals.wait_batch(&mut Batch::<1>::new()).unwrap().len(), 1);
+    // One is enough.
+    let signals = in_the_flow(LONG, 1);
+    send(&[0]);
+    assert_eq!(signals.wait_batch(&mut batch).unwrap().len(), 1);
+}
+
+fn a_timeout_ends_the_gathering() {
+    let signals = in_the_flow(LONG, 64);
+    let mut batch = Batch::<64>::new();
+    let moment = Duration::from_millis(5);
+    let infos = signals.wait_batch_timeout(&mut batch, moment).unwrap();
+    assert!(infos.is_empty());
+    send(&[0, 1]);
+    let infos = signals.wait_batch_timeout(&mut batch, moment).unwrap();
+    assert_eq!(infos.len(), 2);
+}
+
+fn a_task_gathers_while_its_thread_sleeps() {
+    let signals = in_the_flow(LONG, 64);
+    let waker = Mutex::new(None::<Waker>);
+    let main = tid();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            wait_until_asleep(main);
+            while waker.lock().unwrap().is_none() {
+                thread::yield_now();
+            }
+            send(&[0, 1, 2]);
+            // Anything else that the thread has to do ends it.
+            waker.lock().unwrap().take().unwrap().wake();
+        });
+        let count = block_on(async {
+            poll_fn(|cx| {
+                *waker.lock().unwrap() = Some(cx.waker().clone());
+                Poll::Ready(())
+            })
+            .await;
+            let mut batch = Batch::<64>::new();
+            signals.recv_batch(&mut batch).await.unwrap().len()
+        });
+        assert_eq!(count.unwrap(), 3);
+    });
+    // And the time does.
+    let signals = in_the_flow(Duration::from_millis(5), 64);
+    send(&[0, 1]);
+    let mut batch = Batch::<64>::new();
+    let infos = block_on(signals.recv_batch(&mut batch)).unwrap().unwrap();
+    assert_eq!(infos.len(), 2);
+}
+
+fn an_epoll_lets_signals_gather() {
+    let signals = in_the_flow(LONG, 64);
+    let epoll = Epoll::new([&signals]).unwrap();
+    send(&[0]);
+    let moment = Duration::from_millis(5);
+    let begin = Instant::now();
+    assert_eq!(epoll.turn(Some(moment)), Ok(1));
+    assert!(begin.elapsed() >= moment);
+    assert_eq!(signals.try_recv().unwrap().unwrap().value(), Some(0));
+}
+
+fn an_epoll_keeps_no_other_receiver_waiting() {
+    let signals = in_the_flow(LONG, 64);
+    let other = options().open(Signal::HUP).unwrap();
+    let epoll = Epoll::new([&signals, &other]).unwrap();
+    send(&[0]);
+    assert!(matches!(epoll.turn(None), Ok(1..)));
+    assert_eq!(signals.try_recv().unwrap().unwrap().value(), Some(0));
+}
+
+fn an_executor_of_others_does_not_wait() {
+    let signals = in_the_flow(LONG, 64);
+    send(&[0]);
+    let mut batch = Batch::<64>::new();
+    let recv = signals.recv_batch(&mut batch);
+    assert_eq!(futures::executor::block_on(recv).unwrap().len(), 1);
+}
+
+fn waits_that_spin_in_vain_wait_all_the_same() {
+    let signals = options()
+        .spin(Duration::from_micros(10))
+        .check_threads(false)
+        .open(rt())
+        .unwrap();
+    let receiver: &Receiver = &signals;
+    thread::scope(|scope| {
+        let (tell, told) = channel();
+        let (next, go_on) = channel();
+        scope.spawn(move || {
+            for value in 0..200 {
+                tell.send(tid()).unwrap();
+                assert_eq!(receiver.wait().unwrap().value(), Some(value));
+                go_on.recv_timeout(DEADLINE).unwrap();
+            }
+        });
+        for (value, tid) in (0..).zip(told) {
+            wait_until_asleep(tid);
+            send(&[value]);
+            next.send(()).unwrap();
+        }
+    });
+}
