@@ -170,6 +170,11 @@ pub(crate) fn cpu_time() -> u64 {
     clock(libc::CLOCK_PROCESS_CPUTIME_ID)
 }
 
+/// Nanoseconds that this thread has run.
+pub(crate) fn thread_time() -> u64 {
+    clock(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
 /// The CPUs that this process may run on.
 pub(crate) fn cpus() -> Vec<usize> {
     // SAFETY: an all-zero set is the empty one.

@@ -126,8 +126,90 @@ pub(crate) fn round_trip<T: Take, U: Take>(
     Reading::new("ns", median(times))
 }
 
-/// Another process sends as fast as it can, and is never far ahead.
+/// Who sends to whom, and how fast.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum From {
+    Process,
+    Thread,
+    /// A process, which sends one every so many nanoseconds.
+    Paced(u64),
+}
+
+/// Somebody sends, as fast as can be unless it is paced, and is never far ahead.
 pub(crate) fn throughput<T: Take>(
+    open: impl FnOnce(i32) -> T,
+    from: From,
+    cpus: [usize; 2],
+    total: u64,
+) -> Reading {
+    let signal = sys::queued();
+    let shared = Shared::map();
+    let receiver = sys::pid();
+    // A thread inherits the mask.
+    sys::block(signal);
+    let send = || {
+        sys::pin(cpus[1]);
+        while !shared.has_begun.0.load(Ordering::Acquire) {
+            hint::spin_loop();
+        }
+        let mut sender = Sender::new(receiver, signal);
+        let mut next = sys::now();
+        for number in 1..=total {
+            while number > AHEAD + shared.received.0.load(Ordering::Relaxed) {
+                hint::spin_loop();
+            }
+            if let From::Paced(pause) = from {
+                while sys::now() < next {
+                    hint::spin_loop();
+                }
+                next += pause;
+            }
+            sender.send(value(number));
+        }
+        shared.sent.0.store(sys::thread_time(), Ordering::Relaxed);
+    };
+    if from == From::Thread {
+        return std::thread::scope(|scope| {
+            scope.spawn(send);
+            receive(open, shared, cpus[0], total)
+        });
+    }
+    let child = Child::fork(send);
+    let reading = receive(open, shared, cpus[0], total);
+    child.join();
+    reading
+}
+
+fn receive<T: Take>(
+    open: impl FnOnce(i32) -> T,
+    shared: &Shared,
+    cpu: usize,
+    total: u64,
+) -> Reading {
+    sys::pin(cpu);
+    let mut receiver = open(sys::queued());
+    receiver.release();
+    let mut seen = Seen::default();
+    let mut takes = 0;
+    let (begin, begin_cpu) = (sys::now(), sys::thread_time());
+    shared.has_begun.0.store(true, Ordering::Release);
+    while seen.count < total {
+        receiver.take(&mut seen);
+        shared.received.0.store(seen.count, Ordering::Relaxed);
+        takes += 1;
+    }
+    let (time, cpu) = (sys::now() - begin, sys::thread_time() - begin_cpu);
+    seen.expect(total);
+    Reading::new("ns", each(time, total))
+        .and("cpu", each(cpu, total))
+        .and("takes", each(takes, total))
+}
+
+/// How long the receiver has had nothing to do, before a signal comes.
+const IDLE_NS: u64 = 1_000_000;
+
+/// Another process sends a signal now and then; how long until it is received.
+pub(crate) fn idle<T: Take>(
     open: impl FnOnce(i32) -> T,
     cpus: [usize; 2],
     total: u64,
@@ -135,16 +217,19 @@ pub(crate) fn throughput<T: Take>(
     let signal = sys::queued();
     let shared = Shared::map();
     let parent = sys::pid();
+    sys::block(signal);
     let child = Child::fork(|| {
         sys::pin(cpus[1]);
-        while !shared.has_begun.0.load(Ordering::Acquire) {
-            hint::spin_loop();
-        }
         let mut sender = Sender::new(parent, signal);
         for number in 1..=total {
-            while number > AHEAD + shared.received.0.load(Ordering::Relaxed) {
+            while shared.received.0.load(Ordering::Acquire) + 1 < number {
                 hint::spin_loop();
             }
+            let end = sys::now() + IDLE_NS;
+            while sys::now() < end {
+                hint::spin_loop();
+            }
+            shared.sent.0.store(sys::now(), Ordering::Release);
             sender.send(value(number));
         }
     });
@@ -152,20 +237,18 @@ pub(crate) fn throughput<T: Take>(
     let mut receiver = open(signal);
     receiver.release();
     let mut seen = Seen::default();
-    let mut takes = 0;
-    let (begin, begin_cpu) = (sys::now(), sys::cpu_time());
-    shared.has_begun.0.store(true, Ordering::Release);
-    while seen.count < total {
-        receiver.take(&mut seen);
-        shared.received.0.store(seen.count, Ordering::Relaxed);
-        takes += 1;
+    let mut times = Vec::new();
+    for number in 1..=total {
+        while seen.count < number {
+            receiver.take(&mut seen);
+        }
+        let sent = shared.sent.0.load(Ordering::Acquire);
+        times.push(float(sys::now() - sent));
+        shared.received.0.store(number, Ordering::Release);
     }
-    let (time, cpu) = (sys::now() - begin, sys::cpu_time() - begin_cpu);
     seen.expect(total);
     child.join();
-    Reading::new("ns", each(time, total))
-        .and("cpu", each(cpu, total))
-        .and("takes", each(takes, total))
+    Reading::new("ns", median(times))
 }
 
 /// Another process sends one standard signal without a pause; those that are

@@ -49,11 +49,16 @@ pub enum Kind {
     /// The ring says that there is something to read, and the receiver reads it.
     ///
     /// The kernel holds no memory of the process and takes no signal before the
-    /// caller does. Since Linux 5.11; a request that lasts since 5.13.
+    /// caller does. Since Linux 5.11.
     #[default]
     Readiness,
     /// The ring reads the signals ahead, into memory of its own: no system call
     /// for each.
+    ///
+    /// It does so from when the descriptor of the receiver has been asked for
+    /// ([`AsFd`](crate::Receiver#impl-AsFd-for-Receiver)), or a task has awaited it. A
+    /// receiver that only waits has it read when it sleeps, and else reads itself: that
+    /// costs less where signals come in numbers.
     ///
     /// What it has read is no longer pending. Dropping the receiver puts it back
     /// ([`Receiver::put_back`](crate::Receiver::put_back) says how), and no

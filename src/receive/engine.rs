@@ -1,5 +1,7 @@
 //! What a receiver runs on.
 
+use core::ops::ControlFlow;
+
 use rustix::fd::{AsFd, BorrowedFd};
 
 use super::backend::{Backend, Kind, Running};
@@ -10,6 +12,15 @@ use crate::error::{Error, Op};
 use crate::process;
 use crate::signal::SigInfo;
 use crate::sys::{self, Deadline};
+
+/// What a thread does that takes what there is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Next {
+    /// It waits, if there is nothing.
+    Wait,
+    /// Anything: from now on a signal is to be noticed without it.
+    Go,
+}
 
 /// The signalfd, and perhaps a ring that waits for it or reads it.
 #[derive(Debug)]
@@ -56,8 +67,9 @@ impl Engine {
 
     /// What is readable when there is something to take.
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
-        let ring = self.ring.as_ref().and_then(OwnRing::descriptor);
-        ring.unwrap_or_else(|| self.signalfd.as_fd())
+        let signalfd = self.signalfd.as_fd();
+        let ring = self.ring.as_ref();
+        ring.and_then(|ring| ring.descriptor(signalfd)).unwrap_or(signalfd)
     }
 
     /// Takes what there is. If another thread is at it meanwhile that may be
@@ -65,6 +77,7 @@ impl Engine {
     pub(super) fn read(
         &self,
         room: &mut [SigInfo],
+        next: Next,
         tell: &dyn Fn(),
     ) -> Result<usize, Error> {
         let Some(own) = &self.ring else { return self.signalfd.read(room) };
@@ -72,9 +85,11 @@ impl Engine {
         let wanted = self.signalfd.wanted();
         let mut used = process::take_left(room, || self.signalfd.unshadowed());
         if let Some(rest @ [_, ..]) = room.get_mut(used..) {
-            match own.take(rest, wanted, self.signalfd.as_fd(), tell) {
-                Some(taken) => used += taken,
-                None => return self.signalfd.read_more(room, used),
+            match own.take(rest, wanted, self.signalfd.as_fd(), next, tell) {
+                ControlFlow::Break(taken) => used += taken,
+                ControlFlow::Continue(taken) => {
+                    return self.signalfd.read_more(room, used + taken);
+                }
             }
         }
         Ok(used)
@@ -93,11 +108,15 @@ impl Engine {
     }
 
     /// Sleeps until there may be something to take, or the deadline is over.
-    pub(super) fn sleep(&self, deadline: Deadline) -> Result<(), Error> {
+    pub(super) fn sleep(
+        &self,
+        deadline: Deadline,
+        tell: &dyn Fn(),
+    ) -> Result<(), Error> {
         let signalfd = self.signalfd.as_fd();
         match &self.ring {
             None => sys::poll(signalfd, deadline).map(drop),
-            Some(ring) => ring.sleep(signalfd, deadline),
+            Some(ring) => ring.sleep(signalfd, deadline, tell),
         }
     }
 
@@ -132,7 +151,7 @@ impl Engine {
     /// The set has changed: what is not in it any more is pending again.
     pub(super) fn set_changed(&self, tell: &dyn Fn()) {
         if let Some(own) = &self.ring {
-            own.unwant(self.signalfd.wanted(), tell);
+            own.unwant(self.signalfd.wanted(), self.signalfd.as_fd(), tell);
         }
     }
 }

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
-use super::engine::Engine;
+use super::engine::{Engine, Next};
 use super::pace::{Moderation, Spin};
 use super::waker::WakerCell;
 use super::{Batch, Options, Parker, Recv, RecvBatch, Running, SignalFd};
@@ -284,7 +284,12 @@ impl Receiver {
     #[cold]
     #[inline(never)]
     fn read_thoroughly(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
-        self.engine.read(room, &|| self.waker.wake())
+        self.engine.read(room, Next::Go, &|| self.waker.wake())
+    }
+
+    /// Takes what there is, in a thread that waits if that is nothing.
+    fn read_to_wait(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
+        self.engine.read(room, Next::Wait, &|| self.waker.wake())
     }
 }
 
@@ -375,13 +380,19 @@ impl Receiver {
         room: &mut [SigInfo],
         timeout: Duration,
     ) -> Result<usize, Error> {
-        if self.moderation.is_off() {
-            let taken = self.read(room)?;
-            if taken > 0 {
-                return Ok(taken);
+        let looked = self.signalfd().read_quick(room, &self.can_wait);
+        match looked {
+            Some(taken @ 1..) => Ok(taken),
+            Some(_none) => {
+                let deadline = Deadline::after(Some(timeout));
+                if deadline.is_over() {
+                    return Ok(0);
+                }
+                self.engine.sleep(deadline, &|| self.waker.wake())?;
+                self.wait_until(room, deadline)
             }
+            None => self.wait_until(room, Deadline::after(Some(timeout))),
         }
-        self.wait_until(room, Deadline::after(Some(timeout)))
     }
 
     #[cold]
@@ -412,7 +423,7 @@ impl Receiver {
         self.moderation.gather(until, size, |taken| {
             let missing = enough.saturating_sub(taken);
             self.engine.rest(until, missing, deadline)?;
-            self.read(room.get_mut(taken..).unwrap_or_default())
+            self.read_to_wait(room.get_mut(taken..).unwrap_or_default())
         })
     }
 
@@ -436,11 +447,11 @@ impl Receiver {
             }
         }
         loop {
-            let taken = self.read(room)?;
+            let taken = self.read_to_wait(room)?;
             if taken > 0 || deadline.is_over() {
                 return Ok(taken);
             }
-            self.engine.sleep(deadline)?;
+            self.engine.sleep(deadline, &|| self.waker.wake())?;
         }
     }
 

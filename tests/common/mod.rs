@@ -50,6 +50,9 @@ pub(crate) struct Battery {
     pub(crate) kind: Kind,
     /// Whether io_uring is forbidden, and with which error.
     pub(crate) forbidden: Option<c_int>,
+    /// Whether the descriptor has been asked for. A ring that reads then does so all the
+    /// time, and else only when it is waited for.
+    is_shown: bool,
 }
 
 impl Battery {
@@ -58,11 +61,14 @@ impl Battery {
         backend: Backend::Auto,
         kind: Kind::Readiness,
         forbidden: None,
+        is_shown: false,
     };
     pub(crate) const READINESS: Self =
         Self { name: "readiness", backend: Backend::Uring, ..Self::EPOLL };
     pub(crate) const COMPLETION: Self =
         Self { name: "completion", kind: Kind::Completion, ..Self::READINESS };
+    pub(crate) const STANDING: Self =
+        Self { name: "standing", is_shown: true, ..Self::COMPLETION };
     pub(crate) const EPERM: Self = Self {
         name: "eperm",
         forbidden: Some(libc::EPERM),
@@ -116,20 +122,28 @@ pub(crate) fn options() -> Options {
 
 /// Opens a receiver of the battery's kind.
 pub(crate) fn open(set: impl Into<SignalSet>) -> Result<Signals, Error> {
-    options().open(set)
+    options().open(set).inspect(|signals| show(signals))
+}
+
+fn show(receiver: &Receiver) {
+    if crate::battery().is_shown {
+        let _descriptor = receiver.as_fd();
+    }
 }
 
 /// Makes a receiver of the battery's kind.
 pub(crate) fn receiver_for(
     set: impl Into<SignalSet>,
 ) -> Result<Receiver, Error> {
-    options().receiver(set)
+    options().receiver(set).inspect(show)
 }
 
 /// Opens a receiver in the test's own thread, with the others as they are: the
 /// signals of these tests are directed at the thread.
 pub(crate) fn open_in_thread(set: impl Into<SignalSet>) -> Signals {
-    options().check_threads(false).open(set).unwrap()
+    let signals = options().check_threads(false).open(set).unwrap();
+    show(&signals);
+    signals
 }
 
 /// How many signals a storm has: a hundred thousand, unless an emulator is in the

@@ -71,6 +71,7 @@ const ALL: &[Battery] = &[
     Battery::EPOLL,
     Battery::READINESS,
     Battery::COMPLETION,
+    Battery::STANDING,
     Battery::EPERM,
     Battery::ENOSYS,
 ];

@@ -1,5 +1,7 @@
 //! Records that go back to the kernel.
 
+use std::os::fd::AsFd;
+
 use signalfd::{Cause, ChildState, Error, Op, Sender, SigInfo, Signal};
 
 use crate::common::{Child, Forged, kill, open, pid, set_limit, sigqueue, uid};
@@ -153,6 +155,8 @@ fn a_record_goes_to_the_back_of_the_queue() {
 
 fn a_standard_signal_that_is_pending_again_absorbs_it() {
     let signals = open(Signal::USR1).unwrap();
+    // A ring reads ahead from now on.
+    let _descriptor = signals.as_fd();
     sigqueue(pid(), Signal::USR1, 1).unwrap();
     let info = signals.wait().unwrap();
     sigqueue(pid(), Signal::USR1, 2).unwrap();

@@ -43,13 +43,13 @@ const RATIOS: &[(&str, &str, &str, &str)] = &[
         "throughput_epoll_vs_blocking",
         "throughput",
         "raw/read64",
-        "crate/epoll-first",
+        "crate/wait-timeout",
     ),
     (
         "throughput_ring_vs_blocking",
         "throughput",
         "raw/read64",
-        "crate/read-source",
+        "crate/own-ring-read",
     ),
     ("throughput_vs_handler", "throughput", "raw/handler", "crate/wait-batch"),
     ("open_vs_raw", "open", "crate/open", "raw/open"),
@@ -90,6 +90,16 @@ pub(crate) fn lines(results: &[Result], counted: &[Counted]) -> Vec<String> {
     let mut add = |key: String, value: Option<f64>| {
         all.extend(value.map(|value| (key, value)));
     };
+    for (key, work) in [
+        ("moderated_cpu_vs_plain", "throughput"),
+        ("moderated_cpu_vs_plain_500k", "paced:500"),
+    ] {
+        let result = find(results, work);
+        let ratio = |result: &Result| {
+            result.ratio_of("cpu", "crate/moderated", "crate/wait-batch")
+        };
+        add(key.into(), result.and_then(ratio));
+    }
     for depth in DEPTHS {
         let Some(result) = find(results, &format!("drain:{depth}")) else {
             continue;

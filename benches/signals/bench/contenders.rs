@@ -1,25 +1,37 @@
 //! Who takes part, by name, and what each is asked to do.
 
-use signalfd::{Kind, Options};
+use signalfd::{Backend, Kind, Options};
 use std::time::Duration;
 
 use super::{own, raw, special};
 use crate::common::reading::Reading;
 use crate::common::sys;
 use crate::common::take::Take;
-use crate::common::work;
+use crate::common::work::{self, From};
 
 /// Long enough for the other end of a round trip.
 const SPIN: Duration = Duration::from_micros(200);
 
-/// Does what the name of a workload says: `drain:64`, `self`, `rtt:same`,
-/// `rtt:two`, `throughput`, `flood`.
+/// How moderated receivers let signals gather, as `moderated/read64` does.
+const GATHER: Duration = Duration::from_micros(50);
+
+const fn moderated() -> Options {
+    Options::new().moderate(GATHER, 64)
+}
+
+/// Does what the name of a workload says: `drain:64`, `self`, `rtt:same`, `rtt:two`,
+/// `throughput`, `throughput:thread`, `paced:500` (thousands a second), `idle`, `flood`.
 fn run<T: Take>(work: &str, total: u64, open: fn(i32) -> T) -> Reading {
     let cpus = sys::cpus();
     let (first, last) = (cpus[0], cpus[cpus.len() - 1]);
     if let Some(depth) = work.strip_prefix("drain:") {
         sys::pin(first);
         return work::drain(open, depth.parse().expect("a depth"), total);
+    }
+    if let Some(rate) = work.strip_prefix("paced:") {
+        let rate: u64 = rate.parse().expect("a rate");
+        let from = From::Paced(1_000_000 / rate);
+        return work::throughput(open, from, [first, last], total);
     }
     match work {
         "self" => {
@@ -28,7 +40,13 @@ fn run<T: Take>(work: &str, total: u64, open: fn(i32) -> T) -> Reading {
         }
         "rtt:same" => work::round_trip(open, open, [first; 2], total),
         "rtt:two" => work::round_trip(open, open, [first, last], total),
-        "throughput" => work::throughput(open, [first, last], total),
+        "throughput" => {
+            work::throughput(open, From::Process, [first, last], total)
+        }
+        "throughput:thread" => {
+            work::throughput(open, From::Thread, [first, last], total)
+        }
+        "idle" => work::idle(open, [first, last], total),
         "flood" => work::flood(open, [first, last]),
         _ => panic!("there is no workload {work}"),
     }
@@ -59,6 +77,14 @@ pub(crate) fn measure(contender: &str, work: &str, total: u64) -> Reading {
         "crate/own-ring-read" => run(work, total, |signal| {
             own::WaitBatch::<64>::on_ring(signal, Kind::Completion)
         }),
+        "crate/moderated" => run(work, total, |signal| {
+            own::WaitBatch::<64>::with(signal, moderated())
+        }),
+        "crate/own-ring-moderated" => run(work, total, |signal| {
+            let ring = moderated().backend(Backend::Uring);
+            own::WaitBatch::<64>::with(signal, ring.kind(Kind::Completion))
+        }),
+        "crate/wait-timeout" => run(work, total, own::WaitTimeout::<64>::open),
         "crate/spin" => run(work, total, |signal| {
             own::WaitBatch::<64>::with(signal, Options::new().spin(SPIN))
         }),

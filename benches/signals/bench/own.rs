@@ -1,5 +1,7 @@
 //! This crate, in the ways that one can use it.
 
+use std::time::Duration;
+
 use io_uring::IoUring;
 use signalfd::uring::{ReadSource, Source};
 use signalfd::{
@@ -60,6 +62,29 @@ impl<const N: usize> Take for WaitBatch<N> {
     #[inline]
     fn take(&mut self, seen: &mut Seen) {
         count(seen, self.signals.wait_batch(&mut self.batch).expect("a wait"));
+    }
+}
+
+/// `wait_batch_timeout`: on the kernel's wait queue only while it is asleep.
+pub(crate) struct WaitTimeout<const N: usize> {
+    signals: Signals,
+    batch: Batch<N>,
+}
+
+impl<const N: usize> WaitTimeout<N> {
+    pub(crate) fn open(number: i32) -> Self {
+        Self { signals: open(number, Options::new()), batch: Batch::new() }
+    }
+}
+
+/// Longer than any workload.
+const LONG: Duration = Duration::from_secs(1000);
+
+impl<const N: usize> Take for WaitTimeout<N> {
+    #[inline]
+    fn take(&mut self, seen: &mut Seen) {
+        let infos = self.signals.wait_batch_timeout(&mut self.batch, LONG);
+        count(seen, infos.expect("a wait"));
     }
 }
 

@@ -77,6 +77,42 @@ const FLOOD: &[&str] = &[
 const OPEN: &[&str] =
     &["raw/open", "raw/open-masked", "crate/open", "crate/open-checked"];
 const CHECK: &[&str] = &["crate/check-64"];
+const MODERATED: &[&str] = &[
+    "crate/wait-timeout",
+    "moderated/read64",
+    "crate/moderated",
+    "crate/own-ring-moderated",
+];
+const PACED: &[&str] = &[
+    "raw/read64",
+    "crate/wait-batch",
+    "moderated/read64",
+    "crate/moderated",
+    "crate/own-ring-moderated",
+    "crate/epoll-first",
+    "crate/source",
+    "crate/read-source",
+    "raw/sigwaitinfo",
+];
+const IDLE: &[&str] = &[
+    "raw/read64",
+    "crate/wait-batch",
+    "crate/moderated",
+    "crate/epoll",
+    "crate/read-source",
+    "raw/handler",
+    "crate/spin",
+];
+/// Of so many numbers, one of each in turn; or one number after the other.
+const NUMBERS: &[&str] = &[
+    "numbers-1",
+    "numbers-2",
+    "numbers-8",
+    "numbers-29",
+    "numbers-29-ascending",
+];
+/// So many other threads.
+const HERD: &[&str] = &["herd-0", "herd-1", "herd-4", "herd-16"];
 
 /// How much of everything.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +128,11 @@ impl Amount {
             return Self { rounds: 3, percent: 10 };
         }
         Self { rounds: 15, percent: 100 }
+    }
+
+    /// A group in which the CPU time of the receiver counts.
+    fn cpu(self, title: &str, work: &str, total: u64) -> Group {
+        Group { key: "cpu", ..self.group(title, work, total, PACED) }
     }
 
     pub(crate) fn group(
@@ -238,6 +279,18 @@ pub(crate) fn raw(amount: Amount) -> Vec<Group> {
         amount.group("round trip, one CPU: ns", "rtt:same", 20_000, ROUND_TRIP),
         amount.group("open and drop: ns", "open", 50_000, OPEN),
         amount.group("look at a thread: ns", "check", 2_000, CHECK),
+        amount.group(
+            "drain of 512 with several numbers: ns for each signal",
+            "numbers",
+            20_000,
+            NUMBERS,
+        ),
+        amount.group(
+            "kill and receive while other threads wait for other signals: ns",
+            "herd",
+            20_000,
+            HERD,
+        ),
     ]);
     if sys::cpus().len() < 2 {
         println!("skipped: what needs two CPUs");
@@ -249,7 +302,29 @@ pub(crate) fn raw(amount: Amount) -> Vec<Group> {
             "another process sends: ns for each signal",
             "throughput",
             300_000,
-            &among(ROUND_TRIP, &["moderated/read64"]),
+            &among(ROUND_TRIP, MODERATED),
+        ),
+        amount.group(
+            "another thread sends: ns for each signal",
+            "throughput:thread",
+            300_000,
+            FLOOD,
+        ),
+        amount.cpu(
+            "500,000 a second: ns of CPU for each signal",
+            "paced:500",
+            100_000,
+        ),
+        amount.cpu(
+            "100,000 a second: ns of CPU for each signal",
+            "paced:100",
+            30_000,
+        ),
+        amount.group(
+            "idle for 1 ms, then a signal: ns from sending to receiving",
+            "idle",
+            300,
+            IDLE,
         ),
         Group {
             key: "events",

@@ -28,7 +28,8 @@ fn table_of(result: &Result) -> String {
             let _infallible = write!(row, "  x {ratio:5.3}");
         }
         for more in ["cpu", "takes"] {
-            if let Some(value) = result.median(name, more) {
+            let value = result.median(name, more).filter(|_| more != key);
+            if let Some(value) = value {
                 let _infallible = write!(row, "  {more} {value:.3}");
             }
         }

@@ -25,9 +25,18 @@ impl Result {
 
     /// The median of the ratios of the rounds.
     pub(crate) fn ratio(&self, one: &str, other: &str) -> Option<f64> {
+        self.ratio_of(self.group.key, one, other)
+    }
+
+    /// The same of another number.
+    pub(crate) fn ratio_of(
+        &self,
+        key: &str,
+        one: &str,
+        other: &str,
+    ) -> Option<f64> {
         let (ones, others) =
             (self.readings.get(one)?, self.readings.get(other)?);
-        let key = self.group.key;
         let pairs = ones.iter().zip(others);
         let ratios = pairs.map(|(a, b)| Some(a.get(key)? / b.get(key)?));
         let ratios = ratios.collect::<Option<Vec<_>>>()?;
@@ -41,7 +50,7 @@ impl Result {
         let key = self.group.key;
         let cost = |name: &&String| {
             let median = self.median(name, key).unwrap_or(f64::INFINITY);
-            if key == "ns" { median } else { -median }
+            if key == "events" { -median } else { median }
         };
         raw.min_by(|a, b| cost(a).total_cmp(&cost(b))).map(String::as_str)
     }
@@ -136,11 +145,6 @@ fn all(asked: &Asked) -> std::result::Result<bool, String> {
     println!();
     for line in &lines {
         println!("{line}");
-    }
-    if asked.wants("raw") {
-        println!(
-            "not there: moderated_cpu_vs_plain: only moderated/read64 does it"
-        );
     }
     if asked.record {
         report::record(&machine, &results, &lines)

@@ -1,15 +1,16 @@
-//! Opening and dropping, and looking at the threads.
+//! Opening and dropping, looking at the threads, and what makes signals dearer.
 
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::thread;
 
-use signalfd::{Options, SignalSet, mask};
+use signalfd::{Batch, Options, SignalSet, Signals, mask};
 
 use super::own::signal;
 use super::raw;
 use crate::common::reading::{Reading, median};
-use crate::common::sys;
+use crate::common::sys::{self, Sender};
+use crate::common::take::Seen;
 use crate::common::work::each;
 
 /// How many threads are looked at.
@@ -17,6 +18,19 @@ const THREADS: u64 = 64;
 
 pub(crate) fn measure(contender: &str, total: u64) -> Reading {
     sys::pin(sys::cpus()[0]);
+    if let Some((_, count)) = contender.split_once('-') {
+        let count = count.split('-').next().and_then(|it| it.parse().ok());
+        let is_ascending = contender.ends_with("-ascending");
+        match count {
+            Some(count) if contender.starts_with("numbers") => {
+                return numbers(count, is_ascending, total);
+            }
+            Some(count) if contender.starts_with("herd") => {
+                return herd(count, total);
+            }
+            _ => {}
+        }
+    }
     match contender {
         "raw/open" => repeat(total, open_raw),
         "raw/open-masked" => repeat(total, open_raw_masked),
@@ -89,4 +103,75 @@ fn check_threads(total: u64) -> Reading {
 
 fn threads() -> usize {
     THREADS.try_into().expect("it is small")
+}
+
+/// How many signals of several numbers are queued at once.
+const DEPTH: i32 = 512;
+
+/// Signals of several numbers are queued, one of each in turn or one number after the
+/// other, then received.
+fn numbers(count: i32, is_ascending: bool, total: u64) -> Reading {
+    let first = sys::queued();
+    let set: SignalSet = (first..first + count).map(signal).collect();
+    let signals = Options::new().open(set).expect("a receiver");
+    let mut senders: Vec<_> = (first..first + count)
+        .map(|number| Sender::new(sys::pid(), number))
+        .collect();
+    let mut batch = Batch::<64>::new();
+    let mut run = |signals: &Signals| {
+        for at in 0..DEPTH {
+            let sender =
+                if is_ascending { at * count / DEPTH } else { at % count };
+            let sender = usize::try_from(sender).expect("it is small");
+            senders[sender].send(at + 1);
+        }
+        let (mut seen, depth) = (Seen::default(), DEPTH.unsigned_abs().into());
+        let begin = sys::now();
+        while seen.count < depth {
+            for info in signals.wait_batch(&mut batch).expect("a wait") {
+                seen.add(info.value().unwrap_or(0));
+            }
+        }
+        let time = sys::now() - begin;
+        seen.expect(depth);
+        each(time, depth)
+    };
+    let runs = (total / u64::from(DEPTH.unsigned_abs())).max(5);
+    run(&signals);
+    Reading::new("ns", median((0..runs).map(|_| run(&signals)).collect()))
+}
+
+/// A process sends itself a signal and receives it, while so many other threads wait
+/// for other signals.
+fn herd(others: i32, total: u64) -> Reading {
+    let cpus = sys::cpus();
+    let end = signal(sys::queued());
+    let set = signal(libc::SIGUSR1) | end;
+    let _guard = signalfd::block(set).expect("a mask");
+    let mine = Options::new().open(signal(libc::SIGUSR1)).expect("a receiver");
+    let others = usize::try_from(others).expect("it is small");
+    let ready = Barrier::new(others + 1);
+    let (time, cpu) = thread::scope(|scope| {
+        for _ in 0..others {
+            scope.spawn(|| {
+                sys::pin(cpus[cpus.len() - 1]);
+                let other = signalfd::Receiver::new(end);
+                let other = other.expect("a receiver");
+                ready.wait();
+                other.wait().expect("a wait");
+            });
+        }
+        ready.wait();
+        let (begin, begin_cpu) = (sys::now(), sys::cpu_time());
+        for _ in 0..total {
+            sys::kill(sys::pid(), libc::SIGUSR1);
+            mine.wait().expect("a wait");
+        }
+        let times = (sys::now() - begin, sys::cpu_time() - begin_cpu);
+        // One for each.
+        let mut sender = Sender::new(sys::pid(), sys::queued());
+        (0..others).for_each(|_| sender.send(0));
+        times
+    });
+    Reading::new("ns", each(time, total)).and("cpu", each(cpu, total))
 }

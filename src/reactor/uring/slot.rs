@@ -4,7 +4,7 @@ use io_uring::{cqueue, squeue};
 use rustix::fd::RawFd;
 
 use crate::error::Error;
-use crate::receive::ring::{Request, Target};
+use crate::receive::ring::{Request, Shots, Target};
 
 /// A request, under the caller's `user_data`, about a file that the caller may have
 /// registered.
@@ -33,7 +33,7 @@ impl Slot {
         self.user_data = Some(user_data);
         let target =
             self.file.map_or(Target::Descriptor(raw), Target::Registered);
-        Ok(self.request.entry(target, group).user_data(user_data))
+        Ok(self.request.entry(target, group, Shots::Many).user_data(user_data))
     }
 
     /// The result and flags of a completion, unless its `user_data` is another.

@@ -1,8 +1,11 @@
 //! No rings: the feature is off, or the io-uring crate does not know the target.
 
+use core::ops::ControlFlow;
+
 use rustix::fd::BorrowedFd;
 
 use crate::error::Error;
+use crate::receive::engine::Next;
 use crate::receive::{Kind, SignalFd};
 use crate::signal::{SigInfo, SignalSet};
 use crate::sys::Deadline;
@@ -23,7 +26,10 @@ impl OwnRing {
         match *self {}
     }
 
-    pub(crate) const fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) const fn descriptor(
+        &self,
+        _signalfd: BorrowedFd<'_>,
+    ) -> Option<BorrowedFd<'_>> {
         match *self {}
     }
 
@@ -32,8 +38,9 @@ impl OwnRing {
         _room: &mut [SigInfo],
         _wanted: SignalSet,
         _signalfd: BorrowedFd<'_>,
+        _next: Next,
         _tell: &dyn Fn(),
-    ) -> Option<usize> {
+    ) -> ControlFlow<usize, usize> {
         match *self {}
     }
 
@@ -45,7 +52,12 @@ impl OwnRing {
         match *self {}
     }
 
-    pub(crate) const fn unwant(&self, _wanted: SignalSet, _tell: &dyn Fn()) {
+    pub(crate) const fn unwant(
+        &self,
+        _wanted: SignalSet,
+        _signalfd: BorrowedFd<'_>,
+        _tell: &dyn Fn(),
+    ) {
         match *self {}
     }
 
@@ -63,6 +75,7 @@ impl OwnRing {
         &self,
         _signalfd: BorrowedFd<'_>,
         _deadline: Deadline,
+        _tell: &dyn Fn(),
     ) -> Result<(), Error> {
         match *self {}
     }

@@ -52,7 +52,7 @@ enum Phase {
 
 /// How often one submission is answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Shots {
+pub(crate) enum Shots {
     Many,
     One,
 }
@@ -226,8 +226,13 @@ impl Request {
         Error::Os { op, errno }
     }
 
-    /// The submission that arms it.
-    pub(crate) fn entry(&self, target: Target, group: u16) -> squeue::Entry {
+    /// The submission that arms it, for so many shots if the kernel has those.
+    pub(crate) fn entry(
+        &self,
+        target: Target,
+        group: u16,
+        shots: Shots,
+    ) -> squeue::Entry {
         let (fd, flags) = match target {
             Target::Descriptor(raw) => (types::Fd(raw), squeue::Flags::empty()),
             Target::Registered(index) => (
@@ -235,7 +240,7 @@ impl Request {
                 squeue::Flags::FIXED_FILE,
             ),
         };
-        let many = self.shots == Shots::Many;
+        let many = shots == Shots::Many && self.shots == Shots::Many;
         match self.kind {
             Kind::Readiness => opcode::PollAdd::new(fd, POLLIN)
                 .multi(many)

@@ -17,8 +17,8 @@
 //!
 //! # For readiness
 //!
-//! Only a thread that waits uses the ring, and it keeps its turn while it sleeps;
-//! a second one polls the signalfd instead. Completions mean nothing but that it
+//! Only a thread that waits uses the ring, with a request of one shot each time, and it
+//! keeps its turn while it sleeps; a second one polls the signalfd instead. Completions mean nothing but that it
 //! is time to read.
 //!
 //! # For completions
@@ -26,6 +26,13 @@
 //! A completion stays in the queue until the last record of its buffer was taken.
 //! So the ring's descriptor is readable for as long as there is something to take.
 //! Sleeping needs no turn.
+//!
+//! As long as nobody has asked for that descriptor and no other thread sleeps, a thread
+//! that waits makes a request of one shot when it is about to sleep, and none before.
+//! What it finds pending it reads itself. So while signals come faster than it takes
+//! them nothing is on the kernel's wait queue, where it would cost every sender
+//! something. From when the descriptor has been asked for, the request *stands*: it is
+//! of many shots, and in the ring whenever the receiver has been left alone.
 //!
 //! # Falling back
 //!
@@ -48,7 +55,7 @@ mod sleep;
 mod take;
 
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 
 use io_uring::{IoUring, opcode};
@@ -73,6 +80,9 @@ pub(crate) struct OwnRing {
     kind: Kind,
     /// What others wait for, when the ring reads.
     readable: Option<OwnedFd>,
+    /// Somebody has asked for it, and may be waiting there.
+    is_shown: AtomicBool,
+    sleepers: Sleepers,
     /// Why the ring is not used any more; 0 while it is.
     failure: AtomicU64,
     birth: Birth,
@@ -121,7 +131,16 @@ impl OwnRing {
         }
         let failure = AtomicU64::new(0);
         let turns = Turns::new(inner);
-        let own = Self { turns, ring, kind, readable, failure, birth };
+        let own = Self {
+            turns,
+            ring,
+            kind,
+            readable,
+            is_shown: AtomicBool::new(false),
+            sleepers: Sleepers::new(),
+            failure,
+            birth,
+        };
         own.try_out(signalfd, wanted);
         // Dropped on failure, which stops it.
         own.failure().map_or(Ok(own), Err)
@@ -149,9 +168,28 @@ impl OwnRing {
         unpack(self.failure.load(Ordering::Relaxed))
     }
 
-    /// What to wait for besides the signalfd, when the ring reads it.
-    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.readable.as_ref().map(AsFd::as_fd)
+    /// What to wait for besides the signalfd, when the ring reads it. From now on it
+    /// becomes readable by itself.
+    pub(crate) fn descriptor(
+        &self,
+        signalfd: BorrowedFd<'_>,
+    ) -> Option<BorrowedFd<'_>> {
+        let readable = self.readable.as_ref()?;
+        let is_here = self.birth.check().is_ok();
+        if is_here && !self.is_shown.swap(true, Ordering::SeqCst) {
+            self.prepare(signalfd, &|| ());
+        }
+        Some(readable.as_fd())
+    }
+
+    /// Whether somebody may wait for the descriptor.
+    fn stands(&self) -> bool {
+        self.reads() && self.is_shown.load(Ordering::SeqCst)
+    }
+
+    /// Whether somebody may wait for signals other than the caller.
+    fn is_awaited(&self) -> bool {
+        self.stands() || self.sleepers.are_some()
     }
 
     fn reads(&self) -> bool {
@@ -207,6 +245,37 @@ impl OwnRing {
             }
             self.wait(ring, deadline);
         }
+    }
+}
+
+/// Counts the threads that sleep until the ring has something to say.
+///
+/// A thread says that it is about to sleep, then sees to it that the request is in the
+/// ring. One that takes what the request has brought, and has no need of another, looks
+/// whether somebody sleeps after it has taken. So either that one sees the sleeper, or
+/// the sleeper finds no request, and makes one.
+struct Sleepers(AtomicU32);
+
+impl Sleepers {
+    const fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
+    fn add_one(&self) -> Asleep<'_> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Asleep(self)
+    }
+
+    fn are_some(&self) -> bool {
+        self.0.load(Ordering::SeqCst) > 0
+    }
+}
+
+struct Asleep<'s>(&'s Sleepers);
+
+impl Drop for Asleep<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::{GROUP, OwnRing, errno};
 use crate::error::{Error, Op};
-use crate::receive::ring::{self, Buffers, Outcome, Request, Target};
+use crate::receive::ring::{self, Buffers, Outcome, Request, Shots, Target};
 use crate::sys;
 
 /// What is for one thread at a time, together with the ring's two queues.
@@ -33,14 +33,16 @@ pub(super) struct Inner {
 pub(super) const ASIDE: u64 = 0;
 
 impl OwnRing {
-    /// Puts the request into the ring, on behalf of this thread.
-    pub(super) fn arm(
+    /// Puts the request into the queue, on behalf of this thread, which is then to
+    /// submit so many entries.
+    pub(super) fn push_request(
         &self,
         inner: &mut Inner,
+        shots: Shots,
         signalfd: BorrowedFd<'_>,
-    ) -> bool {
+    ) -> Option<u32> {
         if self.failure().is_some() {
-            return false;
+            return None;
         }
         let cancel = opcode::AsyncCancel::new(inner.last);
         let cancel = cancel.build().user_data(ASIDE);
@@ -51,18 +53,38 @@ impl OwnRing {
         }
         if let Err(error) = inner.request.arm() {
             self.fail(error, signalfd);
-            return false;
+            return None;
         }
         inner.last += 1;
         inner.thread = sys::thread_number();
         let target = Target::Descriptor(signalfd.as_raw_fd());
-        let entry = inner.request.entry(target, GROUP).user_data(inner.last);
-        let both = [cancel, entry];
+        let entry = inner.request.entry(target, GROUP, shots);
+        let both = [cancel, entry.user_data(inner.last)];
         let entries = if was_in_flight { &both[..] } else { &both[1..] };
-        self.submit(entries, signalfd)
+        let count = 1 + u32::from(was_in_flight);
+        self.push(entries, signalfd).then_some(count)
+    }
+
+    /// Has the request made, on behalf of this thread.
+    pub(super) fn arm(
+        &self,
+        inner: &mut Inner,
+        shots: Shots,
+        signalfd: BorrowedFd<'_>,
+    ) -> bool {
+        self.push_request(inner, shots, signalfd).is_some()
+            && self.enter_with(signalfd)
     }
 
     pub(super) fn submit(
+        &self,
+        entries: &[squeue::Entry],
+        signalfd: BorrowedFd<'_>,
+    ) -> bool {
+        self.push(entries, signalfd) && self.enter_with(signalfd)
+    }
+
+    fn push(
         &self,
         entries: &[squeue::Entry],
         signalfd: BorrowedFd<'_>,
@@ -74,15 +96,20 @@ impl OwnRing {
         // stay mapped until it has ended (`drop`); the others name none at all.
         let pushed = unsafe { queue.push_multiple(entries) };
         drop(queue);
-        let submitted = match pushed {
+        if pushed.is_err() {
             // There are more places than are ever in use.
-            Err(_full) => Err(Errno::BUSY),
-            Ok(()) => loop {
-                match self.ring.submit().map_err(|error| errno(&error)) {
-                    Err(Errno::INTR) => {}
-                    done => break done,
-                }
-            },
+            self.fail(Error::os(Op::UringEnter, Errno::BUSY), signalfd);
+        }
+        pushed.is_ok()
+    }
+
+    /// Submits what was pushed.
+    fn enter_with(&self, signalfd: BorrowedFd<'_>) -> bool {
+        let submitted = loop {
+            match self.ring.submit().map_err(|error| errno(&error)) {
+                Err(Errno::INTR) => {}
+                done => break done,
+            }
         };
         if let Err(errno) = submitted {
             self.fail(Error::os(Op::UringEnter, errno), signalfd);

@@ -5,11 +5,12 @@
 use core::ptr;
 
 use io_uring::types::Timespec;
-use rustix::fd::BorrowedFd;
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 
 use super::{BUFFERS, OwnRing, errno};
 use crate::error::{Error, Op};
+use crate::receive::ring::Shots;
 use crate::sys::{self, Deadline};
 
 impl OwnRing {
@@ -19,12 +20,19 @@ impl OwnRing {
         &self,
         signalfd: BorrowedFd<'_>,
         deadline: Deadline,
+        tell: &dyn Fn(),
     ) -> Result<(), Error> {
         if self.failure().is_some() {
-            let fd = self.descriptor().unwrap_or(signalfd);
+            let readable = self.readable.as_ref().map(AsFd::as_fd);
+            let fd = readable.unwrap_or(signalfd);
             return sys::poll(fd, deadline).map(drop);
         }
         if self.reads() {
+            // Before the request is looked at: see `Sleepers`.
+            let _asleep = self.sleepers.add_one();
+            // Where another thread has its turn, that one does.
+            let _done = self
+                .turn(tell, signalfd, |inner| self.get_ready(inner, signalfd));
             // No turn: who has it leaves completions in the queue for as long as
             // they bring something, and they end the wait.
             self.wait(signalfd, deadline);
@@ -33,10 +41,16 @@ impl OwnRing {
         let turn = self.turns.take(|inner| {
             // What is there came before the caller looked, or after: it has to
             // look again.
-            let is_ready = self.note_all(inner, signalfd)
-                || !inner.is_armed_here() && !self.arm(inner, signalfd);
-            if !is_ready {
-                self.wait(signalfd, deadline);
+            if self.note_all(inner, signalfd) {
+                return;
+            }
+            let pushed = if inner.is_armed_here() {
+                Some(0)
+            } else {
+                self.push_request(inner, Shots::One, signalfd)
+            };
+            if let Some(pushed) = pushed {
+                self.enter(pushed, 1, &Arguments::new(deadline), signalfd);
                 self.note_all(inner, signalfd);
             }
         });
@@ -46,7 +60,7 @@ impl OwnRing {
         }
     }
 
-    /// Lets signals gather, if the ring reads them: sleeps until then, or until there
+    /// Lets signals gather, if the ring reads them meanwhile: sleeps until then, or until there
     /// are so many completions. Tells whether it did.
     ///
     /// Where the kernel has a minimum to wait (Linux 6.12), it goes on for as long as
@@ -58,7 +72,7 @@ impl OwnRing {
         missing: usize,
         deadline: Deadline,
     ) -> bool {
-        if !self.reads() || self.failure().is_some() {
+        if !self.stands() || self.failure().is_some() {
             return false;
         }
         // Signals that come one by one fill a buffer each, and when there is none left
@@ -72,20 +86,23 @@ impl OwnRing {
             }
             _ => Arguments::new(until),
         };
-        self.enter(signalfd, missing, &args);
+        self.enter(0, missing, &args, signalfd);
         true
     }
 
     /// Waits for a completion.
     pub(super) fn wait(&self, signalfd: BorrowedFd<'_>, deadline: Deadline) {
-        self.enter(signalfd, 1, &Arguments::new(deadline));
+        self.enter(0, 1, &Arguments::new(deadline), signalfd);
     }
 
+    /// Submits so many entries, which are in the queue, and waits for so many
+    /// completions. With any other number the kernel does not wait.
     fn enter(
         &self,
-        signalfd: BorrowedFd<'_>,
+        entries: u32,
         completions: u32,
         args: &Arguments,
+        signalfd: BorrowedFd<'_>,
     ) {
         // include/uapi/linux/io_uring.h
         const IORING_ENTER_GETEVENTS: u32 = 1 << 0;
@@ -93,11 +110,12 @@ impl OwnRing {
         const FLAGS: u32 = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
         let args = args.for_the_kernel();
         let submitter = self.ring.submitter();
-        // SAFETY: nothing is submitted, and the argument is the
-        // `io_uring_getevents_arg` that the flag promises, with a timeout that
-        // lives past the call (io_uring_enter(2)).
-        let result =
-            unsafe { submitter.enter(0, completions, FLAGS, Some(&args)) };
+        // SAFETY: the argument is the `io_uring_getevents_arg` that the flag promises,
+        // with a timeout that lives past the call (io_uring_enter(2)). What is submitted
+        // was pushed by `push`, which answers for it.
+        let result = unsafe {
+            submitter.enter(entries, completions, FLAGS, Some(&args))
+        };
         if let Err(error) = result {
             match errno(&error) {
                 Errno::INTR | Errno::TIME => {}

@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "looks at a queue shared between threads")]
 
 use core::mem::ManuallyDrop;
+use core::ops::ControlFlow;
 
 use rustix::event::epoll;
 use rustix::fd::{AsFd, BorrowedFd};
@@ -12,49 +13,62 @@ use super::queues::{Inner, filled};
 use super::{OwnRing, epoll_add};
 use crate::error::{Error, Op};
 use crate::process::give_back;
-use crate::receive::ring::hand_out;
+use crate::receive::engine::Next;
 use crate::receive::ring::register::descriptor;
 use crate::receive::ring::turn::Done;
+use crate::receive::ring::{Shots, hand_out};
 use crate::signal::{SigInfo, SignalSet};
 
 /// How often a request is made in a row that ends each time without a record.
 const ATTEMPTS: u32 = 8;
 
 impl OwnRing {
-    /// Takes records, when the ring reads; `None` where the signalfd has to be
-    /// read instead. Records that are not wanted go back to the kernel.
+    /// Takes records, when the ring reads. Records that are not wanted go back to the
+    /// kernel.
     ///
     /// Afterwards there is something to take or a request in the ring, and if less
-    /// came than there is room for, one on behalf of this thread. Or else another
-    /// thread has its turn; that one then hears of it, and tells when it is done.
+    /// came than there is room for, one on behalf of this thread; unless the caller
+    /// takes care of that, and then it may go on to read the signalfd (`Continue`). Or
+    /// else another thread has its turn; that one then hears of it, and tells when it is
+    /// done.
     pub(crate) fn take(
         &self,
         room: &mut [SigInfo],
         wanted: SignalSet,
         signalfd: BorrowedFd<'_>,
+        next: Next,
         tell: &dyn Fn(),
-    ) -> Option<usize> {
+    ) -> ControlFlow<usize, usize> {
         if !self.reads() {
-            return None;
+            return ControlFlow::Continue(0);
         }
-        let fill = |inner: &mut _| self.fill(inner, room, wanted, signalfd);
-        let Some(taken) = self.turn(tell, fill) else {
-            return Some(0);
-        };
-        let is_over = taken == 0 && self.failure().is_some();
-        (!is_over).then_some(taken)
+        let fill =
+            |inner: &mut _| self.fill(inner, room, wanted, next, signalfd);
+        match self.turn(tell, signalfd, fill) {
+            None => ControlFlow::Break(0),
+            Some(ControlFlow::Break(0)) if self.failure().is_some() => {
+                ControlFlow::Continue(0)
+            }
+            Some(taken) => taken,
+        }
     }
 
     /// Takes the turn, unless another thread has it. Those who came in vain
     /// meanwhile may wait for the waker or for an edge of the descriptor, with
     /// something there to take: they are told.
-    fn turn<R>(
+    pub(super) fn turn<R>(
         &self,
         tell: &dyn Fn(),
+        signalfd: BorrowedFd<'_>,
         f: impl FnOnce(&mut Inner) -> R,
     ) -> Option<R> {
-        let Done { result, was_noted } = self.turns.take(f)?;
-        if was_noted {
+        let Done { result, mut was_noted } = self.turns.take(f)?;
+        while was_noted {
+            // Somebody may be about to sleep. If yet another one has the turn by now,
+            // that one does this.
+            let get_ready = |inner: &mut _| self.get_ready(inner, signalfd);
+            was_noted =
+                self.turns.take(get_ready).is_some_and(|it| it.was_noted);
             tell();
             self.show_again();
         }
@@ -77,8 +91,9 @@ impl OwnRing {
         inner: &mut Inner,
         room: &mut [SigInfo],
         wanted: SignalSet,
+        next: Next,
         signalfd: BorrowedFd<'_>,
-    ) -> usize {
+    ) -> ControlFlow<usize, usize> {
         let mut taken = 0;
         let mut patience = ATTEMPTS;
         loop {
@@ -90,6 +105,13 @@ impl OwnRing {
             // Who got all it asked for may wait for the descriptor as well as ask
             // for more, and who got less will wait.
             let is_full = taken == room.len();
+            if next == Next::Wait && !self.is_awaited() {
+                return if is_full || inner.request.is_in_flight() {
+                    ControlFlow::Break(taken)
+                } else {
+                    ControlFlow::Continue(taken)
+                };
+            }
             let is_armed = if is_full {
                 self.peek().is_some() || inner.request.is_in_flight()
             } else {
@@ -102,7 +124,7 @@ impl OwnRing {
                 || !self.arm_patiently(inner, &mut patience, signalfd)
                 || is_full
             {
-                return taken;
+                return ControlFlow::Break(taken);
             }
         }
     }
@@ -119,7 +141,8 @@ impl OwnRing {
             return false;
         }
         *patience -= 1;
-        self.arm(inner, signalfd)
+        let shots = if self.stands() { Shots::Many } else { Shots::One };
+        self.arm(inner, shots, signalfd)
     }
 
     /// Takes the next record, and lets go of the completions before it.
@@ -155,7 +178,7 @@ impl OwnRing {
         }
         // Where another thread has its turn, that one does.
         let get_ready = |inner: &mut _| self.get_ready(inner, signalfd);
-        let _done = self.turn(tell, get_ready);
+        let _done = self.turn(tell, signalfd, get_ready);
     }
 
     /// Arms the request, unless there is something to take.
@@ -180,14 +203,19 @@ impl OwnRing {
     }
 
     /// Puts back what the ring has read and is not wanted any more.
-    pub(crate) fn unwant(&self, wanted: SignalSet, tell: &dyn Fn()) {
+    pub(crate) fn unwant(
+        &self,
+        wanted: SignalSet,
+        signalfd: BorrowedFd<'_>,
+        tell: &dyn Fn(),
+    ) {
         if !self.reads() {
             return;
         }
         let is_unwanted = |info: &SigInfo| !wanted.has(info.signal());
         // Where another thread has its turn, that one may still hand them out; who
         // comes next does not.
-        let _done = self.turn(tell, |inner| {
+        let _done = self.turn(tell, signalfd, |inner| {
             let Some(buffers) = &mut inner.buffers else { return };
             // SAFETY: this thread has the turn, so there is no other value of
             // this type. Not being dropped it lets go of nothing.
