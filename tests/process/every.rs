@@ -46,6 +46,7 @@ cases! {
     threads_that_end_meanwhile_leave_no_handler,
     several_signals_at_once_need_no_larger_stack,
     who_sleeps_is_woken_by_what_is_left,
+    what_was_left_takes_its_action_once_or_was_read,
     the_queue_is_full_when_it_begins,
     the_actions_come_back,
     a_handler_installed_meanwhile_stays,
@@ -735,6 +736,29 @@ fn who_sleeps_is_woken_by_what_is_left() {
     each_once(values, 10);
     assert_eq!(signals.try_recv().unwrap(), None);
     threads.end();
+}
+
+/// What wakes who sleeps is no signal, and takes no action when the receiver goes.
+fn what_was_left_takes_its_action_once_or_was_read() {
+    set_action(rt(0), counting(), 0);
+    for (is_read, runs) in [(true, 0), (false, 1), (true, 1), (false, 2)] {
+        let signals = open(rt(0));
+        let (tell, told) = channel();
+        let threads = Threads::new(1, move |ended| {
+            forbid(libc::SYS_rt_sigqueueinfo, libc::EAGAIN);
+            set_mask(SignalSet::empty());
+            sigqueue_to_thread(tid(), rt(0), 7);
+            tell.send(()).unwrap();
+            ended.recv().unwrap_err();
+        });
+        told.recv().unwrap();
+        if is_read {
+            assert_eq!(signals.wait().unwrap().value(), Some(7));
+        }
+        drop(signals);
+        assert_eq!(COUNTED.load(Ordering::Relaxed), runs);
+        threads.end();
+    }
 }
 
 fn the_queue_is_full_when_it_begins() {

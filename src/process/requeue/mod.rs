@@ -42,6 +42,11 @@ pub(crate) fn give_back(info: &SigInfo, birth: Birth) -> bool {
         backstop::probe_has_come();
         return true;
     }
+    if wake::is_wake(info) {
+        // Sealed it would not be known for one where it is taken unread.
+        wake::wake(info.signal());
+        return true;
+    }
     return_record(info).is_ok() || left::leave(info, birth)
 }
 
@@ -85,6 +90,11 @@ pub(super) fn keeping_pending(signal: Signal, birth: Birth, f: impl FnOnce()) {
     let mut is_some = false;
     while let Some(info) = sys::action::take_pending(signal) {
         is_some = true;
+        if wake::is_wake(&info) {
+            // What it was for goes back below, unless somebody has read it; or it
+            // would take the action that comes back.
+            continue;
+        }
         if !left::leave(&info, birth) {
             // What cannot be kept is better dropped with the others, or it would be
             // taken again and again.

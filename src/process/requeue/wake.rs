@@ -9,6 +9,10 @@
 //! Of a standard signal the kernel drops the record and not the signal, so none is left
 //! for want of room.
 //!
+//! Whoever looks at what is left by himself leaves the wake where it is. It is no signal:
+//! before the action that was there comes back it is taken out of the queue, so that it
+//! does not take that.
+//!
 //! If room has come meanwhile, the signal has a record, from this process. So the wakes
 //! that are on their way are counted, and that many of these are taken for one. They
 //! cannot be told from others that the process sends to itself, which makes no
