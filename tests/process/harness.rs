@@ -68,14 +68,10 @@ pub(crate) fn battery() -> Battery {
     *BATTERY.get().expect("this is a case")
 }
 
-/// How often something is to be raced with: a thousand times, on what most receivers
-/// run on.
+/// How often something is to be raced with: a thousand times, unless an emulator is in
+/// the way.
 pub(crate) fn racing_rounds() -> i32 {
-    if battery() == Battery::EPOLL && storm_size() >= 100_000 {
-        1000
-    } else {
-        50
-    }
+    if storm_size() >= 100_000 { 1000 } else { 50 }
 }
 
 /// A case on a battery.
