@@ -59,6 +59,7 @@ mod shutdown;
     )
 ))]
 mod sources;
+mod suites;
 mod suspend;
 mod threads;
 
@@ -124,6 +125,13 @@ fn main() -> std::process::ExitCode {
             )
         ))]
         (sources::CASES, EPOLL),
+        (suites::anyio::CASES, ALL),
+        (suites::async_signal::CASES, ALL),
+        (suites::go::CASES, ALL),
+        (suites::signal_hook::CASES, ALL),
+        (suites::systemd::CASES, ALL),
+        (suites::tokio::CASES, ALL),
+        (suites::trio::CASES, ALL),
         (suspend::CASES, ALL),
         (threads::CASES, EPOLL),
     ])
