@@ -21,16 +21,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::task::{Context, Waker};
 use std::thread;
+use std::time::Duration;
 
+use rustix::event::epoll::EventFlags;
 use signalfd::{
-    Batch, Error, Receiver, Signal, SignalSet, Until, block, block_on, mask,
+    Batch, Error, Receiver, SigInfo, Signal, SignalSet, Signals, Until, block,
+    block_on, mask,
 };
 
 use super::{handle, handled, look, rt, take_all, wait};
 use crate::battery;
 use crate::common::{
-    Child, action, kill, open, open_descriptors, pid, raise, set_action,
-    sigqueue, tid, wait_until, wait_until_asleep,
+    Child, DEADLINE, OwnEpoll, action, kill, open, open_descriptors, pid,
+    raise, set_action, sigqueue, tid, wait_until, wait_until_asleep,
 };
 use crate::harness::{cases, racing_rounds};
 
@@ -51,7 +54,12 @@ cases! {
     what_the_inner_scope_removes_is_the_outer_ones_again,
     what_no_scope_has_read_reaches_its_handler,
     a_panic_inside_the_inner_scope_gives_back_what_it_left,
+
+    what_the_inner_scope_is_for_does_not_reach_those_around_it,
+    a_thread_that_waits_for_the_outer_scope_is_passed_over,
     a_task_that_awaits_the_outer_scope_is_passed_over,
+    an_event_loop_that_has_the_outer_scope_is_passed_over,
+    a_signal_beside_the_inner_scope_reaches_who_waits_for_the_outer,
 }
 
 // trio: test_open_signal_receiver
@@ -343,6 +351,64 @@ fn a_panic_inside_the_inner_scope_gives_back_what_it_left() {
     assert_eq!(outer.wait().unwrap().value(), Some(7));
 }
 
+/// Whoever asks them, and as often as they are asked.
+fn what_the_inner_scope_is_for_does_not_reach_those_around_it() {
+    let outer = open(rt(0) | Signal::TERM).unwrap();
+    let middle = open(rt(0) | Signal::HUP).unwrap();
+    for value in 0..100 {
+        let inner = open(rt(0) | Signal::INT).unwrap();
+        sigqueue(pid(), rt(0), 2 * value).unwrap();
+        sigqueue(pid(), rt(0), 2 * value + 1).unwrap();
+        let moment = Duration::from_millis(1);
+        for around in [&outer, &middle] {
+            assert_eq!(around.try_recv(), Ok(None));
+            assert_eq!(around.wait_timeout(moment), Ok(None));
+        }
+        assert_eq!(inner.wait().unwrap().value(), Some(2 * value));
+        drop(inner);
+        // What was not read goes one scope outwards, and no further.
+        assert_eq!(outer.try_recv(), Ok(None));
+        assert_eq!(middle.wait().unwrap().value(), Some(2 * value + 1));
+    }
+    drop(middle);
+    sigqueue(pid(), rt(0), -1).unwrap();
+    assert_eq!(outer.wait().unwrap().value(), Some(-1));
+}
+
+/// A scope for which a thread waits that outlives the case, also if that fails.
+fn open_and_wait_in_a_thread(
+    set: SignalSet,
+) -> (&'static Signals, i32, thread::JoinHandle<SigInfo>) {
+    let outer: &'static Signals = Box::leak(Box::new(open(set).unwrap()));
+    let receiver: &'static Receiver = outer;
+    let (tell, told) = mpsc::channel();
+    let waiter = thread::spawn(move || {
+        tell.send(tid()).unwrap();
+        receiver.wait().unwrap()
+    });
+    let waiter_tid = told.recv().unwrap();
+    wait_until_asleep(waiter_tid);
+    (outer, waiter_tid, waiter)
+}
+
+fn a_thread_that_waits_for_the_outer_scope_is_passed_over() {
+    let (_outer, waiter_tid, waiter) = open_and_wait_in_a_thread(rt(0).into());
+    let rounds = racing_rounds();
+    for value in 0..rounds {
+        let inner = open(rt(0)).unwrap();
+        sigqueue(pid(), rt(0), value).unwrap();
+        let info = inner.wait_timeout(DEADLINE).unwrap();
+        assert_eq!(info.and_then(|info| info.value()), Some(value));
+    }
+    wait_until_asleep(waiter_tid);
+    assert!(!waiter.is_finished());
+    // What the inner one leaves reaches it at once.
+    let inner = open(rt(0)).unwrap();
+    sigqueue(pid(), rt(0), rounds).unwrap();
+    drop(inner);
+    assert_eq!(waiter.join().unwrap().value(), Some(rounds));
+}
+
 fn a_task_that_awaits_the_outer_scope_is_passed_over() {
     let outer = open(rt(0)).unwrap();
     let task = async {
@@ -359,4 +425,34 @@ fn a_task_that_awaits_the_outer_scope_is_passed_over() {
     let until = block_on(outer.until(task)).unwrap().unwrap();
     let Until::Signal(info) = until else { panic!("{until:?}") };
     assert_eq!(info.value(), Some(100));
+}
+
+/// It may be told for nothing, and does not go on being told.
+fn an_event_loop_that_has_the_outer_scope_is_passed_over() {
+    let outer = open(rt(0)).unwrap();
+    let event_loop = OwnEpoll::of(&outer, EventFlags::empty());
+    for value in 0..10 {
+        let inner = open(rt(0)).unwrap();
+        sigqueue(pid(), rt(0), value).unwrap();
+        wait_until("it rests", || {
+            let is_told = event_loop.is_ready();
+            assert_eq!(outer.try_recv(), Ok(None));
+            !is_told
+        });
+        drop(inner);
+        wait_until("it is told", || event_loop.is_ready());
+        assert_eq!(outer.try_recv().unwrap().unwrap().value(), Some(value));
+    }
+}
+
+fn a_signal_beside_the_inner_scope_reaches_who_waits_for_the_outer() {
+    let both = rt(0) | Signal::TERM;
+    let (_outer, waiter_tid, waiter) = open_and_wait_in_a_thread(both);
+    let inner = open(rt(0)).unwrap();
+    sigqueue(pid(), rt(0), 7).unwrap();
+    wait_until_asleep(waiter_tid);
+    kill(pid(), Signal::TERM);
+    assert_eq!(waiter.join().unwrap().signal(), Signal::TERM);
+    let info = inner.wait_timeout(DEADLINE).unwrap();
+    assert_eq!(info.and_then(|info| info.value()), Some(7));
 }
