@@ -12,7 +12,7 @@ use signalfd::{Error, Signal, block, block_on, mask};
 use crate::common::{
     Child, DEADLINE, End, kill, open, pid, receiver_for, sigqueue,
 };
-use crate::harness::cases;
+use crate::harness::{cases, racing_rounds};
 
 cases! {
     open_blocks_receives_and_restores,
@@ -151,7 +151,7 @@ fn a_cancelled_consumer_loses_nothing() {
 fn a_thousand_ends_lose_no_signal_and_double_none() {
     const RECEIVED: i32 = 7;
     let mut counts = [0; 2];
-    for round in 0..1_000 {
+    for round in 0..racing_rounds() {
         let (mut parents, mut childs) = UnixStream::pair().unwrap();
         let child = Child::fork(|| {
             let signals = open(Signal::TERM).unwrap();
