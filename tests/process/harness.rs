@@ -210,10 +210,25 @@ impl Arguments {
     }
 }
 
+/// This program, as it was started: `TEST_RUNNER` may say that an emulator runs it.
+fn this_program() -> Command {
+    let program = env::current_exe().unwrap();
+    let runner = env::var("TEST_RUNNER").unwrap_or_default();
+    let mut words = runner.split_whitespace();
+    match words.next() {
+        None => Command::new(program),
+        Some(first) => {
+            let mut command = Command::new(first);
+            command.args(words).arg(program);
+            command
+        }
+    }
+}
+
 /// Runs a case. Gives the reason if it was skipped, and an account if it failed.
 fn judge(run: &Run, arguments: &Arguments) -> Result<Option<String>, String> {
     let case = run.case;
-    let mut child = Command::new(env::current_exe().unwrap())
+    let mut child = this_program()
         .env(VARIABLE, run.name())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
