@@ -34,8 +34,23 @@ pub(super) struct Engine {
 
 impl Engine {
     /// Takes the backend that was asked for, or the next best.
+    #[inline]
     pub(super) fn new(signalfd: SignalFd, options: Options) -> Self {
-        let (ring, running) = start(&signalfd, options);
+        match options.backend {
+            Backend::Auto | Backend::Epoll => {
+                let running = Running::plain(options.backend);
+                Self { ring: None, signalfd, running }
+            }
+            Backend::Uring => Self::with_ring(signalfd, options.kind),
+        }
+    }
+
+    #[cold]
+    fn with_ring(signalfd: SignalFd, kind: Kind) -> Self {
+        let (ring, running) = match make_ring(kind, &signalfd) {
+            Ok((ring, running)) => (Some(ring), running),
+            Err(error) => (None, Running::plain(Backend::Epoll).because(error)),
+        };
         Self { ring, signalfd, running }
     }
 
@@ -45,8 +60,7 @@ impl Engine {
         // of it is there to see, before another one reads. Nothing here can fail
         // any more, and the descriptors of the old ones are free for the new ring.
         self.ring = None;
-        self.signalfd = signalfd;
-        (self.ring, self.running) = start(&self.signalfd, options);
+        *self = Self::new(signalfd, options);
     }
 
     pub(super) fn running(&self) -> Running {
@@ -153,19 +167,6 @@ impl Engine {
         if let Some(own) = &self.ring {
             own.unwant(self.signalfd.wanted(), self.signalfd.as_fd(), tell);
         }
-    }
-}
-
-/// Makes a ring if one was asked for, and tells what runs.
-fn start(signalfd: &SignalFd, options: Options) -> (Option<OwnRing>, Running) {
-    match options.backend {
-        Backend::Auto | Backend::Epoll => {
-            (None, Running::plain(options.backend))
-        }
-        Backend::Uring => match make_ring(options.kind, signalfd) {
-            Ok((ring, running)) => (Some(ring), running),
-            Err(error) => (None, Running::plain(Backend::Epoll).because(error)),
-        },
     }
 }
 

@@ -105,34 +105,24 @@ impl Receiver {
         Options::new().receiver(set)
     }
 
+    #[inline]
     pub(super) fn with(
         fd: SignalFd,
         every: Option<EveryThread>,
         options: Options,
     ) -> Self {
         let engine = Engine::new(fd, options);
-        let mut it = Self {
+        let [can_read, can_wait] = what_will_do(&engine, options);
+        Self {
             engine,
             every,
             waker: WakerCell::new(),
             options,
             spin: Spin::new(options.spin),
             moderation: Moderation::new(options.delay, options.count),
-            can_read: Quick::NEVER,
-            can_wait: Quick::NEVER,
-        };
-        it.see_what_will_do();
-        it
-    }
-
-    fn see_what_will_do(&mut self) {
-        let birth = self.signalfd().birth();
-        let quick = |does| if does { birth.quick() } else { Quick::NEVER };
-        let plain = !self.engine.has_ring();
-        let just_waits =
-            self.options.spin.is_zero() && self.moderation.is_off();
-        self.can_read = quick(plain);
-        self.can_wait = quick(plain && just_waits);
+            can_read,
+            can_wait,
+        }
     }
 
     /// Returns what keeps the signals blocked in every thread, if
@@ -207,7 +197,8 @@ impl Receiver {
         let signalfd = self.signalfd().again()?;
         let was_forked = self.check_process().is_err();
         self.engine.reopen(signalfd, self.options);
-        self.see_what_will_do();
+        [self.can_read, self.can_wait] =
+            what_will_do(&self.engine, self.options);
         self.every = every;
         // A waker of the parent's may write to what is the parent's.
         let waker = self.take_waker();
@@ -644,6 +635,16 @@ impl Receiver {
         self.waker.register(cx.waker());
         Parker::watch(self.as_raw_fd(), cx.waker())
     }
+}
+
+/// Whether a read of the signalfd does, to take and to wait.
+fn what_will_do(engine: &Engine, options: Options) -> [Quick; 2] {
+    if engine.has_ring() {
+        return [Quick::NEVER; 2];
+    }
+    let quick = engine.signalfd().birth().quick();
+    let just_waits = options.spin.is_zero() && options.delay.is_zero();
+    [quick, if just_waits { quick } else { Quick::NEVER }]
 }
 
 /// What is known once a waker is registered.

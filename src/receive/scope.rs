@@ -185,13 +185,15 @@ impl Scope {
         let birth = Birth::here();
         let owner = Owner::here(birth);
         let place = find(owner, birth)?;
-        place.order.store(order, Ordering::Relaxed);
-        place.covers.store(covers.bits(), Ordering::SeqCst);
-        place.set.store(set.bits(), Ordering::SeqCst);
-        place.shadow.store(0, Ordering::SeqCst);
+        // Relaxed: no other thread has the receiver yet.
+        let now = Ordering::Relaxed;
+        place.order.store(order, now);
+        place.covers.store(covers.bits(), now);
+        place.set.store(set.bits(), now);
+        place.shadow.store(0, now);
         let [first, twin] = &place.fds;
-        first.store(fd.as_raw_fd(), Ordering::SeqCst);
-        twin.store(NONE, Ordering::SeqCst);
+        first.store(fd.as_raw_fd(), now);
+        twin.store(NONE, now);
         let scope = Self { place, order, owner, birth };
         // On failure it is dropped, which brings back what it has taken.
         scope.settle()?;

@@ -122,6 +122,7 @@ pub struct Signals {
 }
 
 impl Signals {
+    #[inline]
     pub(super) const fn new(receiver: Receiver, guard: MaskGuard) -> Self {
         Self { receiver, guard }
     }

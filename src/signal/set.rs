@@ -94,7 +94,13 @@ impl SignalSet {
 
     /// All bits as signals, the reserved numbers too.
     fn numbers(self) -> impl Iterator<Item = Signal> + Clone {
-        (0..64).filter(move |bit| self.bits() >> bit & 1 == 1).map(Signal::at)
+        let mut left = self.bits();
+        core::iter::from_fn(move || {
+            let bit = u8::try_from(left.trailing_zeros()).ok();
+            let bit = bit.filter(|_| left != 0)?;
+            left &= left - 1;
+            Some(Signal::at(bit))
+        })
     }
 
     /// Refuses a set that no receiver can take.

@@ -52,7 +52,9 @@ const RATIOS: &[(&str, &str, &str, &str)] = &[
         "crate/own-ring-read",
     ),
     ("throughput_vs_handler", "throughput", "raw/handler", "crate/wait-batch"),
-    ("open_vs_raw", "open", "crate/open", "raw/open"),
+    // Raw system calls that do the same, and those for the descriptor alone.
+    ("open_vs_raw", "open", "crate/open", "raw/open-masked"),
+    ("open_vs_raw_descriptor", "open", "crate/open", "raw/open"),
     (
         "self_vs_signal_hook_forever",
         "self",
