@@ -7,8 +7,9 @@ use core::mem;
 use core::ptr;
 
 use rustix::io::Errno;
+use rustix::process::getpid;
 
-use super::{KernelSigset, check, errno_location, process_id, thread_id};
+use super::{KernelSigset, check, errno_location, thread_id};
 use crate::error::{Error, Op};
 use crate::signal::{KernelSigInfo, SigInfo, Signal, SignalSet};
 
@@ -78,7 +79,7 @@ pub(crate) fn tgsigqueueinfo(tid: i32, info: &SigInfo) -> Result<(), Errno> {
     let result = unsafe {
         libc::syscall(
             libc::SYS_rt_tgsigqueueinfo,
-            c_long::from(process_id()),
+            c_long::from(getpid().as_raw_pid()),
             c_long::from(tid),
             c_long::from(info.signal().as_raw()),
             ptr::from_ref(&record),
@@ -93,7 +94,7 @@ pub(crate) fn tgkill_self(signal: Signal) -> Result<(), Errno> {
     let result = unsafe {
         libc::syscall(
             libc::SYS_tgkill,
-            c_long::from(process_id()),
+            c_long::from(getpid().as_raw_pid()),
             c_long::from(thread_id()),
             c_long::from(signal.as_raw()),
         )
