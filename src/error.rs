@@ -45,6 +45,10 @@ pub enum Error {
     TooManyBlockOn,
     /// More scopes ([`open`](crate::open)) are open than there is room for.
     TooManyScopes,
+    /// A [`Hub`](crate::Hub) has as many subscribers as it has places.
+    TooManySubscribers,
+    /// A [`Hub`](crate::Hub) has a dispatcher already.
+    AlreadyDispatching,
     /// The crate was built without the feature `io-uring`, or for a target that
     /// the io-uring crate does not know.
     NoUring,
@@ -92,6 +96,8 @@ pub enum Op {
     EpollWait,
     /// `eventfd2(2)`: the wake-up of [`block_on`](crate::block_on).
     Eventfd,
+    /// `futex(2)`: waiting for a record from a [`Hub`](crate::Hub).
+    Futex,
     /// `rt_sigqueueinfo(2)`: putting a record back.
     Sigqueueinfo,
     /// `rt_tgsigqueueinfo(2)`: making a thread run the handler.
@@ -299,6 +305,14 @@ impl Error {
                 "256 scopes are open already: let some go, or block the \
                  signals once and make a Receiver in each place"
             }
+            Self::TooManySubscribers => {
+                "the hub has no place for another subscriber: make it a Hub with \
+                 more SUBSCRIBERS, or drop one that is not needed"
+            }
+            Self::AlreadyDispatching => {
+                "the hub has a dispatcher already: let that one dispatch, or drop \
+                 it first"
+            }
             Self::NoUring => {
                 "there is no io_uring in this build: enable the feature \
                  io-uring, on a target that the io-uring crate knows"
@@ -426,6 +440,7 @@ impl fmt::Display for Op {
             Self::EpollCtl => "epoll_ctl",
             Self::EpollWait => "epoll_wait",
             Self::Eventfd => "eventfd2",
+            Self::Futex => "futex",
             Self::Sigqueueinfo => "rt_sigqueueinfo",
             Self::Tgsigqueueinfo => "rt_tgsigqueueinfo",
             Self::Sigaction => "sigaction",
@@ -488,6 +503,8 @@ impl From<Error> for std::io::Error {
             | Error::Forked
             | Error::TooManyBlockOn
             | Error::TooManyScopes
+            | Error::TooManySubscribers
+            | Error::AlreadyDispatching
             | Error::TooManyChildren
             | Error::NoSuchChild(_)
             | Error::QueueFull

@@ -209,7 +209,7 @@ pub use self::{
     reactor::{Epoll, block_on},
     receive::{
         Backend, Batch, Iter, Kind, Options, Receiver, Recv, RecvBatch,
-        Running, Shutdown, SignalFd, Signals, Until, open,
+        Running, Shutdown, SignalFd, Signals, Until, hub, open,
     },
     signal::{Cause, ChildState, Sender, SigInfo, Signal, SignalSet},
 };
@@ -238,14 +238,27 @@ pub use self::reactor::uring;
 
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(loom)))]
 #[doc(no_inline)]
-pub use self::mask::{MaskGuard, block};
+pub use self::{
+    hub::{Dispatcher, Hub, Subscriber},
+    mask::{MaskGuard, block},
+};
 
 /// What the model checker looks at; the rest is not built for it.
 #[cfg(all(test, loom))]
 #[path = "receive"]
 mod models {
+    #[path = "hub/cells.rs"]
+    mod cells;
+    #[path = "hub/models.rs"]
+    mod hub;
     #[path = "parker/life.rs"]
     mod life;
+    #[path = "hub/model.rs"]
+    mod model;
+    #[path = "hub/ring.rs"]
+    mod ring;
+    #[path = "hub/seat.rs"]
+    mod seat;
     #[path = "ring/turn.rs"]
     mod turn;
     mod waker;

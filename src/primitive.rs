@@ -3,7 +3,9 @@
 
 #[cfg(not(loom))]
 mod imp {
-    pub(crate) use core::sync::atomic::{AtomicU8, AtomicUsize};
+    pub(crate) use core::sync::atomic::{
+        AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+    };
 
     /// A cell with loom's interface.
     #[derive(Debug)]
@@ -23,7 +25,9 @@ mod imp {
 #[cfg(loom)]
 mod imp {
     pub(crate) use loom::cell::UnsafeCell;
-    pub(crate) use loom::sync::atomic::{AtomicU8, AtomicUsize};
+    pub(crate) use loom::sync::atomic::{
+        AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+    };
 }
 
 pub(crate) use imp::*;

@@ -4,6 +4,7 @@ mod backend;
 mod batch;
 mod engine;
 mod future;
+pub mod hub;
 mod iter;
 mod options;
 mod pace;

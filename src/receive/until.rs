@@ -66,17 +66,19 @@ impl Receiver {
         future: F,
     ) -> Result<Until<F::Output>, Error> {
         let mut future = pin!(future);
-        poll_fn(|cx| self.poll_until(cx, future.as_mut())).await
+        poll_fn(|cx| poll_until(cx, future.as_mut(), |cx| self.poll_recv(cx)))
+            .await
     }
+}
 
-    fn poll_until<F: Future>(
-        &self,
-        cx: &mut Context<'_>,
-        future: Pin<&mut F>,
-    ) -> Poll<Result<Until<F::Output>, Error>> {
-        match future.poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Ok(Until::Done(output))),
-            Poll::Pending => self.poll_recv(cx).map_ok(Until::Signal),
-        }
+/// Polls the future, and if it is not done whoever brings a record.
+pub(super) fn poll_until<F: Future>(
+    cx: &mut Context<'_>,
+    future: Pin<&mut F>,
+    poll_recv: impl FnOnce(&mut Context<'_>) -> Poll<Result<SigInfo, Error>>,
+) -> Poll<Result<Until<F::Output>, Error>> {
+    match future.poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Ok(Until::Done(output))),
+        Poll::Pending => poll_recv(cx).map_ok(Until::Signal),
     }
 }

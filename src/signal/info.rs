@@ -132,8 +132,16 @@ impl SigInfo {
     /// [`Error::InvalidNumber`] or [`Error::Reserved`] if the bytes do not begin
     /// with the number of a signal.
     pub fn from_bytes(bytes: [u8; 128]) -> Result<Self, Error> {
+        let mut record = Self::decode(bytes);
+        Signal::try_from(record.signo)?;
+        super::unseal(&mut record);
+        Ok(record)
+    }
+
+    /// Reads a record from its bytes, whatever they are.
+    pub(super) fn decode(bytes: [u8; 128]) -> Self {
         let mut rest = bytes.as_slice();
-        let mut record = Self {
+        Self {
             signo: i32::from_ne_bytes(take(&mut rest)),
             errno: i32::from_ne_bytes(take(&mut rest)),
             code: i32::from_ne_bytes(take(&mut rest)),
@@ -157,10 +165,7 @@ impl SigInfo {
             arch: u32::from_ne_bytes(take(&mut rest)),
             pad: take(&mut rest),
             mark: u8::from_ne_bytes(take(&mut rest)),
-        };
-        Signal::try_from(record.signo)?;
-        super::unseal(&mut record);
-        Ok(record)
+        }
     }
 
     /// Returns the signal.
@@ -453,7 +458,7 @@ impl SigInfo {
 }
 
 /// Takes the next `N` bytes; zeros past the end, which the callers never reach.
-fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
+pub(super) fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
     match rest.split_first_chunk() {
         Some((&head, tail)) => {
             *rest = tail;

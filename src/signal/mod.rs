@@ -13,6 +13,7 @@ mod raw;
 mod sender;
 mod set;
 mod table;
+mod words;
 
 pub use cause::{Cause, ChildState};
 pub(crate) use envelope::{PROBE, seal, unseal};
@@ -23,3 +24,4 @@ pub(crate) use raw::KernelSigInfo;
 pub use sender::Sender;
 pub use set::SignalSet;
 pub(crate) use table::PerSignal;
+pub(crate) use words::WORDS;

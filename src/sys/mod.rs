@@ -15,6 +15,7 @@
 pub(crate) mod action;
 mod children;
 mod end;
+mod futex;
 mod late_fd;
 pub(crate) mod page;
 #[cfg(feature = "std")]
@@ -41,6 +42,7 @@ pub(crate) use self::children::{pid, pid_number, reap};
 pub(crate) use self::end::{
     end_by, exit, is_end, restore, send_to_process, set_default, set_ignored,
 };
+pub(crate) use self::futex::{futex_wait, futex_wake};
 pub(crate) use self::late_fd::LateFd;
 pub(crate) use self::page::wiped_on_fork;
 #[cfg(feature = "std")]
