@@ -14,8 +14,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use signalfd::{
-    Batch, Epoll, Error, Options, Reaper, Signal, SignalFd, Signals, Until,
-    block, block_on, mask,
+    Batch, Epoll, Error, Hub, Options, Reaper, Signal, SignalFd, Signals,
+    Until, block, block_on, mask,
 };
 
 use crate::common::{
@@ -36,6 +36,7 @@ cases! {
     awaiting_with_an_epoll,
     polling_for_readiness,
     putting_back,
+    handing_out,
     changing_the_signals,
     reopening,
     waiting_for_children,
@@ -263,6 +264,44 @@ fn putting_back() {
         }
         got(&signals.wait().unwrap());
     });
+}
+
+/// To one that takes at once, and one that is overrun; and both come and go.
+fn handing_out() {
+    static HUB: Hub<2, 8> = Hub::new();
+    ten_thousand(options(), |signals, got| {
+        let mut dispatcher = HUB.dispatcher().unwrap();
+        let mut fast = HUB.subscribe(signals.signals()).unwrap();
+        let mut slow = HUB.subscribe(signals.signals()).unwrap();
+        let error = HUB.subscribe(signals.signals()).map(drop).unwrap_err();
+        write!(Nowhere, "{error} {HUB:?} {fast:?} {dispatcher:?}").unwrap();
+        assert_eq!(fast.wait_timeout(Duration::from_micros(1)), Ok(None));
+        for round in 0..AT_ONCE {
+            let info = signals.try_recv().unwrap().unwrap();
+            assert_eq!(dispatcher.dispatch(&info), Ok(2));
+            let taken = match round % 3 {
+                0 => fast.try_recv().unwrap().unwrap(),
+                1 => fast.wait().unwrap(),
+                _ => block_on(fast.recv()).unwrap().unwrap(),
+            };
+            got(&taken);
+        }
+        assert_eq!(slow.missed(), AT_ONCE as u64 - 8);
+        let mut batch = Batch::<16>::new();
+        assert_eq!(slow.try_recv_batch(&mut batch).unwrap().len(), 8);
+        // What one leaves unread comes back.
+        drop((fast, slow));
+        let one = HUB.subscribe(signals.signals()).unwrap();
+        dispatcher.dispatch(&one_more(signals)).unwrap();
+        drop(one);
+        assert_eq!(signals.try_recv().unwrap().unwrap().value(), Some(-1));
+    });
+}
+
+/// A signal that is no part of those that are counted.
+fn one_more(signals: &Signals) -> signalfd::SigInfo {
+    sigqueue(pid(), Signal::rt(1).unwrap(), -1).unwrap();
+    signals.wait().unwrap()
 }
 
 fn changing_the_signals() {

@@ -26,6 +26,7 @@ mod exit;
 mod failures;
 mod forks;
 mod harness;
+mod hub;
 mod live;
 mod nested;
 mod pace;
@@ -92,6 +93,7 @@ fn main() -> std::process::ExitCode {
         (exit::CASES, ALL),
         (failures::CASES, EPOLL),
         (forks::CASES, ALL),
+        (hub::CASES, ALL),
         (live::CASES, ALL),
         (nested::CASES, ALL),
         (pace::CASES, ALL),
