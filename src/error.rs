@@ -38,6 +38,8 @@ pub enum Error {
     /// The receiver was made before this process was forked. A read here would
     /// take this process's signals, but a change would be the parent's.
     /// [`Receiver::reopen`](crate::Receiver::reopen) makes it one of this process.
+    /// Or it is the subscriber or the dispatcher of a [`Hub`](crate::Hub), which this
+    /// process can use anew.
     Forked,
     /// A batch with no room for a record.
     EmptyBatch,
@@ -291,8 +293,8 @@ impl Error {
                 "the descriptor is not a signalfd: give one that signalfd(2) made"
             }
             Self::Forked => {
-                "the receiver belongs to the process that this one was forked \
-                 from: reopen it here, or open a new one"
+                "what was used belongs to the process that this one was forked \
+                 from: reopen the receiver here, or make a new one"
             }
             Self::EmptyBatch => {
                 "the batch has no room for a record: make it of at least one"

@@ -48,6 +48,7 @@
 //! | an epoll, poll, mio or calloop loop | [`AsFd`](Receiver#impl-AsFd-for-Receiver), and [`try_recv_batch`] when it is readable |
 //! | an io_uring loop | `uring::Source` in your ring, with the feature `io-uring` |
 //! | an executor without a reactor | [`Epoll`], driven by a thread of yours; or your own loop and [`on_readable`] |
+//! | several parts that want the same signals | [`Hub`]: each subscribes, one loop hands out |
 //! | threads everywhere | [`block`] at the top of `main`, [`Receiver::new`] anywhere |
 //! | threads that exist already | [`Options::every_thread`], or [`mask::block_every_thread`] alone |
 //! | other programs to start | `RestoreSignals::restore_signals`: they get the mask from before |
@@ -97,7 +98,8 @@
 //!   there the parent feels. So every method says [`Error::Forked`] in a child, until
 //!   [`reopen`] has made a descriptor there.
 //! - **One signal, one receiver.** Two receivers of one signal share what comes. But of
-//!   two scopes in one thread the inner one has it ([`Signals`]).
+//!   two scopes in one thread the inner one has it ([`Signals`]). With a
+//!   [`Hub`], all who want it get it.
 //! - **`SIGCONT` and stop signals remove each other** from the queue, even when they
 //!   are blocked, and `SIGCONT` continues a stopped process all the same.
 //!
@@ -108,8 +110,8 @@
 //! nothing panics for what a caller or the kernel gives. One page is mapped for
 //! the process, to notice a fork without a system call. What has left the kernel's
 //! queue is in the caller's hands, so dropping a future, an iterator or a receiver
-//! loses nothing; and what a ring was asked to read ahead ([`Kind::Completion`]) goes
-//! back to it. The README links each guarantee to the test that holds it.
+//! loses nothing; and what a ring was asked to read ahead ([`Kind::Completion`]), or a
+//! [`Hub`] was given and nobody has seen, goes back to it. The README links each guarantee to the test that holds it.
 //!
 //! # Features
 //!

@@ -22,6 +22,7 @@ cases! {
     no_alloc_core_links_and_runs,
     late_threads_lose_nothing,
     supervisor_ends_its_children_and_dies_by_the_signal,
+    hub_reaches_all_who_want_a_signal,
     uring_loop_serves_signals_and_connections,
     backend_says_what_runs_and_why,
 }
@@ -166,6 +167,8 @@ fn no_alloc_core_links_and_runs() {
     assert_line(&text, "nothing came in time", &[]);
     assert_line(&text, "waited for: SIGHUP ", &["sender=verified"]);
     assert_line(&text, "told by the epoll: SIGUSR1 ", &["sender=verified"]);
+    assert_line(&text, "handed to one: SIGUSR1 ", &["sender=verified"]);
+    assert_line(&text, "handed to two: SIGUSR1 ", &["sender=verified"]);
     assert_line(&text, "awaited: SIGALRM ", &["sender=kernel"]);
     assert_line(&text, "awaited: SIGTERM ", &["sender=verified"]);
 }
@@ -182,6 +185,27 @@ fn supervisor_ends_its_children_and_dies_by_the_signal() {
     assert_line(&text, "the deadline is over", &[]);
     assert_line(&text, "pid=", &["state=killed", "status=9"]);
     assert_line(&text, "dying by SIGTERM", &[]);
+}
+
+fn hub_reaches_all_who_want_a_signal() {
+    let (output, text) = run(example("hub").arg("--demo"));
+    assert!(output.status.success());
+    let account = ["sent=9", "reloads=5", "metrics=9", "missed=0"];
+    assert_line(&text, "", &account);
+    assert_eq!(text.matches("  reloading the configuration\n").count(), 5);
+    assert_line(&text, "  cancelled by SIGTERM", &[]);
+
+    // From elsewhere, with the other signal.
+    let mut child = example("hub").stdout(Stdio::piped()).spawn().unwrap();
+    let pid = i32::try_from(child.id()).unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    assert!(line.starts_with(&format!("pid {pid} receives SIGHUP|")));
+    kill(pid, Signal::INT);
+    output.read_to_string(&mut line).unwrap();
+    assert_line(&line, "  cancelled by SIGINT", &[]);
+    assert!(child.wait().unwrap().success());
 }
 
 fn late_threads_lose_nothing() {

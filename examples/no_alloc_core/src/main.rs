@@ -6,8 +6,8 @@
 //!
 //! That it links is the proof that nothing in `signalfd` needs either: there is
 //! none. It uses every way to receive: it blocks the signals, takes what is
-//! there, waits, waits with an epoll, and runs a future. It sends itself what it
-//! receives, and exits with 0 if all came as it should.
+//! there, waits, waits with an epoll, hands out through a hub, and runs a future. It
+//! sends itself what it receives, and exits with 0 if all came as it should.
 
 #![no_std]
 #![no_main]
@@ -17,7 +17,10 @@ use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 use core::time::Duration;
 
-use signalfd::{Batch, Epoll, Error, Receiver, SigInfo, Signal};
+use signalfd::{Batch, Epoll, Error, Hub, Receiver, SigInfo, Signal};
+
+/// Two subscribers, each with room for four records.
+static HUB: Hub<2, 4> = Hub::new();
 
 #[unsafe(no_mangle)]
 extern "C" fn main(_count: c_int, _arguments: *const *const c_char) -> c_int {
@@ -58,6 +61,15 @@ fn run() -> Result<(), Error> {
             show("told by the epoll", info);
         }
     }
+
+    // Two who want the same.
+    let mut dispatcher = HUB.dispatcher()?;
+    let mut one = HUB.subscribe(Signal::USR1)?;
+    let mut two = HUB.subscribe(Signal::USR1 | Signal::HUP)?;
+    send(Signal::USR1);
+    dispatcher.dispatch(&receiver.wait()?)?;
+    show("handed to one", &one.wait()?);
+    show("handed to two", &two.wait()?);
 
     // A future, on this thread alone, asleep until the alarm.
     // SAFETY: takes a number of seconds.

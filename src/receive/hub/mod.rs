@@ -83,22 +83,22 @@
 //!
 //! Each subscriber has a ring of its own. One that does not keep up delays nobody and
 //! loses its own oldest records, and [`missed`](Subscriber::missed) says exactly how
-//! many. What came to be `taken + missed + still in the ring` is what was dispatched to
-//! it.
+//! many: what it has taken, what it has missed and what is still in its ring is all that
+//! was dispatched to it.
 //!
 //! # What a subscriber leaves unread
 //!
-//! A record counts as received when one subscriber has taken it. When a subscriber goes,
-//! each record that it leaves unread is passed on to the others that have it in their
-//! rings; and if there are none left, and nobody has taken it, it goes back to the
-//! kernel's queue, as a receiver puts back what was read and not taken
-//! ([`Receiver::put_back`](crate::Receiver::put_back) says what that means for it). So
-//! the program receives it again, or it does what it would have done. No record comes
-//! to anybody twice, and none is lost but those that [`missed`](Subscriber::missed)
-//! counts.
+//! A record counts as received once one subscriber has taken it. When a subscriber goes,
+//! each record that it leaves unread is left to the others that still have it in their
+//! rings. If there are none, and nobody has taken it, it goes back to the kernel's queue,
+//! as [`Receiver::put_back`](crate::Receiver::put_back) puts one back: the program
+//! receives it again, or, if the signal is not blocked any more, it does what it would
+//! have done. (If there is no room in the queue, the next receiver of the process that
+//! looks gets it.)
 //!
-//! A subscriber that is never dropped ([`core::mem::forget`]) keeps its place, and what
-//! was dispatched to it alone. Nothing else comes of it.
+//! So no record comes to anybody twice, and none is lost but those that
+//! [`missed`](Subscriber::missed) counts, and what a subscriber keeps that is never
+//! dropped ([`core::mem::forget`]). Such a one keeps its place as well, and that is all.
 //!
 //! # After a fork
 //!
