@@ -565,7 +565,7 @@ fn there_is_one_dispatcher_at_a_time() {
     assert_eq!(error, Error::AlreadyDispatching);
     assert!(error.to_string().contains("drop it first"));
     drop(first);
-    for _ in 0..100 {
+    for _ in 0..30 {
         let barrier = Barrier::new(4);
         let number = thread::scope(|scope| {
             let threads = [(); 4].map(|()| {
@@ -688,7 +688,7 @@ fn a_thread_that_sleeps_is_woken() {
     static HUB: Hub<2, 4> = Hub::new();
     let signals = open(rt(1) | rt(2)).unwrap();
     let mut subscriber = HUB.subscribe(rt(1)).unwrap();
-    // One that has come before the dispatcher has ever seen it, and one that has not.
+    // One that the dispatcher has been to before, and one that it has not.
     for round in 0..20 {
         let (tell, tid_of) = std::sync::mpsc::channel();
         thread::scope(|scope| {
@@ -969,18 +969,16 @@ fn a_child_begins_anew() {
     send_and_dispatch(&HUB, &signals, rt(1), 1);
     send_and_dispatch(&HUB, &signals, rt(1), 2);
     send_and_dispatch(&HUB, &signals, rt(1), 3);
-    assert_eq!(value_of(two.try_recv().unwrap()), Some(2));
+    assert_eq!(values(&mut two), [2, 3]);
     let mut dispatcher = HUB.dispatcher().unwrap();
     // A task of the parent's waits.
-    let mut three = two;
-    assert_eq!(values(&mut three), [3]);
     let (woken, waker) = WakeCount::new();
     let mut cx = Context::from_waker(&waker);
-    assert!(three.poll_recv(&mut cx).is_pending());
+    assert!(two.poll_recv(&mut cx).is_pending());
 
-    let parents = (&mut one, &mut three, &mut dispatcher);
+    let parents = (&mut one, &mut two, &mut dispatcher);
     Child::fork(move || {
-        let (one, three, dispatcher) = parents;
+        let (one, two, dispatcher) = parents;
         every_path_says_that_it_was_forked(one);
         let mut signals = signals;
         signals.reopen().unwrap();
@@ -1001,7 +999,7 @@ fn a_child_begins_anew() {
             assert_eq!(subscriber.missed(), 8);
         }
         // The parent's go, and what they have goes nowhere.
-        every_path_says_that_it_was_forked(three);
+        every_path_says_that_it_was_forked(two);
         drop(mem::replace(one, HUB_OF_NOBODY.subscribe(rt(1)).unwrap()));
         assert_eq!(signals.try_recv(), Ok(None));
         assert_eq!(own.dispatch(&info), Ok(2));
@@ -1030,7 +1028,7 @@ fn a_child_begins_anew() {
     assert_eq!(values(&mut one), [2, 3]);
     assert_eq!(one.missed(), 1);
     assert_eq!(HUB.signals(), rt(1).into());
-    drop((one, three, dispatcher));
+    drop((one, two, dispatcher));
 }
 
 static HUB_OF_NOBODY: Hub<1, 1> = Hub::new();
@@ -1073,7 +1071,7 @@ fn children_of_a_busy_parent_can_use_the_hub() {
     let signals = open(rt(1)).unwrap();
     sigqueue(pid(), rt(1), 7).unwrap();
     let info = signals.wait().unwrap();
-    let rounds = if storm_size() >= 100_000 { 300 } else { 30 };
+    let rounds = if storm_size() >= 100_000 { 100 } else { 20 };
     thread::scope(|scope| {
         scope.spawn(|| {
             while !IS_OVER.load(Ordering::Relaxed) {

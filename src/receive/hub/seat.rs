@@ -50,6 +50,10 @@
 //!
 //! A bit may be found that is another's by now. Then that one is woken for nothing.
 //!
+//! If a thread was at the waker's cell when the process was forked, the cell is held for
+//! ever in the child. Then a task that waits there is woken each time it is polled
+//! (`waker.rs`): it costs CPU, and loses nothing.
+//!
 //! # Memory ordering
 //!
 //! Every operation that changes the word, or tells of a record, is a read-modify-write:

@@ -52,6 +52,10 @@ use crate::sys::{self, Deadline};
 /// assert_eq!(thread.join().unwrap()?.signal(), Signal::USR1);
 /// # Ok::<(), signalfd::Error>(())
 /// ```
+///
+/// # References
+///
+/// [futex(2)](https://man7.org/linux/man-pages/man2/futex.2.html)
 #[must_use = "it gets records only while it exists"]
 pub struct Subscriber<'h> {
     desk: &'h Desk,
