@@ -294,7 +294,7 @@ impl Error {
             }
             Self::Forked => {
                 "what was used belongs to the process that this one was forked \
-                 from: reopen the receiver here, or make a new one"
+                 from: reopen it here, or open a new one"
             }
             Self::EmptyBatch => {
                 "the batch has no room for a record: make it of at least one"

@@ -119,6 +119,8 @@ fn every_error_says_what_to_do() {
         (Error::InvalidPid(0), "Child::id"),
         (Error::TooManyChildren, "reap first"),
         (Error::NoSuchChild(7), "let nothing else wait for it"),
+        (Error::TooManySubscribers, "more SUBSCRIBERS"),
+        (Error::AlreadyDispatching, "drop it first"),
     ] {
         assert!(error.to_string().contains(hint), "{error}");
         assert_eq!(error.raw_os_error(), None);
