@@ -7,7 +7,9 @@ use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{self, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, kill_process};
@@ -235,13 +237,12 @@ fn judge(run: &Run, arguments: &Arguments) -> Result<Option<String>, String> {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let (mut stdout, mut stderr) =
-        (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-    let (mut said, mut complained) = (String::new(), String::new());
-    let status = thread::scope(|scope| {
-        scope.spawn(|| stdout.read_to_string(&mut said));
-        scope.spawn(|| stderr.read_to_string(&mut complained));
-        wait(&mut child)
+    let said = all_of(child.stdout.take().unwrap());
+    let complained = all_of(child.stderr.take().unwrap());
+    let status = wait(&mut child);
+    let [said, complained] = [said, complained].map(|text| {
+        let text = text.recv_timeout(PATIENCE);
+        text.unwrap_or("a process that it has left behind goes on\n".into())
     });
     if arguments.show_output {
         println!("{said}{complained}");
@@ -262,6 +263,20 @@ fn judge(run: &Run, arguments: &Arguments) -> Result<Option<String>, String> {
         ))),
         _ => Err(account(status.to_string())),
     }
+}
+
+/// How long the output may go on when the case has ended.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Reads to the end, which comes when nobody has it open any more.
+fn all_of(mut output: impl Read + Send + 'static) -> Receiver<String> {
+    let (send, text) = channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _all = output.read_to_end(&mut bytes);
+        send.send(String::from_utf8_lossy(&bytes).into())
+    });
+    text
 }
 
 /// Waits for a child; kills one that hangs, and returns `None`.
