@@ -430,6 +430,7 @@ fn probe_of(signal: Signal) -> SigInfo {
 
 /// Whether this process has sent the record to itself. Others do not know the
 /// secret, so none of theirs is taken for one.
+#[inline]
 pub(super) fn is_probe(info: &SigInfo) -> bool {
     info.code() == PROBE && info.sigval() == secret()
 }

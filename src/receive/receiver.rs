@@ -730,8 +730,19 @@ impl Receiver {
     }
 
     /// Fails in a forked child.
+    #[inline]
     pub(crate) fn check_process(&self) -> Result<(), Error> {
+        if self.is_ordinary() {
+            return Ok(());
+        }
         self.signalfd().birth().check()
+    }
+
+    /// Whether it is known at once that this is the process that made it, and that
+    /// nothing was left for it.
+    #[inline]
+    pub(crate) fn is_ordinary(&self) -> bool {
+        self.can_read.is_ordinary()
     }
 }
 

@@ -85,10 +85,15 @@ pub(crate) fn seal(info: &SigInfo) -> Option<SigInfo> {
 }
 
 /// Unseals a record if it is sealed; any other is left as it is.
+#[inline]
 pub(crate) fn unseal(info: &mut SigInfo) {
-    if !is_private(info.code) {
-        return;
+    if is_private(info.code) {
+        unseal_private(info);
     }
+}
+
+#[cold]
+fn unseal_private(info: &mut SigInfo) {
     let [code, status, ..] = info.code.to_le_bytes();
     let code = match code {
         0..=0x80 => i32::from(code),

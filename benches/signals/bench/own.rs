@@ -252,10 +252,10 @@ impl<const N: usize> Reads<N> {
         }
         loop {
             let infos = self.source.take(&mut self.batch).expect("records");
-            if infos.is_empty() {
+            got(infos);
+            if infos.len() < N {
                 break;
             }
-            got(infos);
         }
     }
 }

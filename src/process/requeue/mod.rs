@@ -114,6 +114,7 @@ pub(super) fn keeping_pending(signal: Signal, birth: Birth, f: impl FnOnce()) {
 
 /// Whether a record that was read is for the caller. One that is the crate's own is
 /// not, or is replaced by one that was left.
+#[inline]
 pub(crate) fn admit(record: &mut SigInfo) -> bool {
     if backstop::is_probe(record) {
         backstop::probe_has_come();

@@ -9,7 +9,7 @@
 #![expect(unsafe_code, reason = "memory that others write to")]
 
 use core::ffi::c_void;
-use core::mem::offset_of;
+use core::mem::{self, offset_of};
 use core::ops::RangeInclusive;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicI32, Ordering};
@@ -34,7 +34,10 @@ const LABEL: usize = 4096;
 pub(crate) const BUFFER_BYTES: usize = RECORDS * size_of::<SigInfo>();
 const LENGTH: usize = HEAD + BUFFERS as usize * BUFFER_BYTES;
 
+const WORDS: usize = size_of::<SigInfo>() / size_of::<u64>();
+
 const _: () = assert!(HEAD % align_of::<SigInfo>() == 0);
+const _: () = assert!(align_of::<SigInfo>() == align_of::<u64>());
 /// The room for either.
 pub(crate) const HEAD_ROOM: usize = 4096;
 
@@ -67,6 +70,7 @@ impl Records {
     }
 
     /// Where a record is, if there is such a one.
+    #[inline]
     pub(crate) fn place(
         self,
         buffer: u16,
@@ -92,14 +96,19 @@ impl Records {
         Some(unsafe { AtomicI32::from_ptr(number.cast().as_ptr()) })
     }
 
+    #[inline]
     fn copy(self, buffer: u16, at: usize) -> Option<SigInfo> {
-        let record = self.place(buffer, at)?;
-        // SAFETY: the record is in the mapping and aligned, and any bytes are a
-        // `SigInfo`.
-        Some(unsafe { record.read_volatile() })
+        let record = self.place(buffer, at)?.cast::<[u64; WORDS]>();
+        // In words: a volatile read of a record would be one of each of its fields, and
+        // of each byte of what it does not use.
+        // SAFETY: the record is in the mapping and aligned, and any bytes are words.
+        let words = unsafe { record.read_volatile() };
+        // SAFETY: of the same size, and any bytes are a `SigInfo`.
+        Some(unsafe { mem::transmute::<[u64; WORDS], SigInfo>(words) })
     }
 
     /// The number of the signal, or what stands for it.
+    #[inline]
     pub(crate) fn number_of(self, buffer: u16, at: usize) -> i32 {
         // Acquire: what the number was stored after.
         self.number(buffer, at)
@@ -179,21 +188,30 @@ impl Records {
         self.0
     }
 
+    #[inline]
     pub(crate) fn is_filled(self, buffer: u16, at: usize) -> bool {
         NUMBERS.contains(&self.number_of(buffer, at))
     }
 
     /// Looks at a record, and leaves it there.
-    pub(crate) fn look(self, buffer: u16, at: usize) -> Option<SigInfo> {
+    #[inline]
+    pub(crate) fn look(
+        self,
+        buffer: u16,
+        at: usize,
+        place: &mut SigInfo,
+    ) -> bool {
         if !self.is_filled(buffer, at) {
-            return None;
+            return false;
         }
-        let mut info = self.copy(buffer, at)?;
-        signal::unseal(&mut info);
-        Some(info)
+        let Some(info) = self.copy(buffer, at) else { return false };
+        *place = info;
+        signal::unseal(place);
+        true
     }
 
     /// Empties a place, or says that what was there is taken.
+    #[inline]
     pub(crate) fn wipe(self, buffer: u16, at: usize, instead: i32) {
         if let Some(number) = self.number(buffer, at) {
             // Release: the copy was made before.

@@ -52,6 +52,7 @@ pub(super) fn wake(signal: Signal) {
 }
 
 /// Whether a record that was read is one of these.
+#[inline]
 pub(super) fn is_wake(record: &SigInfo) -> bool {
     record.code() == libc::SI_USER
         && record.signal().is_realtime()

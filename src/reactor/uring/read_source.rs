@@ -250,8 +250,8 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// Takes signals, up to the size of the batch; the slice is empty when there
     /// are none left. No system call, but for what goes back.
     ///
-    /// Call it until the slice is empty: a request that has ended for want of room
-    /// asks to be armed again only when there is some.
+    /// Call it until the slice is shorter than the batch: a request that has ended for
+    /// want of room asks to be armed again only when there is some.
     ///
     /// The buffers they were in can be read into again. A signal that the receiver
     /// does not receive any more is put back.
@@ -268,7 +268,10 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         let room = batch.room()?;
         let signalfd = receiver.signalfd();
         let (wanted, birth) = (signalfd.wanted(), signalfd.birth());
-        let mut taken = process::take_left(room, || signalfd.unshadowed());
+        let mut taken = 0;
+        if !receiver.is_ordinary() {
+            taken = process::take_left(room, || signalfd.unshadowed());
+        }
         if let Some(rest) = room.get_mut(taken..) {
             taken += self.inbox.take(rest, wanted, birth);
         }

@@ -86,10 +86,12 @@ impl Buffers {
 
     /// Puts a buffer in, for the kernel to fill. What is left in it is wiped.
     pub(crate) fn put(&mut self, buffer: u16) {
+        // It was filled from its beginning, and no place of it was emptied.
         for at in 0..RECORDS {
-            if self.records.number_of(buffer, at) != 0 {
-                self.records.wipe(buffer, at, 0);
+            if self.records.number_of(buffer, at) == 0 {
+                break;
             }
+            self.records.wipe(buffer, at, 0);
         }
         let Some(address) = self.records.place(buffer, 0) else { return };
         let slot = usize::from(self.tail % BUFFERS);
@@ -123,10 +125,18 @@ impl Buffers {
     }
 
     /// Takes a record out of a buffer, if there is one.
-    pub(crate) fn take(&mut self, buffer: u16, at: usize) -> Option<SigInfo> {
-        let info = self.records.look(buffer, at)?;
-        self.records.wipe(buffer, at, TAKEN);
-        Some(info)
+    #[inline]
+    pub(crate) fn take(
+        &mut self,
+        buffer: u16,
+        at: usize,
+        place: &mut SigInfo,
+    ) -> bool {
+        let is_there = self.records.look(buffer, at, place);
+        if is_there {
+            self.records.wipe(buffer, at, TAKEN);
+        }
+        is_there
     }
 
     /// Takes a record out of a buffer if there is one and `f` says so.
@@ -136,7 +146,8 @@ impl Buffers {
         at: usize,
         f: impl FnOnce(&SigInfo) -> bool,
     ) {
-        if self.records.look(buffer, at).is_some_and(|info| f(&info)) {
+        let mut info = SigInfo::EMPTY;
+        if self.records.look(buffer, at, &mut info) && f(&info) {
             self.records.wipe(buffer, at, TAKEN);
         }
     }

@@ -54,6 +54,7 @@ impl Inbox {
     }
 
     /// Queues a filled buffer, unless it is there already or holds nothing.
+    #[inline]
     pub(crate) fn push(&mut self, buffer: u16, records: usize) -> bool {
         let bit = 1 << (buffer % BUFFERS);
         let is_there = self.queued & bit != 0;
@@ -86,23 +87,23 @@ impl Inbox {
     }
 
     /// Takes records. Those that are not wanted go back to the kernel.
+    #[inline]
     pub(crate) fn take(
         &mut self,
         room: &mut [SigInfo],
         wanted: SignalSet,
         birth: Birth,
     ) -> usize {
-        hand_out(room, wanted, birth, || self.next())
+        hand_out(room, wanted, birth, |place| self.next(place))
     }
 
     /// Takes the next record. A buffer with no more of them goes to the kernel.
-    fn next(&mut self) -> Option<SigInfo> {
-        loop {
-            if self.length == 0 {
-                return None;
-            }
-            let Filled { buffer, records } = *self.queue.get(self.begin)?;
-            let info = self.buffers.take(buffer, self.taken);
+    #[inline]
+    fn next(&mut self, place: &mut SigInfo) -> bool {
+        while self.length > 0 {
+            let Some(&first) = self.queue.get(self.begin) else { break };
+            let Filled { buffer, records } = first;
+            let is_there = self.buffers.take(buffer, self.taken, place);
             self.taken += 1;
             // An old completion, given once more, may have said too little.
             let is_more = self.buffers.is_filled(buffer, self.taken);
@@ -113,10 +114,11 @@ impl Inbox {
                 self.length -= 1;
                 self.queued &= !(1 << (buffer % BUFFERS));
             }
-            if info.is_some() {
-                return info;
+            if is_there {
+                return true;
             }
         }
+        false
     }
 
     /// Ends. `is_over` tells whether the request is. What is in the buffers goes

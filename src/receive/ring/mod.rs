@@ -20,21 +20,23 @@ use crate::process::{self, BUFFERS, Birth, RECORDS, give_back};
 use crate::signal::{SigInfo, SignalSet};
 
 /// Fills the room with the records that come next. Those that are not wanted go back.
+#[inline]
 fn hand_out(
     room: &mut [SigInfo],
     wanted: SignalSet,
     birth: Birth,
-    mut next: impl FnMut() -> Option<SigInfo>,
+    mut next: impl FnMut(&mut SigInfo) -> bool,
 ) -> usize {
     let mut used = 0;
     while let Some(place) = room.get_mut(used) {
-        let Some(mut info) = next() else { break };
-        if !process::admit(&mut info) {
+        if !next(place) {
+            break;
+        }
+        if !process::admit(place) {
             continue;
         }
         // What cannot go back is handed out rather than lost.
-        if wanted.has(info.signal()) || !give_back(&info, birth) {
-            *place = info;
+        if wanted.has(place.signal()) || !give_back(place, birth) {
             used += 1;
         }
     }

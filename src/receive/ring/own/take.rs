@@ -99,8 +99,8 @@ impl OwnRing {
         loop {
             let before = taken;
             let rest = room.get_mut(taken..).unwrap_or_default();
-            taken += hand_out(rest, wanted, self.birth, || {
-                self.next(inner, signalfd)
+            taken += hand_out(rest, wanted, self.birth, |place| {
+                self.next(inner, place, signalfd)
             });
             // Who got all it asked for may wait for the descriptor as well as ask
             // for more, and who got less will wait.
@@ -149,26 +149,27 @@ impl OwnRing {
     fn next(
         &self,
         inner: &mut Inner,
+        place: &mut SigInfo,
         signalfd: BorrowedFd<'_>,
-    ) -> Option<SigInfo> {
-        loop {
-            let entry = self.peek()?;
+    ) -> bool {
+        while let Some(entry) = self.peek() {
             let Some((buffer, records)) = filled(&entry) else {
                 self.let_go(inner, signalfd);
                 continue;
             };
-            let buffers = inner.buffers.as_mut()?;
-            let info = buffers.take(buffer, inner.taken);
+            let Some(buffers) = &mut inner.buffers else { break };
+            let is_there = buffers.take(buffer, inner.taken, place);
             inner.taken += 1;
             if inner.taken >= records {
                 buffers.put(buffer);
                 inner.taken = 0;
                 self.let_go(inner, signalfd);
             }
-            if info.is_some() {
-                return info;
+            if is_there {
+                return true;
             }
         }
+        false
     }
 
     /// Makes sure that a signal will make the descriptor readable.
