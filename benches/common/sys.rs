@@ -32,6 +32,11 @@ pub(crate) fn pid() -> i32 {
     unsafe { libc::getpid() }
 }
 
+pub(crate) fn tid() -> i32 {
+    // SAFETY: has no preconditions.
+    unsafe { libc::gettid() }
+}
+
 /// A real-time signal that nobody else uses.
 pub(crate) fn queued() -> i32 {
     libc::SIGRTMIN() + 1
@@ -135,6 +140,20 @@ impl Sender {
         }
         check(result, "rt_sigqueueinfo");
         true
+    }
+
+    /// Queues a number for one thread of the process.
+    #[inline]
+    pub(crate) fn send_to_thread(&mut self, tid: i32, value: i32) {
+        self.info.value = i64::from(value);
+        let (pid, tid) = (c_long::from(self.pid), c_long::from(tid));
+        let signal = c_long::from(self.info.signo);
+        let info = &raw const self.info;
+        // SAFETY: reads a siginfo_t, which `Info` is, and it lives past the call.
+        let result = unsafe {
+            libc::syscall(libc::SYS_rt_tgsigqueueinfo, pid, tid, signal, info)
+        };
+        check(result, "rt_tgsigqueueinfo");
     }
 
     #[inline]

@@ -103,6 +103,16 @@ const IDLE: &[&str] = &[
     "raw/handler",
     "crate/spin",
 ];
+/// A queued signal; one without a record; one that is pending already; one for a thread;
+/// with the descriptor in an epoll; with 64 threads that block it.
+const SEND: &[&str] = &[
+    "send-queue",
+    "send-kill",
+    "send-coalesced",
+    "send-thread",
+    "send-epoll",
+    "send-threads",
+];
 /// Of so many numbers, one of each in turn; or one number after the other.
 const NUMBERS: &[&str] = &[
     "numbers-1",
@@ -279,6 +289,7 @@ pub(crate) fn raw(amount: Amount) -> Vec<Group> {
         amount.group("round trip, one CPU: ns", "rtt:same", 20_000, ROUND_TRIP),
         amount.group("open and drop: ns", "open", 50_000, OPEN),
         amount.group("look at a thread: ns", "check", 2_000, CHECK),
+        amount.group("send what is blocked: ns", "send", 50_000, SEND),
         amount.group(
             "drain of 512 with several numbers: ns for each signal",
             "numbers",

@@ -6,7 +6,7 @@ use std::thread;
 
 use signalfd::{Batch, Options, SignalSet, Signals, mask};
 
-use super::own::signal;
+use super::own::{self, signal};
 use super::raw;
 use crate::common::reading::{Reading, median};
 use crate::common::sys::{self, Sender};
@@ -18,6 +18,9 @@ const THREADS: u64 = 64;
 
 pub(crate) fn measure(contender: &str, total: u64) -> Reading {
     sys::pin(sys::cpus()[0]);
+    if let Some(what) = contender.strip_prefix("send-") {
+        return send(what, total);
+    }
     if let Some((_, count)) = contender.split_once('-') {
         let count = count.split('-').next().and_then(|it| it.parse().ok());
         let is_ascending = contender.ends_with("-ascending");
@@ -103,6 +106,53 @@ fn check_threads(total: u64) -> Reading {
 
 fn threads() -> usize {
     THREADS.try_into().expect("it is small")
+}
+
+/// How many signals are sent before they are taken.
+const SENT: u64 = 512;
+
+/// What it costs to send a signal that is blocked, as the name says.
+fn send(what: &str, total: u64) -> Reading {
+    let number = sys::queued();
+    let receiver = own::signal(number) | own::signal(libc::SIGUSR1);
+    let signals = Options::new().check_threads(false).open(receiver);
+    let signals = signals.expect("a receiver");
+    let _edges = (what == "epoll").then(|| raw::Edges::of(&*signals));
+    let idle = if what == "threads" { 64 } else { 0 };
+    let (ready, done) = (Barrier::new(idle + 1), Barrier::new(idle + 1));
+    thread::scope(|scope| {
+        for _ in 0..idle {
+            scope.spawn(|| {
+                ready.wait();
+                done.wait();
+            });
+        }
+        ready.wait();
+        let mut sender = Sender::new(sys::pid(), number);
+        let mut batch = Batch::<64>::new();
+        let (pid, tid) = (sys::pid(), sys::tid());
+        let mut run = || {
+            let begin = sys::now();
+            for _ in 0..SENT {
+                match what {
+                    "kill" => sys::kill(pid, number),
+                    "coalesced" => sys::kill(pid, libc::SIGUSR1),
+                    "thread" => sender.send_to_thread(tid, 1),
+                    _ => sender.send(1),
+                }
+            }
+            let time = sys::now() - begin;
+            while signals.try_recv_batch(&mut batch).expect("a read").len()
+                == 64
+            {}
+            each(time, SENT)
+        };
+        run();
+        let runs = (total / SENT).max(5);
+        let times = (0..runs).map(|_| run()).collect();
+        done.wait();
+        Reading::new("ns", median(times))
+    })
 }
 
 /// How many signals of several numbers are queued at once.
