@@ -79,7 +79,8 @@ impl<R: AsRef<Receiver>, const N: usize> Epoll<R, N> {
     ///
     /// With a timeout it returns 0 once the time is over; with `None` it waits
     /// for as long as it takes. A signal that nobody awaits is reported too, and
-    /// again when another arrives before it is taken.
+    /// again when another arrives before it is taken. A receiver on a ring may be
+    /// counted that has none, after many signals for others: its request has ended.
     ///
     /// Nothing but a signal or the timeout ends it. A thread that is to end while
     /// it turns waits with a timeout and looks at a flag, or waits in another loop

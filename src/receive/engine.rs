@@ -100,7 +100,12 @@ impl Engine {
         let mut used = process::take_left(room, || self.signalfd.unshadowed());
         if let Some(rest @ [_, ..]) = room.get_mut(used..) {
             match own.take(rest, wanted, self.signalfd.as_fd(), next, tell) {
-                ControlFlow::Break(taken) => used += taken,
+                ControlFlow::Break(taken) => {
+                    if own.may_have_overlooked(taken, rest.len()) {
+                        self.signalfd.announce();
+                    }
+                    used += taken;
+                }
                 ControlFlow::Continue(taken) => {
                     return self.signalfd.read_more(room, used + taken);
                 }

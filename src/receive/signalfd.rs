@@ -311,6 +311,20 @@ impl SignalFd {
         }
     }
 
+    /// Wakes whoever waits for a signalfd of this process, as a signal does: that comes
+    /// of setting any one's set (`do_signalfd4()`).
+    pub(crate) fn announce(&self) {
+        // Best effort: it makes good what the kernel has overlooked, if it has.
+        let _announced = if self.is_ours {
+            self.apply()
+        } else {
+            // Others may have changed the set of this one.
+            sys::signalfd(SignalSet::empty(), true).and_then(|fd| {
+                sys::signalfd_set(fd.as_fd(), SignalSet::empty())
+            })
+        };
+    }
+
     fn receive(&self, set: SignalSet) -> Result<(), Error> {
         sys::signalfd_set(self.fd.as_fd(), set)?;
         match self.blocking.get() {

@@ -156,6 +156,15 @@ pub(crate) fn storm_size() -> i32 {
     })
 }
 
+/// Whether a signal waits for this thread or its process to take it.
+pub(crate) fn is_pending(signal: Signal) -> bool {
+    let mut set = std::mem::MaybeUninit::uninit();
+    // SAFETY: writes a set of that size.
+    assert_eq!(unsafe { libc::sigpending(set.as_mut_ptr()) }, 0);
+    // SAFETY: the call has written it.
+    unsafe { libc::sigismember(set.as_ptr(), signal.as_raw()) == 1 }
+}
+
 /// Waits until something is so, for as long as [`DEADLINE`].
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + DEADLINE;

@@ -48,6 +48,7 @@ cases! {
     a_forked_child_keeps_the_ring_alive,
     nothing_of_a_ring_is_left_open,
     a_descriptor_is_readable_as_long_as_there_is_something,
+    the_end_of_many_is_announced_again,
 }
 
 const KINDS: [Kind; 2] = [Kind::Readiness, Kind::Completion];
@@ -62,6 +63,24 @@ fn rt() -> Signal {
 
 fn queue(values: std::ops::Range<i32>) {
     values.for_each(|value| sigqueue(pid(), rt(), value).unwrap());
+}
+
+/// A read that stands may have overlooked a signal at the end of many (`request.rs`).
+fn the_end_of_many_is_announced_again() {
+    let signals = ring(Kind::Completion).open(rt()).unwrap();
+    let _descriptor = signals.as_fd();
+    let other = signalfd::open(Signal::HUP).unwrap();
+    kill(pid(), Signal::HUP);
+    let epoll = OwnEpoll::of(&other, EventFlags::ET);
+    for value in 0..300 {
+        queue(value..value + 1);
+        assert!(epoll.is_ready(), "the signal is announced");
+        let mut batch = Batch::<2>::new();
+        let infos = signals.try_recv_batch(&mut batch).unwrap();
+        assert_eq!(infos.len(), 1);
+        assert_eq!(epoll.is_ready(), value % 128 == 127, "{value}");
+    }
+    other.try_recv().unwrap().unwrap();
 }
 
 /// Takes numbers, waiting for them.

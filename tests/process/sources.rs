@@ -5,15 +5,16 @@ use std::mem;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
-use io_uring::{IoUring, cqueue, opcode, squeue};
+use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use rustix::event::epoll::EventFlags;
 use signalfd::uring::{ReadSource, Source};
 use signalfd::{Batch, Error, Op, Receiver, SigInfo, Signal, Signals};
 
 use crate::allocations::without_allocating;
 use crate::common::{
-    Child, DEADLINE, End, HeldCalls, forbid, kill, open, pid, set_limit,
-    set_mask, sigqueue, sigqueue_to_thread, storm_size, tid, wait_until,
-    wait_until_asleep, without_memory,
+    Child, DEADLINE, End, HeldCalls, OwnEpoll, forbid, is_pending, kill, open,
+    pid, set_limit, set_mask, sigqueue, sigqueue_to_thread, storm_size, tid,
+    wait_until, wait_until_asleep, without_memory,
 };
 use crate::harness::{cases, skip};
 
@@ -24,6 +25,8 @@ cases! {
     polling_sources_made_anew_in_the_storm,
     reading_sources_stopped_and_made_anew_in_the_storm,
     reading_sources_dropped_and_made_anew_in_the_storm,
+    a_flood_of_one_signal_leaves_no_source_asleep,
+    the_end_of_many_is_announced_again,
     one_system_call_for_half_a_thousand_signals,
     more_than_the_buffers_hold,
     a_full_completion_queue,
@@ -259,6 +262,73 @@ fn a_hundred_thousand_by_reading_in_every_ring() {
         a_hundred_thousand(&mut ring, &mut source);
     });
     assert_eq!(signals.try_recv().unwrap(), None);
+}
+
+/// A standard signal that is pending is not announced again. So a ring that misses one
+/// announcement sleeps for good, and nothing that is sent wakes it (`request.rs`).
+fn a_flood_of_one_signal_leaves_no_source_asleep() {
+    let signals = open(Signal::USR1).unwrap();
+    for builder in builders() {
+        let mut ring = builder.build(8).unwrap();
+        flood(&mut ring, &mut Source::new(&signals));
+        let mut ring = builder.build(8).unwrap();
+        let source = ReadSource::new(&signals, &ring, GROUP);
+        flood(&mut ring, &mut source.unwrap());
+    }
+}
+
+fn flood(ring: &mut IoUring, source: &mut impl AnySource) {
+    const END: u64 = 8;
+    let receiver = pid();
+    let (theirs, ours) = UnixStream::pair().unwrap();
+    let child = Child::fork(move || {
+        (0..storm_size()).for_each(|_| kill(receiver, Signal::USR1));
+        0
+    });
+    // The child has it, and closes it when it ends.
+    drop(theirs);
+    let ours = types::Fd(ours.as_raw_fd());
+    let end = opcode::PollAdd::new(ours, libc::POLLIN as u32).build();
+    submit(ring, end.user_data(END));
+    let deadline = types::Timespec::new().sec(DEADLINE.as_secs());
+    let arguments = types::SubmitArgs::new().timespec(&deadline);
+    let (mut has_ended, mut batch) = (false, Batch::<64>::new());
+    while !has_ended || is_pending(Signal::USR1) {
+        arm(ring, source, MINE);
+        let waited = ring.submitter().submit_with_args(1, &arguments);
+        waited.expect("somebody wakes this thread");
+        for completion in ring.completion() {
+            match completion.user_data() {
+                END => has_ended = true,
+                _ => source.complete(completion).unwrap(),
+            }
+        }
+        while !source.take(&mut batch).unwrap().is_empty() {}
+    }
+    child.wait_for_success();
+}
+
+/// What a read that stands may have overlooked came last, so it is the end of many that
+/// is announced. Who waits for an edge hears of that, too.
+fn the_end_of_many_is_announced_again() {
+    let signals = open(rt()).unwrap();
+    let other = open(Signal::HUP).unwrap();
+    kill(pid(), Signal::HUP);
+    let epoll = OwnEpoll::of(&other, EventFlags::ET);
+    let mut ring: IoUring = IoUring::new(8).unwrap();
+    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    for value in 0..300 {
+        queue(value..value + 1);
+        arm(&mut ring, &mut source, MINE);
+        ring.submit_and_wait(1).unwrap();
+        complete(&mut ring, &mut source, MINE);
+        assert!(epoll.is_ready(), "the signal is announced");
+        let mut values = Vec::new();
+        take(&mut source, &mut values);
+        assert_eq!(values, [value]);
+        assert_eq!(epoll.is_ready(), value % 128 == 127, "{value}");
+    }
+    other.try_recv().unwrap().unwrap();
 }
 
 fn a_hundred_thousand_by_registered_files() {
@@ -669,9 +739,6 @@ fn a_full_submission_queue_gives_the_entry_back() {
     while values.len() < 2 {
         turn(&mut ring, &mut source, &mut values);
     }
-    let entry = source.cancel(0).unwrap();
-    submit(&mut ring, entry);
-    ring.completion().for_each(drop);
 
     let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
     fill(&mut ring);

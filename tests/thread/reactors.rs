@@ -61,16 +61,6 @@ fn a_one_shot_registration_is_told_once_until_it_is_armed_again() {
 // Epoll
 
 #[test]
-fn a_turn_waits_no_longer_than_it_is_told() {
-    let signals = open_in_thread(Signal::USR1);
-    let epoll = Epoll::new([&signals]).unwrap();
-    assert_eq!(epoll.turn(NOW).unwrap(), 0);
-    let (start, timeout) = (Instant::now(), Duration::from_millis(20));
-    assert_eq!(epoll.turn(Some(timeout)).unwrap(), 0);
-    assert!(start.elapsed() >= timeout);
-}
-
-#[test]
 fn a_signal_told_before_anyone_awaits_it_is_found_later() {
     let signals = open_in_thread(Signal::USR1);
     let epoll = Epoll::new([&signals]).unwrap();

@@ -183,10 +183,7 @@ impl<const N: usize> Polls<N> {
         let source = Source::new(open(number, Options::new()));
         let ring = builder().build(8).expect("io_uring");
         let batch = Batch::new();
-        let mut it = Self { source, ring, batch, has_more: false };
-        it.arm();
-        it.ring.submit().expect("io_uring_enter");
-        it
+        Self { source, ring, batch, has_more: false }
     }
 
     fn arm(&mut self) {

@@ -9,7 +9,7 @@ use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use super::slot::Slot;
 use crate::error::{Error, Op};
 use crate::process;
-use crate::receive::ring::{self, Inbox, Outcome, Request};
+use crate::receive::ring::{self, Inbox, NOTED, Outcome, Request};
 use crate::receive::{Batch, Receiver};
 use crate::signal::SigInfo;
 
@@ -102,6 +102,8 @@ pub struct ReadSource<R: AsRef<Receiver>> {
     /// Whether it is known to have left the submission queue: a completion has come, or
     /// it has read.
     is_submitted: bool,
+    /// How much was taken since the signalfd was last announced, up to [`NOTED`].
+    unannounced: usize,
     inbox: Inbox,
     /// The caller's ring, which stays for as long as the source.
     ring: OwnedFd,
@@ -147,6 +149,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
             slot: Slot::new(request),
             is_cancelled: false,
             is_submitted: false,
+            unannounced: 0,
             inbox,
             ring,
             signalfd,
@@ -248,7 +251,8 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     }
 
     /// Takes signals, up to the size of the batch; the slice is empty when there
-    /// are none left. No system call, but for what goes back.
+    /// are none left. No system call, but for what goes back, and one after 128 signals to
+    /// make up for what the kernel may have overlooked.
     ///
     /// Call it until the slice is shorter than the batch: a request that has ended for
     /// want of room asks to be armed again only when there is some.
@@ -273,7 +277,13 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
             taken = process::take_left(room, || signalfd.unshadowed());
         }
         if let Some(rest) = room.get_mut(taken..) {
-            taken += self.inbox.take(rest, wanted, birth);
+            let here = self.inbox.take(rest, wanted, birth);
+            taken += here;
+            self.unannounced = (self.unannounced + here).min(NOTED);
+        }
+        if taken < N && self.unannounced == NOTED {
+            self.unannounced = 0;
+            signalfd.announce();
         }
         Ok(batch.filled(taken))
     }

@@ -13,10 +13,11 @@ use crate::signal::SigInfo;
 
 /// Signals in the caller's ring, which says when there is something to read.
 ///
-/// The request is a poll (`IORING_OP_POLL_ADD`), of many shots where the kernel
-/// has those. It names no memory, and takes no signal: [`take`](Self::take) does,
-/// with a read of its own. So it can be dropped, moved, forgotten or forked at any
-/// time, and works in a ring of any kind.
+/// The request is a poll (`IORING_OP_POLL_ADD`) of one shot, so it is armed before each
+/// wait; that takes no system call besides the one that waits. (One of many shots can
+/// overlook a signal under a flood, on every kernel up to Linux 6.18 at least.) It names no
+/// memory, and takes no signal: [`take`](Self::take) does, with a read of its own. So it
+/// can be dropped, moved, forgotten or forked at any time, and works in a ring of any kind.
 ///
 /// Dropping it leaves the request in the ring, and completions may still come; to
 /// prevent that, [`cancel`](Self::cancel) it before. They do no harm: the request

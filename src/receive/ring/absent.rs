@@ -44,6 +44,14 @@ impl OwnRing {
         match *self {}
     }
 
+    pub(crate) const fn may_have_overlooked(
+        &self,
+        _taken: usize,
+        _room: usize,
+    ) -> bool {
+        match *self {}
+    }
+
     pub(crate) const fn prepare(
         &self,
         _signalfd: BorrowedFd<'_>,

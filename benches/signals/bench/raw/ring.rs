@@ -87,16 +87,13 @@ pub(crate) struct Poll<const N: usize> {
 impl<const N: usize> Poll<N> {
     pub(crate) fn open(signal: i32) -> Self {
         let fd = signalfd(signal, libc::SFD_NONBLOCK);
-        let mut it = Self { ring: ring(), fd, room: room(), has_more: false };
-        it.arm();
-        it
+        Self { ring: ring(), fd, room: room(), has_more: false }
     }
 
     fn arm(&mut self) {
         let events = libc::POLLIN as u32;
         let poll = opcode::PollAdd::new(Fd(self.fd.as_raw_fd()), events);
-        push(&mut self.ring, &poll.multi(true).build());
-        self.ring.submit().expect("io_uring_enter");
+        push(&mut self.ring, &poll.build());
     }
 }
 
@@ -104,14 +101,10 @@ impl<const N: usize> Take for Poll<N> {
     #[inline]
     fn take(&mut self, seen: &mut Seen) {
         if !self.has_more {
+            // One shot: of many shots it would overlook signals under a flood.
+            self.arm();
             wait(&self.ring);
-            let mut lasts = true;
-            for done in self.ring.completion() {
-                lasts = cqueue::more(done.flags());
-            }
-            if !lasts {
-                self.arm();
-            }
+            self.ring.completion().for_each(drop);
         }
         let records = read(&self.fd, &mut self.room);
         self.has_more = records.len() == N;

@@ -55,7 +55,9 @@ mod sleep;
 mod take;
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 use core::time::Duration;
 
 use io_uring::{IoUring, opcode};
@@ -66,7 +68,7 @@ use rustix::io::Errno;
 use self::queues::{ASIDE, Inner, nothing};
 use super::register::descriptor;
 use super::turn::Turns;
-use super::{BUFFERS, Buffers, Request};
+use super::{BUFFERS, Buffers, NOTED, Request};
 use crate::error::{Error, Op};
 use crate::process::{self, Birth};
 use crate::receive::{Kind, SignalFd};
@@ -83,6 +85,8 @@ pub(crate) struct OwnRing {
     /// Somebody has asked for it, and may be waiting there.
     is_shown: AtomicBool,
     sleepers: Sleepers,
+    /// How much was taken since the signalfd was last announced.
+    unannounced: AtomicUsize,
     /// Why the ring is not used any more; 0 while it is.
     failure: AtomicU64,
     birth: Birth,
@@ -138,6 +142,7 @@ impl OwnRing {
             readable,
             is_shown: AtomicBool::new(false),
             sleepers: Sleepers::new(),
+            unannounced: AtomicUsize::new(0),
             failure,
             birth,
         };
@@ -190,6 +195,24 @@ impl OwnRing {
     /// Whether somebody may wait for signals other than the caller.
     fn is_awaited(&self) -> bool {
         self.stands() || self.sleepers.are_some()
+    }
+
+    /// Whether the signalfd is to be announced, now that so much was taken of what there
+    /// was room for: a request that stands may have overlooked a signal (`request.rs`).
+    pub(crate) fn may_have_overlooked(
+        &self,
+        taken: usize,
+        room: usize,
+    ) -> bool {
+        if !self.stands() {
+            return false;
+        }
+        let before = self.unannounced.fetch_add(taken, Ordering::Relaxed);
+        let is_due = taken < room && before.saturating_add(taken) >= NOTED;
+        if is_due {
+            self.unannounced.store(0, Ordering::Relaxed);
+        }
+        is_due
     }
 
     fn reads(&self) -> bool {
