@@ -30,6 +30,7 @@ cases! {
     a_hundred_thousand_by_each_kind,
     the_thread_that_armed_the_ring_ends,
     a_ring_moves_with_its_receiver,
+    threads_that_wait_at_once_sleep,
     threads_that_wait_at_once_share_what_comes,
     threads_that_take_at_once_share_what_comes,
     a_signal_for_the_waiting_thread_is_seen,
@@ -370,6 +371,52 @@ fn a_ring_moves_with_its_receiver() {
             })
             .join()
             .unwrap();
+        }
+    }
+}
+
+/// How often the threads of this process but the main one have gone to sleep, or
+/// `None` if one is awake.
+fn sleeps() -> Option<u64> {
+    let mut sum = 0;
+    for task in std::fs::read_dir("/proc/self/task").unwrap() {
+        let task = task.unwrap().path();
+        if task.ends_with(pid().to_string()) {
+            continue;
+        }
+        let status = std::fs::read_to_string(task.join("status")).unwrap();
+        let value = |name| {
+            let line = status.lines().find(|line| line.starts_with(name));
+            line.unwrap().split_whitespace().nth(1).unwrap()
+        };
+        if value("State:") != "S" {
+            return None;
+        }
+        sum += value("voluntary_ctxt_switches:").parse::<u64>().unwrap();
+    }
+    Some(sum)
+}
+
+/// They must not take the request from each other again and again.
+fn threads_that_wait_at_once_sleep() {
+    let _guard = signalfd::block(rt()).unwrap();
+    for kind in KINDS {
+        let receiver = ring(kind).receiver(rt()).unwrap();
+        let receiver: &'static Receiver = Box::leak(Box::new(receiver));
+        for _ in 0..8 {
+            std::thread::spawn(|| {
+                loop {
+                    receiver.wait().unwrap();
+                }
+            });
+        }
+        for value in 0..2 {
+            wait_until("all threads sleep", || {
+                let first = sleeps();
+                first.is_some() && (0..50).all(|_| sleeps() == first)
+            });
+            // And again, when something has come.
+            queue(value..value + 1);
         }
     }
 }

@@ -30,12 +30,7 @@ impl OwnRing {
         if self.reads() {
             // Before the request is looked at: see `Sleepers`.
             let _asleep = self.sleepers.add_one();
-            // Where another thread has its turn, that one does.
-            let _done = self
-                .turn(tell, signalfd, |inner| self.get_ready(inner, signalfd));
-            // No turn: who has it leaves completions in the queue for as long as
-            // they bring something, and they end the wait.
-            self.wait(signalfd, deadline);
+            self.sleep_until_filled(signalfd, deadline, tell);
             return Ok(());
         }
         let turn = self.turns.take(|inner| {
@@ -57,6 +52,38 @@ impl OwnRing {
         match turn {
             Some(_) => Ok(()),
             None => sys::poll(signalfd, deadline).map(drop),
+        }
+    }
+
+    /// Sleeps until a completion brings records, or the deadline is over.
+    ///
+    /// The request is taken over once. If all who sleep did that whenever they wake,
+    /// they would wake each other for ever.
+    fn sleep_until_filled(
+        &self,
+        signalfd: BorrowedFd<'_>,
+        deadline: Deadline,
+        tell: &dyn Fn(),
+    ) {
+        let mut has_begun = false;
+        loop {
+            // Where another thread has its turn, that one gets ready.
+            let is_there = self.turn(tell, signalfd, |inner| {
+                if has_begun {
+                    self.get_ready(inner, signalfd);
+                } else {
+                    self.take_over(inner, signalfd);
+                }
+                self.peek().is_some()
+            });
+            has_begun |= is_there.is_some();
+            let is_there = is_there.unwrap_or(false);
+            if is_there || self.failure().is_some() || deadline.is_over() {
+                return;
+            }
+            // No turn: who has it leaves completions in the queue for as long as
+            // they bring something, and they end the wait.
+            self.wait(signalfd, deadline);
         }
     }
 

@@ -112,8 +112,15 @@ impl OwnRing {
                     ControlFlow::Continue(taken)
                 };
             }
+            let is_in_flight = inner.request.is_in_flight();
+            if taken == 0 && !is_full && is_in_flight && !inner.is_armed_here()
+            {
+                // It is another thread's, which would wake if it were taken over,
+                // find nothing, and take it over in its turn.
+                return ControlFlow::Continue(0);
+            }
             let is_armed = if is_full {
-                self.peek().is_some() || inner.request.is_in_flight()
+                self.peek().is_some() || is_in_flight
             } else {
                 inner.is_armed_here()
             };
@@ -178,22 +185,40 @@ impl OwnRing {
             return;
         }
         // Where another thread has its turn, that one does.
-        let get_ready = |inner: &mut _| self.get_ready(inner, signalfd);
-        let _done = self.turn(tell, signalfd, get_ready);
+        let take_over = |inner: &mut _| self.take_over(inner, signalfd);
+        let _done = self.turn(tell, signalfd, take_over);
     }
 
-    /// Arms the request, unless there is something to take.
+    /// Arms the request, unless it is in the ring or there is something to take.
     pub(super) fn get_ready(
         &self,
         inner: &mut Inner,
         signalfd: BorrowedFd<'_>,
+    ) {
+        self.arm_unless(inner, signalfd, |it| it.request.is_in_flight());
+    }
+
+    /// Arms the request on behalf of this thread, unless there is something to take.
+    pub(super) fn take_over(
+        &self,
+        inner: &mut Inner,
+        signalfd: BorrowedFd<'_>,
+    ) {
+        self.arm_unless(inner, signalfd, Inner::is_armed_here);
+    }
+
+    fn arm_unless(
+        &self,
+        inner: &mut Inner,
+        signalfd: BorrowedFd<'_>,
+        is_armed: impl Fn(&Inner) -> bool,
     ) {
         let mut patience = ATTEMPTS;
         loop {
             match self.peek() {
                 Some(entry) if filled(&entry).is_some() => return,
                 Some(_) => self.let_go(inner, signalfd),
-                None if inner.is_armed_here() => return,
+                None if is_armed(inner) => return,
                 None => {
                     if !self.arm_patiently(inner, &mut patience, signalfd) {
                         return;
