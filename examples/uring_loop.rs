@@ -48,7 +48,7 @@ mod server {
     #![expect(unsafe_code, reason = "who submits vouches for the buffers")]
 
     use std::error::Error;
-    use std::io::{self, Read, Write};
+    use std::io::{self, ErrorKind, Read, Write};
     use std::net::{SocketAddr, TcpListener, TcpStream};
     use std::os::fd::{AsRawFd, FromRawFd};
     use std::thread;
@@ -143,7 +143,16 @@ mod server {
                 if source.needs_arming() {
                     source.push(&mut self.ring.submission(), SIGNALS)?;
                 }
-                self.ring.submit_and_wait(1)?;
+                self.wait()?;
+            }
+        }
+
+        /// Submits, and waits for a completion.
+        fn wait(&self) -> io::Result<()> {
+            match self.ring.submit_and_wait(1) {
+                // The process was stopped, or a debugger came: look, and go on.
+                Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+                done => done.map(drop),
             }
         }
 
@@ -246,7 +255,7 @@ mod server {
             let all = opcode::AsyncCancel2::new(types::CancelBuilder::any());
             self.push(&all.build().user_data(CANCEL))?;
             while self.in_flight > 0 {
-                self.ring.submit_and_wait(1)?;
+                self.wait()?;
                 self.in_flight -= self
                     .ring
                     .completion()

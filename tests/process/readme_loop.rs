@@ -1,3 +1,5 @@
+use std::io::ErrorKind;
+
 use io_uring::IoUring;
 use signalfd::{Batch, Signal, uring::Source};
 
@@ -31,6 +33,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if source.needs_arming() {
             source.push(&mut ring.submission(), SIGNALS)?;
         }
-        ring.submit_and_wait(1)?;
+        match ring.submit_and_wait(1) {
+            // The process was stopped, or a debugger came: look, and go on.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            done => drop(done?),
+        }
     }
 }

@@ -44,6 +44,7 @@ cases! {
     a_ring_with_restrictions,
     the_loop_of_the_readme,
     the_loop_of_the_readme_takes_what_was_left,
+    the_loop_of_the_readme_goes_on_when_it_was_stopped,
     the_thread_that_armed_it_ends,
     signals_that_are_for_others_do_not_end_it,
     a_cancelled_source_rests_until_it_is_armed,
@@ -903,6 +904,29 @@ fn the_loop_of_the_readme_takes_what_was_left() {
     drop(source);
     drop(receiver);
     readme::run();
+}
+
+/// Ctrl-Z and `fg`, a debugger that attaches, a machine that sleeps: the kernel ends
+/// the wait with `EINTR`, though no handler ran (signal(7)).
+fn the_loop_of_the_readme_goes_on_when_it_was_stopped() {
+    let child = Child::fork(|| {
+        readme::run();
+        0
+    });
+    let stat = format!("/proc/{}/stat", child.pid);
+    let is = |state| {
+        let stat = std::fs::read_to_string(&stat).unwrap();
+        stat.rsplit(") ").next().unwrap().starts_with(state)
+    };
+    for _ in 0..3 {
+        wait_until("it is asleep", || is('S') || is('Z'));
+        kill(child.pid, Signal::STOP);
+        wait_until("it is stopped", || is('T') || is('Z'));
+        kill(child.pid, Signal::CONT);
+    }
+    wait_until("it is asleep", || is('S') || is('Z'));
+    kill(child.pid, Signal::TERM);
+    child.wait_for_success();
 }
 
 fn the_thread_that_armed_it_ends() {

@@ -18,6 +18,8 @@
 //! # A loop
 //!
 //! ```no_run
+//! use std::io::ErrorKind;
+//!
 //! use io_uring::IoUring;
 //! use signalfd::{Batch, Signal, uring::Source};
 //!
@@ -51,7 +53,11 @@
 //!     if source.needs_arming() {
 //!         source.push(&mut ring.submission(), SIGNALS)?;
 //!     }
-//!     ring.submit_and_wait(1)?;
+//!     match ring.submit_and_wait(1) {
+//!         // The process was stopped, or a debugger came: look, and go on.
+//!         Err(error) if error.kind() == ErrorKind::Interrupted => {}
+//!         done => drop(done?),
+//!     }
 //! }
 //! # }
 //! ```
@@ -59,6 +65,9 @@
 //! It begins with taking, since no completion tells of what was left to whoever
 //! takes next (where the user's queue was full when a ring went that had read ahead).
 //! And where completions have come already, it need not wait for them.
+//!
+//! The wait can end with `EINTR` though no handler runs: where the process was stopped
+//! and continued, a debugger has attached, or the machine has slept (signal(7)).
 //!
 //! A source goes with one ring. No completion says that the ring is gone: make a new
 //! source for the next one.
