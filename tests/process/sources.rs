@@ -73,6 +73,7 @@ cases! {
     submitted_by_a_forked_child_when_it_is_dropped,
     a_failed_source_can_still_be_read,
     a_source_is_as_it_was_when_the_queue_was_full,
+    an_end_that_is_invented_is_not_believed,
 }
 
 /// The `user_data` of a source.
@@ -1699,4 +1700,44 @@ fn a_source_is_as_it_was_when_the_queue_was_full() {
     let pushed = source.push(&mut ring.submission(), MINE);
     assert_eq!(pushed, Err(Error::QueueFull));
     assert!(!source.needs_arming(), "it was cancelled");
+}
+
+/// The completion is of something else in another ring. The request is still to be
+/// submitted, and what it was to read is another file by then.
+fn an_end_that_is_invented_is_not_believed() {
+    let _guard = signalfd::block(rt()).unwrap();
+    let mut other = IoUring::new(8).unwrap();
+    let long = io_uring::types::Timespec::new().sec(1000);
+    let entry = opcode::Timeout::new(&raw const long).build();
+    submit(&mut other, entry.user_data(MINE));
+    submit(&mut other, opcode::AsyncCancel::new(MINE).build().user_data(1));
+    let is_end = |end: &cqueue::Entry| end.user_data() == MINE;
+    let cancelled = other.completion().find(is_end).unwrap();
+
+    let mut ring = IoUring::new(8).unwrap();
+    {
+        let receiver = Receiver::new(rt()).unwrap();
+        let mut source = ReadSource::new(&receiver, &ring, GROUP).unwrap();
+        source.push(&mut ring.submission(), MINE).unwrap();
+        source.complete(cancelled).unwrap();
+    }
+    let mut record = [0; mem::size_of::<SigInfo>()];
+    record[..4].copy_from_slice(&rt().as_raw().to_ne_bytes());
+    let mut files = [(); 2].map(|()| UnixStream::pair().unwrap());
+    for (one, two) in &mut files {
+        one.write_all(&record).unwrap();
+        two.write_all(&record).unwrap();
+    }
+    let receiver = Receiver::new(rt()).unwrap();
+    let error = ReadSource::new(&receiver, &ring, GROUP).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EEXIST), "it is named");
+    let source = ReadSource::new(&receiver, &ring, GROUP + 1);
+    let mut source = source.unwrap();
+    source.push(&mut ring.submission(), MINE).unwrap();
+    ring.submit().unwrap();
+    for completion in ring.completion() {
+        let _foreign = source.complete(completion);
+    }
+    let mut batch = Batch::<4>::new();
+    assert_eq!(source.take(&mut batch).unwrap(), []);
 }

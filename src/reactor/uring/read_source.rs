@@ -50,8 +50,13 @@ use crate::signal::SigInfo;
 /// A request that is still in the submission queue cannot be cancelled. When it comes
 /// it ends with `ENOBUFS`, and has read nothing: the group of buffers stays, and there
 /// is none in it. So do its number and the memory, for good; submit before you drop,
-/// and nothing stays. (A source that is *forgotten* leaves its buffers and its
+/// and nothing stays. (They stay as well where a request has ended by itself before it
+/// has read, and was not armed again: that it was submitted is known from what it
+/// reads.) (A source that is *forgotten* leaves its buffers and its
 /// descriptors.)
+///
+/// A receiver on a ring of its own that reads ([`Kind::Completion`](crate::Kind)) takes
+/// some of its signals itself, and they do not come here: give the source a plain one.
 ///
 /// Completions of a source that is gone may still come. Give a new one another
 /// `user_data` and another group of buffers, to tell them apart.
@@ -99,8 +104,8 @@ pub struct ReadSource<R: AsRef<Receiver>> {
     slot: Slot,
     /// Whether the request last armed was found in the ring and cancelled.
     is_cancelled: bool,
-    /// Whether it is known to have left the submission queue: a completion has come, or
-    /// it has read.
+    /// Whether it is known to have left the submission queue: it has read. A completion
+    /// alone does not say so.
     is_submitted: bool,
     /// How much was taken since the signalfd was last announced, up to [`NOTED`].
     unannounced: usize,
@@ -240,8 +245,8 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
             if !is_new && !self.slot.request.is_stopping() {
                 return Err(Error::ForeignCompletion);
             }
+            self.is_submitted |= is_new;
         }
-        self.is_submitted = true;
         self.slot.request.complete(result, flags)?;
         if self.slot.request.is_stopping() && !self.is_cancelled {
             // It was submitted only after it was stopped.
@@ -315,8 +320,8 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     fn cancel(&mut self) -> Result<bool, Error> {
         let Some(user_data) = self.slot.user_data else { return Ok(true) };
         self.cancel_what_is_there(user_data)?;
-        // If it was not there it has ended, or was not submitted yet.
-        self.is_submitted |= !self.slot.request.is_in_flight();
+        // If it was not there it has ended, or was not submitted yet. That it has ended
+        // may be invented.
         if self.is_cancelled || self.is_submitted {
             return Ok(true);
         }

@@ -21,7 +21,9 @@ use crate::signal::SigInfo;
 ///
 /// Dropping it leaves the request in the ring, and completions may still come; to
 /// prevent that, [`cancel`](Self::cancel) it before. They do no harm: the request
-/// takes nothing, even if the number of the descriptor is another file's by then.
+/// takes nothing, even if the number of the descriptor is another file's by then. But
+/// one that is submitted as late as that keeps that file open, as it keeps the signalfd:
+/// submit, or cancel, before the receiver goes.
 ///
 /// See [the module](crate::uring) for a loop.
 pub struct Source<R> {
