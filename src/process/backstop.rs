@@ -21,7 +21,9 @@
 //!   was taken away, a child inherits it, and other code may install it again that
 //!   has found it. Then the previous action comes back, and the record is sent to the
 //!   thread again, to take it when the handler returns. But where another handler is
-//!   installed, it has handed on to this one, which then hands on to the previous.
+//!   installed, it has handed on to this one, which then hands on to the previous. That
+//!   may be the very handler that has handed on, if it was installed over this one and
+//!   found by a later receiver: then it is the one before that (`BEFORE`).
 //! - **A probe.** Counted, and gone.
 //!
 //! # Who changes what
@@ -64,6 +66,9 @@ static COUNTS: PerSignal<AtomicU32> =
     PerSignal::new([const { AtomicU32::new(0) }; 64]);
 /// The action of each signal before ours.
 static PREVIOUS: PerSignal<Previous> =
+    PerSignal::new([const { Previous::new() }; 64]);
+/// The action before that one, where it was installed over ours and may hand on to it.
+static BEFORE: PerSignal<Previous> =
     PerSignal::new([const { Previous::new() }; 64]);
 /// How many probes were sent, and how many of them have come to the handler.
 static SENT: AtomicU32 = AtomicU32::new(0);
@@ -156,6 +161,10 @@ fn install_one(signal: Signal) -> Result<(), Error> {
     let found = action::action(signal)?;
     // Also where others want it already: other code may have changed it since.
     if !is_ours(&found) {
+        let known = previous(signal);
+        if found.handler != known.handler {
+            BEFORE.of(signal).store(known);
+        }
         PREVIOUS.of(signal).store(found);
         put_handler(signal)?;
     }
@@ -311,21 +320,25 @@ unsafe extern "C" fn handle(
             CAUGHT.fetch_add(1, Ordering::Relaxed);
             requeue::send_on(&info, BIRTH.load());
         } else if was_called_by_another(info.signal()) {
-            let previous = previous(info.signal());
             // SAFETY: the arguments of this handler.
-            unsafe { hand_on(&previous, number, raw, context) };
+            unsafe { hand_on(info.signal(), number, raw, context) };
         } else {
             let_take_its_course(&info);
         }
     });
 }
 
-/// Whether a handler is installed that is neither this one nor the one from before: it
-/// has found this one, and hands on to it.
+/// Whether a handler is installed that has found this one, and hands on to it.
+///
+/// If it is the one from before, the kernel may have called this one a moment ago. It
+/// does so with everything blocked.
 fn was_called_by_another(signal: Signal) -> bool {
-    let known =
-        [address(), previous(signal).handler, libc::SIG_DFL, libc::SIG_IGN];
-    action::action(signal).is_ok_and(|found| !known.contains(&found.handler))
+    let by_the_kernel =
+        || sys::sigprocmask(None).is_ok_and(|it| it.contains(SignalSet::all()));
+    action::action(signal).is_ok_and(|Action { handler, .. }| {
+        ![address(), libc::SIG_DFL, libc::SIG_IGN].contains(&handler)
+            && (handler != previous(signal).handler || !by_the_kernel())
+    })
 }
 
 /// Hands on to the handler from before, as who has called this one would have done
@@ -335,14 +348,30 @@ fn was_called_by_another(signal: Signal) -> bool {
 ///
 /// These are the arguments of a handler with `SA_SIGINFO`.
 unsafe fn hand_on(
-    &Action { handler, flags, .. }: &Action,
+    signal: Signal,
     number: c_int,
     info: *mut libc::siginfo_t,
     context: *mut c_void,
 ) {
+    let installed = action::action(signal).map_or(0, |it| it.handler);
+    // SAFETY: within the 128 bytes; the kernel uses less, and leaves the rest zero.
+    let mark = unsafe { info.cast::<u64>().add(MARK) };
+    // SAFETY: as above.
+    let is_again = unsafe { mark.read_unaligned() } == secret();
+    let mut next = previous(signal);
+    if is_again || installed == next.handler {
+        next = BEFORE.of(signal).load();
+    }
+    let Action { handler, flags, .. } = next;
     if handler == libc::SIG_DFL || handler == libc::SIG_IGN {
         return;
     }
+    if is_again && installed == previous(signal).handler {
+        // Round and round: there are more of them than can be told apart.
+        return;
+    }
+    // SAFETY: as above.
+    unsafe { mark.write_unaligned(secret()) };
     if flags & libc::SA_SIGINFO == 0 {
         // SAFETY: installed without `SA_SIGINFO`, it takes the number (sigaction(2)).
         let handler = unsafe { transmute::<usize, PlainHandler>(handler) };
@@ -353,7 +382,12 @@ unsafe fn hand_on(
         // SAFETY: they are what the kernel has given.
         unsafe { handler(number, info, context) };
     }
+    // SAFETY: as above.
+    unsafe { mark.write_unaligned(0) };
 }
+
+/// Where a record says that it has been handed on, in words.
+const MARK: usize = size_of::<libc::siginfo_t>() / size_of::<u64>() - 1;
 
 type PlainHandler = extern "C" fn(c_int);
 

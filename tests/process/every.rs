@@ -52,6 +52,7 @@ cases! {
     a_handler_installed_meanwhile_stays,
     a_handler_that_hands_on_is_no_trouble,
     a_handler_that_hands_on_goes_on_afterwards,
+    a_handler_that_hands_on_goes_on_after_a_second_receiver,
     a_handler_installed_again_afterwards_gives_way,
     what_an_outer_receiver_waits_for_is_not_dropped,
     two_receivers_with_a_signal_in_common,
@@ -830,11 +831,20 @@ extern "C" fn hand_on(
     info: *mut libc::siginfo_t,
     context: *mut libc::c_void,
 ) {
-    COUNTED.fetch_add(1, Ordering::Relaxed);
+    let count = COUNTED.fetch_add(1, Ordering::Relaxed);
+    assert!(count < 100, "it goes round and round");
     // SAFETY: what was installed with SA_SIGINFO.
     let ours: Handler =
         unsafe { std::mem::transmute(OURS.load(Ordering::Relaxed)) };
     ours(signal, info, context);
+}
+
+extern "C" fn hand_on_too(
+    signal: c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut libc::c_void,
+) {
+    hand_on(signal, info, context);
 }
 
 fn a_handler_that_hands_on_is_no_trouble() {
@@ -867,6 +877,40 @@ fn a_handler_that_hands_on_goes_on_afterwards() {
         assert_eq!(action(Signal::TERM).0, handler as usize);
         assert_eq!(action(Signal::HUP).0, handler as usize);
     }
+}
+
+/// Then what it hands on to has found it, and gives it back.
+fn a_handler_that_hands_on_goes_on_after_a_second_receiver() {
+    set_action(Signal::HUP, counting(), 0);
+    let handler: Handler = hand_on;
+    let both = [Signal::TERM, Signal::HUP];
+    drop({
+        let signals = open(Signal::TERM | Signal::HUP);
+        OURS.store(action(Signal::TERM).0, Ordering::Relaxed);
+        for signal in both {
+            set_action(signal, handler as usize, libc::SA_SIGINFO);
+        }
+        signals
+    });
+    for round in 1..=3 {
+        drop(open(Signal::TERM | Signal::HUP));
+        kill(pid(), Signal::TERM);
+        assert_eq!(COUNTED.swap(0, Ordering::Relaxed), 1, "{round}");
+        kill(pid(), Signal::HUP);
+        assert_eq!(COUNTED.swap(0, Ordering::Relaxed), 2, "{round}");
+        assert!(both.map(action).iter().all(|it| it.0 == handler as usize));
+    }
+    // And with one more, that has found what the first one found.
+    let signals = open(Signal::HUP);
+    let another: Handler = hand_on_too;
+    set_action(Signal::HUP, another as usize, libc::SA_SIGINFO);
+    drop(signals);
+    kill(pid(), Signal::HUP);
+    assert_eq!(COUNTED.swap(0, Ordering::Relaxed), 3);
+    // The third is out of sight now.
+    drop(open(Signal::HUP));
+    kill(pid(), Signal::HUP);
+    assert_eq!(COUNTED.swap(0, Ordering::Relaxed), 2);
 }
 
 /// To ignore a signal drops what is pending of it.
