@@ -194,7 +194,8 @@ fn uninstall_unwanted(set: SignalSet) {
     // most signals is the end.
     if becomes_quiet() {
         for signal in unwanted.signals().filter(|&signal| has_handler(signal)) {
-            requeue::keeping_pending(signal, BIRTH.load(), || {
+            let ignores = is_ignored_by(&previous(signal), signal);
+            requeue::keeping_pending(signal, ignores, BIRTH.load(), || {
                 let _restored = put_previous(signal);
             });
         }
@@ -234,6 +235,13 @@ pub(super) fn is_quiet() -> bool {
     // One may be on its way into the handler still. Then they differ again.
     SENT.store(handled, Ordering::Relaxed);
     true
+}
+
+/// Whether this action is to do nothing (signal(7)).
+fn is_ignored_by(action: &Action, signal: Signal) -> bool {
+    let by_default = Signal::CHLD | Signal::CONT | Signal::URG | Signal::WINCH;
+    action.handler == libc::SIG_IGN
+        || action.handler == libc::SIG_DFL && by_default.has(signal)
 }
 
 fn previous(signal: Signal) -> Action {

@@ -54,6 +54,7 @@ cases! {
     a_handler_that_hands_on_goes_on_afterwards,
     a_handler_that_hands_on_goes_on_after_a_second_receiver,
     a_handler_installed_again_afterwards_gives_way,
+    what_is_unread_at_the_end_reaches_its_handler_as_it_was,
     what_an_outer_receiver_waits_for_is_not_dropped,
     two_receivers_with_a_signal_in_common,
     children_that_nobody_waits_for,
@@ -911,6 +912,44 @@ fn a_handler_that_hands_on_goes_on_after_a_second_receiver() {
     drop(open(Signal::HUP));
     kill(pid(), Signal::HUP);
     assert_eq!(COUNTED.swap(0, Ordering::Relaxed), 2);
+}
+
+static NOTED: [AtomicI32; 3] = [const { AtomicI32::new(0) }; 3];
+
+extern "C" fn note(
+    _signal: c_int,
+    info: *mut libc::siginfo_t,
+    _context: *mut libc::c_void,
+) {
+    // SAFETY: the second argument of a handler with SA_SIGINFO.
+    let info = unsafe { &*info };
+    // SAFETY: signals of these kinds have a sender.
+    let sender = unsafe { info.si_pid() };
+    for (place, value) in NOTED.iter().zip([info.si_code, sender, tid()]) {
+        place.store(value, Ordering::Relaxed);
+    }
+}
+
+/// What nobody has read was never taken out of the kernel's queue.
+fn what_is_unread_at_the_end_reaches_its_handler_as_it_was() {
+    if battery().reads_ahead() {
+        // The ring has read it, and puts it back.
+        return;
+    }
+    let handler: Handler = note;
+    set_action(Signal::TERM, handler as usize, libc::SA_SIGINFO);
+    let noted = || NOTED.each_ref().map(|it| it.load(Ordering::Relaxed));
+    let thread = thread::spawn(move || {
+        let signals = open(Signal::TERM);
+        kill(pid(), Signal::TERM);
+        drop(signals);
+        assert_eq!(noted(), [libc::SI_USER, pid(), tid()]);
+        let signals = open(Signal::TERM);
+        tgkill(tid(), Signal::TERM);
+        drop(signals);
+        assert_eq!(noted(), [libc::SI_TKILL, pid(), tid()]);
+    });
+    thread.join().unwrap();
 }
 
 /// To ignore a signal drops what is pending of it.

@@ -84,9 +84,20 @@ pub(super) fn make_room(birth: Birth) -> Result<(), Error> {
     left::make_room(birth).map_err(|errno| Error::os(Op::Mmap, errno))
 }
 
-/// Does something that makes the kernel drop what is pending of a signal, if it is
-/// blocked here: to ignore a signal does (`do_sigaction()` in `kernel/signal.c`).
-pub(super) fn keeping_pending(signal: Signal, birth: Birth, f: impl FnOnce()) {
+/// Gives a signal another action, and keeps what is pending of it.
+///
+/// To ignore a signal makes the kernel drop that (`do_sigaction()` in
+/// `kernel/signal.c`), and a wake would take any action. Otherwise it is left alone,
+/// since not all of what it says, and for whom it is, would come back.
+pub(super) fn keeping_pending(
+    signal: Signal,
+    ignores: bool,
+    birth: Birth,
+    f: impl FnOnce(),
+) {
+    if !ignores && !wake::is_on_its_way(signal) {
+        return f();
+    }
     let mut is_some = false;
     while let Some(info) = sys::action::take_pending(signal) {
         is_some = true;

@@ -60,6 +60,12 @@ pub(super) fn is_wake(record: &SigInfo) -> bool {
         && was_on_its_way(record)
 }
 
+/// Whether one may be pending.
+pub(super) fn is_on_its_way(signal: Signal) -> bool {
+    let wakes = WAKES.of(signal).load(Ordering::SeqCst);
+    counted(wakes) & u64::from(u32::MAX) > 0
+}
+
 #[cold]
 fn was_on_its_way(record: &SigInfo) -> bool {
     let is_ours =
