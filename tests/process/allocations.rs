@@ -14,12 +14,13 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use signalfd::{
-    Batch, Epoll, Error, Hub, Options, Reaper, Signal, SignalFd, Signals,
-    Until, block, block_on, mask,
+    Batch, Epoll, Error, Hub, Options, Reaper, RestoreSignals, Signal,
+    SignalFd, SignalSet, Signals, Until, block, block_on, mask,
 };
 
 use crate::common::{
-    Child, DEADLINE, kill, open, options, pid, receiver_for, sigqueue,
+    Child, DEADLINE, forbid, kill, open, options, pid, receiver_for, set_mask,
+    sigqueue, sigqueue_to_thread, tid,
 };
 use crate::harness::cases;
 
@@ -39,6 +40,8 @@ cases! {
     handing_out,
     changing_the_signals,
     reopening,
+    blocking_in_every_thread,
+    between_fork_and_exec,
     waiting_for_children,
     shutting_down,
     errors_and_their_texts,
@@ -372,6 +375,65 @@ fn reopening() {
         0
     })
     .wait_for_success();
+}
+
+/// The handler runs in this thread, with room in the queue and without.
+fn blocking_in_every_thread() {
+    let signal = Signal::rt(1).unwrap();
+    let storm = || {
+        without_allocating(|| {
+            let every = options().every_thread(true);
+            let signals = every.open(signal).unwrap();
+            for value in 0..100 {
+                set_mask(SignalSet::empty());
+                sigqueue(pid(), signal, value).unwrap();
+                assert_eq!(signals.wait().unwrap().value(), Some(value));
+            }
+            signals.every_thread().unwrap().heal().unwrap();
+        });
+    };
+    storm();
+    Child::fork(|| {
+        storm();
+        forbid(libc::SYS_rt_sigqueueinfo, libc::EAGAIN);
+        without_allocating(|| {
+            let every = options().every_thread(true);
+            let signals = every.open(signal).unwrap();
+            for value in 0..10_000 {
+                set_mask(SignalSet::empty());
+                sigqueue_to_thread(tid(), signal, value);
+            }
+            for _ in 0..10_000 {
+                signals.wait().unwrap();
+            }
+        });
+        0
+    })
+    .wait_for_success();
+}
+
+/// What the child does of ours, between two looks at what was allocated there.
+fn between_fork_and_exec() {
+    use std::os::unix::process::CommandExt;
+    static BEFORE: AtomicUsize = AtomicUsize::new(0);
+    let every = options().every_thread(true);
+    let signals = every.open(Signal::TERM | Signal::HUP).unwrap();
+    let mut command = std::process::Command::new("true");
+    let look = || {
+        BEFORE.store(ALLOCATIONS.load(Ordering::Relaxed), Ordering::Relaxed);
+        Ok(())
+    };
+    let look_again = || {
+        let before = BEFORE.load(Ordering::Relaxed);
+        let is_same = ALLOCATIONS.load(Ordering::Relaxed) == before;
+        is_same.then_some(()).ok_or(std::io::ErrorKind::OutOfMemory.into())
+    };
+    // SAFETY: looks at a number.
+    unsafe { command.pre_exec(look) };
+    command.restore_signals(signals.guard().saved());
+    // SAFETY: as above.
+    unsafe { command.pre_exec(look_again) };
+    assert!(command.status().unwrap().success());
 }
 
 fn waiting_for_children() {

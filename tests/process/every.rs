@@ -70,6 +70,7 @@ cases! {
     a_forked_child_takes_the_handler_from_before,
     a_forked_child_can_have_its_own,
     a_signal_racing_the_drop_is_received_or_ends_the_process,
+    children_of_threads_that_open_and_leave_can_open_their_own,
     many_open_and_leave_at_once,
     the_error_of_the_check_says_that_this_exists,
 }
@@ -1257,6 +1258,38 @@ fn a_signal_racing_the_drop_is_received_or_ends_the_process() {
         }
     }
     assert_eq!(received + died, rounds);
+}
+
+/// Whatever those were at when it was forked.
+fn children_of_threads_that_open_and_leave_can_open_their_own() {
+    let set = Signal::TERM | rt(0);
+    let before = action(Signal::TERM);
+    let go_on = AtomicBool::new(true);
+    let turns = || {
+        while go_on.load(Ordering::Relaxed) {
+            drop(mask::block_every_thread(set).unwrap());
+        }
+    };
+    thread::scope(|scope| {
+        (0..3).for_each(|_| drop(scope.spawn(turns)));
+        for value in 0..racing_rounds() {
+            let child = Child::fork(|| {
+                let signals = open(set);
+                set_mask(SignalSet::empty());
+                sigqueue(pid(), rt(0), value).unwrap();
+                assert_eq!(signals.wait().unwrap().value(), Some(value));
+                if !battery().reads_ahead() {
+                    assert_eq!(every(&signals).late(), Ok(None));
+                }
+                drop(signals);
+                assert_eq!(action(Signal::TERM), before);
+                0
+            });
+            child.wait_for_success();
+        }
+        go_on.store(false, Ordering::Relaxed);
+    });
+    assert_eq!(action(Signal::TERM), before);
 }
 
 fn many_open_and_leave_at_once() {
