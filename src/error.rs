@@ -54,6 +54,9 @@ pub enum Error {
     /// The crate was built without the feature `io-uring`, or for a target that
     /// the io-uring crate does not know.
     NoUring,
+    /// A source that reads was to be made of a receiver whose own ring reads as well
+    /// ([`Kind::Completion`](crate::Kind::Completion)).
+    ReadsAlready,
     /// A source was to be armed whose request is in the ring already.
     AlreadyArmed,
     /// A completion is not of the request that a source has in the ring.
@@ -318,6 +321,10 @@ impl Error {
             Self::NoUring => {
                 "there is no io_uring in this build: enable the feature \
                  io-uring, on a target that the io-uring crate knows"
+            }
+            Self::ReadsAlready => {
+                "the receiver's own ring reads the signals, and the source would get \
+                 what that leaves: open the receiver without one"
             }
             Self::AlreadyArmed => {
                 "the source's request is in the ring already: arm it again when \

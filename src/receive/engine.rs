@@ -83,7 +83,8 @@ impl Engine {
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
         let signalfd = self.signalfd.as_fd();
         let ring = self.ring.as_ref();
-        ring.and_then(|ring| ring.descriptor(signalfd)).unwrap_or(signalfd)
+        ring.and_then(|ring| ring.descriptor(&self.signalfd))
+            .unwrap_or(signalfd)
     }
 
     /// Takes what there is. If another thread is at it meanwhile that may be
@@ -96,10 +97,9 @@ impl Engine {
     ) -> Result<usize, Error> {
         let Some(own) = &self.ring else { return self.signalfd.read(room) };
         self.signalfd.birth().check()?;
-        let wanted = self.signalfd.wanted();
         let mut used = process::take_left(room, || self.signalfd.unshadowed());
         if let Some(rest @ [_, ..]) = room.get_mut(used..) {
-            match own.take(rest, wanted, self.signalfd.as_fd(), next, tell) {
+            match own.take(rest, &self.signalfd, next, tell) {
                 ControlFlow::Break(taken) => {
                     if own.may_have_overlooked(taken, rest.len()) {
                         self.signalfd.announce();
@@ -132,10 +132,9 @@ impl Engine {
         deadline: Deadline,
         tell: &dyn Fn(),
     ) -> Result<(), Error> {
-        let signalfd = self.signalfd.as_fd();
         match &self.ring {
-            None => sys::poll(signalfd, deadline).map(drop),
-            Some(ring) => ring.sleep(signalfd, deadline, tell),
+            None => sys::poll(self.signalfd.as_fd(), deadline).map(drop),
+            Some(ring) => ring.sleep(&self.signalfd, deadline, tell),
         }
     }
 
@@ -148,7 +147,7 @@ impl Engine {
         deadline: Deadline,
     ) -> Result<(), Error> {
         let rested = self.ring.as_ref().is_some_and(|ring| {
-            ring.rest(self.signalfd.as_fd(), until, missing, deadline)
+            ring.rest(&self.signalfd, until, missing, deadline)
         });
         if rested {
             return Ok(());
@@ -159,7 +158,7 @@ impl Engine {
     /// Tells whether the descriptor is readable, and sees to it that it will be.
     pub(super) fn is_readable(&self, tell: &dyn Fn()) -> Result<bool, Error> {
         if let Some(own) = &self.ring {
-            own.prepare(self.signalfd.as_fd(), tell);
+            own.prepare(&self.signalfd, tell);
         }
         if process::has_left(self.signalfd.unshadowed()) {
             return Ok(true);
@@ -170,7 +169,7 @@ impl Engine {
     /// The set has changed: what is not in it any more is pending again.
     pub(super) fn set_changed(&self, tell: &dyn Fn()) {
         if let Some(own) = &self.ring {
-            own.unwant(self.signalfd.wanted(), self.signalfd.as_fd(), tell);
+            own.unwant(&self.signalfd, tell);
         }
     }
 }

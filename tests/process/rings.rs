@@ -1,6 +1,7 @@
 //! A ring of the receiver's own: where it runs, where not, and why.
 
 use std::os::fd::AsFd;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use rustix::event::epoll::EventFlags;
@@ -10,11 +11,11 @@ use signalfd::{
 };
 
 use crate::common::{
-    Child, End, OwnEpoll, check, forbid, kill, open_descriptors, pid,
-    set_limit, sigqueue, storm_size, tgkill, tid, wait_until,
-    wait_until_asleep, without_memory,
+    Child, End, HeldCalls, OwnEpoll, check, forbid, is_pending, kill,
+    open_descriptors, pid, set_limit, sigqueue, storm_size, tgkill, tid,
+    wait_until, wait_until_asleep, without_memory,
 };
-use crate::harness::cases;
+use crate::harness::{cases, skip};
 
 cases! {
     plain_reads_are_the_default,
@@ -46,6 +47,7 @@ cases! {
     a_set_that_others_widen_is_received,
     what_is_left_is_for_those_who_receive_it,
     nothing_is_stranded_by_those_who_are_refused,
+    what_is_removed_during_the_turn_of_another_goes_back,
     a_forked_child_keeps_the_ring_alive,
     nothing_of_a_ring_is_left_open,
     a_descriptor_is_readable_as_long_as_there_is_something,
@@ -830,6 +832,43 @@ fn what_is_left_is_for_those_who_receive_it() {
 
 /// Threads that take all the time are refused all the time; afterwards one alone
 /// finds all the rest, without waiting.
+/// A thread arms the ring, and meanwhile the ring has read a signal that the receiver is
+/// not to receive any more.
+fn what_is_removed_during_the_turn_of_another_goes_back() {
+    let signals = ring(Kind::Completion).open(rt() | Signal::USR1).unwrap();
+    let receiver: &Receiver = &signals;
+    // From now on there is a request in the ring.
+    let _descriptor = signals.as_fd();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let held = HeldCalls::of_this_thread(&[libc::SYS_io_uring_enter]);
+            let can = held.is_ok();
+            tell.send(held).unwrap();
+            if can {
+                // Which takes nothing.
+                let mut cx = Context::from_waker(Waker::noop());
+                let _ready = receiver.poll_ready(&mut cx);
+            }
+        });
+        let Ok(held) = told.recv().unwrap() else {
+            skip("seccomp cannot hold system calls here");
+        };
+        let mut is_first = true;
+        while held.before_the_next(|_| {
+            if std::mem::take(&mut is_first) {
+                kill(pid(), Signal::USR1);
+                receiver.remove(Signal::USR1).unwrap();
+                assert!(!is_pending(Signal::USR1), "the ring has read it");
+            }
+        }) {}
+        assert!(!is_first, "the thread has armed the ring");
+    });
+    assert!(is_pending(Signal::USR1));
+    let other = signalfd::open(Signal::USR1).unwrap();
+    assert_eq!(other.try_recv().unwrap().unwrap().signal(), Signal::USR1);
+}
+
 fn nothing_is_stranded_by_those_who_are_refused() {
     use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
     let signals = ring(Kind::Completion).open(rt()).unwrap();

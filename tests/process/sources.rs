@@ -34,6 +34,7 @@ cases! {
     what_does_not_go_back_is_kept_without_memory_for_it,
     foreign_completions_change_nothing,
     completions_given_again_lose_nothing,
+    a_receiver_whose_ring_reads_is_refused,
     a_source_is_armed_once,
     a_full_submission_queue_gives_the_entry_back,
     a_ring_of_the_wrong_kind_is_refused_with_a_reason,
@@ -716,6 +717,17 @@ fn a_source_is_armed_once() {
     assert_eq!(source.arm(MINE).unwrap_err(), Error::AlreadyArmed);
     let text = Error::AlreadyArmed.to_string();
     assert!(text.contains("needs_arming"), "{text}");
+}
+
+fn a_receiver_whose_ring_reads_is_refused() {
+    use signalfd::{Backend, Kind, Options};
+    let ring: IoUring = IoUring::new(8).unwrap();
+    let options = Options::new().backend(Backend::Uring);
+    let signals = options.kind(Kind::Completion).open(rt()).unwrap();
+    let error = ReadSource::new(&signals, &ring, GROUP).unwrap_err();
+    assert_eq!(error, Error::ReadsAlready);
+    let signals = options.kind(Kind::Readiness).open(rt()).unwrap();
+    assert!(ReadSource::new(&signals, &ring, GROUP).is_ok());
 }
 
 fn a_full_submission_queue_gives_the_entry_back() {

@@ -121,6 +121,7 @@ fn every_error_says_what_to_do() {
         (Error::NoSuchChild(7), "let nothing else wait for it"),
         (Error::TooManySubscribers, "more SUBSCRIBERS"),
         (Error::AlreadyDispatching, "drop it first"),
+        (Error::ReadsAlready, "without one"),
     ] {
         assert!(error.to_string().contains(hint), "{error}");
         assert_eq!(error.raw_os_error(), None);

@@ -10,7 +10,7 @@ use super::slot::Slot;
 use crate::error::{Error, Op};
 use crate::process;
 use crate::receive::ring::{self, Inbox, NOTED, Outcome, Request};
-use crate::receive::{Batch, Receiver};
+use crate::receive::{Batch, Kind, Receiver};
 use crate::signal::SigInfo;
 
 /// Signals in the caller's ring, which reads them ahead: no system call for each.
@@ -54,9 +54,6 @@ use crate::signal::SigInfo;
 /// has read, and was not armed again: that it was submitted is known from what it
 /// reads.) (A source that is *forgotten* leaves its buffers and its
 /// descriptors.)
-///
-/// A receiver on a ring of its own that reads ([`Kind::Completion`](crate::Kind)) takes
-/// some of its signals itself, and they do not come here: give the source a plain one.
 ///
 /// Completions of a source that is gone may still come. Give a new one another
 /// `user_data` and another group of buffers, to tell them apart.
@@ -128,6 +125,8 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// # Errors
     ///
     /// - [`Error::Forked`]: in a forked child.
+    /// - [`Error::ReadsAlready`]: the receiver is on a ring of its own that reads
+    ///   ([`Kind::Completion`]), which would take some of the signals.
     /// - [`Error::Os`]: `EINVAL` before Linux 6.0, which cannot cancel
     ///   at once; `EEXIST` if the number is taken, or the ring is for another
     ///   thread (`IORING_SETUP_SINGLE_ISSUER`); `ENOMEM`; `EMFILE`; or another error
@@ -142,6 +141,9 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         C: cqueue::EntryMarker,
     {
         receiver.as_ref().check_process()?;
+        if receiver.as_ref().backend().kind() == Some(Kind::Completion) {
+            return Err(Error::ReadsAlready);
+        }
         let request = Request::reading(ring);
         let signalfd = ring::duplicate(receiver.as_ref().signalfd())?;
         let ring = ring::duplicate(ring::descriptor(ring))?;

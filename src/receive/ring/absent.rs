@@ -7,7 +7,7 @@ use rustix::fd::BorrowedFd;
 use crate::error::Error;
 use crate::receive::engine::Next;
 use crate::receive::{Kind, SignalFd};
-use crate::signal::{SigInfo, SignalSet};
+use crate::signal::SigInfo;
 use crate::sys::Deadline;
 
 /// A ring of the receiver's own, of which there is none.
@@ -28,7 +28,7 @@ impl OwnRing {
 
     pub(crate) const fn descriptor(
         &self,
-        _signalfd: BorrowedFd<'_>,
+        _signalfd: &SignalFd,
     ) -> Option<BorrowedFd<'_>> {
         match *self {}
     }
@@ -36,8 +36,7 @@ impl OwnRing {
     pub(crate) const fn take(
         &self,
         _room: &mut [SigInfo],
-        _wanted: SignalSet,
-        _signalfd: BorrowedFd<'_>,
+        _signalfd: &SignalFd,
         _next: Next,
         _tell: &dyn Fn(),
     ) -> ControlFlow<usize, usize> {
@@ -52,26 +51,17 @@ impl OwnRing {
         match *self {}
     }
 
-    pub(crate) const fn prepare(
-        &self,
-        _signalfd: BorrowedFd<'_>,
-        _tell: &dyn Fn(),
-    ) {
+    pub(crate) const fn prepare(&self, _signalfd: &SignalFd, _tell: &dyn Fn()) {
         match *self {}
     }
 
-    pub(crate) const fn unwant(
-        &self,
-        _wanted: SignalSet,
-        _signalfd: BorrowedFd<'_>,
-        _tell: &dyn Fn(),
-    ) {
+    pub(crate) const fn unwant(&self, _signalfd: &SignalFd, _tell: &dyn Fn()) {
         match *self {}
     }
 
     pub(crate) const fn rest(
         &self,
-        _signalfd: BorrowedFd<'_>,
+        _signalfd: &SignalFd,
         _until: Deadline,
         _missing: usize,
         _deadline: Deadline,
@@ -81,7 +71,7 @@ impl OwnRing {
 
     pub(crate) const fn sleep(
         &self,
-        _signalfd: BorrowedFd<'_>,
+        _signalfd: &SignalFd,
         _deadline: Deadline,
         _tell: &dyn Fn(),
     ) -> Result<(), Error> {

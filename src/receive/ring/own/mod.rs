@@ -72,7 +72,6 @@ use super::{BUFFERS, Buffers, NOTED, Request};
 use crate::error::{Error, Op};
 use crate::process::{self, Birth};
 use crate::receive::{Kind, SignalFd};
-use crate::signal::SignalSet;
 use crate::sys::{Deadline, wait};
 
 /// See the head of this file.
@@ -85,6 +84,9 @@ pub(crate) struct OwnRing {
     /// Somebody has asked for it, and may be waiting there.
     is_shown: AtomicBool,
     sleepers: Sleepers,
+    /// Whether signals were taken out of the set, and what was read of them is still to go
+    /// back.
+    is_narrowed: AtomicBool,
     /// How much was taken since the signalfd was last announced.
     unannounced: AtomicUsize,
     /// Why the ring is not used any more; 0 while it is.
@@ -108,8 +110,7 @@ impl OwnRing {
     ///
     /// [`Error::Os`], which tells what failed.
     pub(crate) fn new(kind: Kind, signalfd: &SignalFd) -> Result<Self, Error> {
-        let (birth, wanted) = (Birth::here(), signalfd.signals());
-        let signalfd = signalfd.as_fd();
+        let birth = Birth::here();
         let ring = IoUring::builder()
             .setup_cqsize(COMPLETIONS)
             .build(ENTRIES)
@@ -142,29 +143,30 @@ impl OwnRing {
             readable,
             is_shown: AtomicBool::new(false),
             sleepers: Sleepers::new(),
+            is_narrowed: AtomicBool::new(false),
             unannounced: AtomicUsize::new(0),
             failure,
             birth,
         };
-        own.try_out(signalfd, wanted);
+        own.try_out(signalfd);
         // Dropped on failure, which stops it.
         own.failure().map_or(Ok(own), Err)
     }
 
     /// Submits something, since being allowed to make a ring is not yet being
     /// allowed to use it.
-    fn try_out(&self, signalfd: BorrowedFd<'_>, wanted: SignalSet) {
+    fn try_out(&self, signalfd: &SignalFd) {
         let _alone = self.turns.take(|inner| match self.kind {
             Kind::Readiness => {
-                self.submit(&[nothing()], signalfd);
-                self.note_all(inner, signalfd);
+                self.submit(&[nothing()], signalfd.as_fd());
+                self.note_all(inner, signalfd.as_fd());
             }
             // What was left because the queue is full comes before more of it. The
             // completion stays, so that the descriptor is readable.
-            Kind::Completion if process::has_left(wanted) => {
-                self.submit(&[nothing()], signalfd);
+            Kind::Completion if process::has_left(signalfd.signals()) => {
+                self.submit(&[nothing()], signalfd.as_fd());
             }
-            Kind::Completion => self.get_ready(inner, signalfd),
+            Kind::Completion => self.get_ready(inner, signalfd.as_fd()),
         });
     }
 
@@ -177,7 +179,7 @@ impl OwnRing {
     /// becomes readable by itself.
     pub(crate) fn descriptor(
         &self,
-        signalfd: BorrowedFd<'_>,
+        signalfd: &SignalFd,
     ) -> Option<BorrowedFd<'_>> {
         let readable = self.readable.as_ref()?;
         let is_here = self.birth.check().is_ok();

@@ -72,8 +72,8 @@ impl OwnRing {
         shots: Shots,
         signalfd: BorrowedFd<'_>,
     ) -> bool {
-        self.push_request(inner, shots, signalfd).is_some()
-            && self.enter_with(signalfd)
+        self.push_request(inner, shots, signalfd)
+            .is_some_and(|count| self.enter_with(count, signalfd))
     }
 
     pub(super) fn submit(
@@ -81,7 +81,8 @@ impl OwnRing {
         entries: &[squeue::Entry],
         signalfd: BorrowedFd<'_>,
     ) -> bool {
-        self.push(entries, signalfd) && self.enter_with(signalfd)
+        let count = entries.len().try_into().unwrap_or(u32::MAX);
+        self.push(entries, signalfd) && self.enter_with(count, signalfd)
     }
 
     fn push(
@@ -104,10 +105,14 @@ impl OwnRing {
     }
 
     /// Submits what was pushed.
-    fn enter_with(&self, signalfd: BorrowedFd<'_>) -> bool {
+    fn enter_with(&self, entries: u32, signalfd: BorrowedFd<'_>) -> bool {
         let submitted = loop {
             match self.ring.submit().map_err(|error| errno(&error)) {
                 Err(Errno::INTR) => {}
+                // What is left in the queue nobody would submit.
+                Ok(count) if count < entries as usize => {
+                    break Err(Errno::AGAIN);
+                }
                 done => break done,
             }
         };

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::{BUFFERS, OwnRing, errno};
 use crate::error::{Error, Op};
+use crate::receive::SignalFd;
 use crate::receive::ring::Shots;
 use crate::sys::{self, Deadline};
 
@@ -18,14 +19,14 @@ impl OwnRing {
     /// no reason. The caller has found nothing to take.
     pub(crate) fn sleep(
         &self,
-        signalfd: BorrowedFd<'_>,
+        signalfd: &SignalFd,
         deadline: Deadline,
         tell: &dyn Fn(),
     ) -> Result<(), Error> {
+        let fd = signalfd.as_fd();
         if self.failure().is_some() {
             let readable = self.readable.as_ref().map(AsFd::as_fd);
-            let fd = readable.unwrap_or(signalfd);
-            return sys::poll(fd, deadline).map(drop);
+            return sys::poll(readable.unwrap_or(fd), deadline).map(drop);
         }
         if self.reads() {
             // Before the request is looked at: see `Sleepers`.
@@ -36,22 +37,22 @@ impl OwnRing {
         let turn = self.turns.take(|inner| {
             // What is there came before the caller looked, or after: it has to
             // look again.
-            if self.note_all(inner, signalfd) {
+            if self.note_all(inner, fd) {
                 return;
             }
             let pushed = if inner.is_armed_here() {
                 Some(0)
             } else {
-                self.push_request(inner, Shots::One, signalfd)
+                self.push_request(inner, Shots::One, fd)
             };
             if let Some(pushed) = pushed {
-                self.enter(pushed, 1, &Arguments::new(deadline), signalfd);
-                self.note_all(inner, signalfd);
+                self.enter(pushed, 1, &Arguments::new(deadline), fd);
+                self.note_all(inner, fd);
             }
         });
         match turn {
             Some(_) => Ok(()),
-            None => sys::poll(signalfd, deadline).map(drop),
+            None => sys::poll(fd, deadline).map(drop),
         }
     }
 
@@ -61,7 +62,7 @@ impl OwnRing {
     /// they would wake each other for ever.
     fn sleep_until_filled(
         &self,
-        signalfd: BorrowedFd<'_>,
+        signalfd: &SignalFd,
         deadline: Deadline,
         tell: &dyn Fn(),
     ) {
@@ -70,9 +71,9 @@ impl OwnRing {
             // Where another thread has its turn, that one gets ready.
             let is_there = self.turn(tell, signalfd, |inner| {
                 if has_begun {
-                    self.get_ready(inner, signalfd);
+                    self.get_ready(inner, signalfd.as_fd());
                 } else {
-                    self.take_over(inner, signalfd);
+                    self.take_over(inner, signalfd.as_fd());
                 }
                 self.peek().is_some()
             });
@@ -83,7 +84,7 @@ impl OwnRing {
             }
             // No turn: who has it leaves completions in the queue for as long as
             // they bring something, and they end the wait.
-            self.wait(signalfd, deadline);
+            self.wait(signalfd.as_fd(), deadline);
         }
     }
 
@@ -94,7 +95,7 @@ impl OwnRing {
     /// there is none.
     pub(crate) fn rest(
         &self,
-        signalfd: BorrowedFd<'_>,
+        signalfd: &SignalFd,
         until: Deadline,
         missing: usize,
         deadline: Deadline,
@@ -113,7 +114,7 @@ impl OwnRing {
             }
             _ => Arguments::new(until),
         };
-        self.enter(0, missing, &args, signalfd);
+        self.enter(0, missing, &args, signalfd.as_fd());
         true
     }
 
@@ -143,11 +144,13 @@ impl OwnRing {
         let result = unsafe {
             submitter.enter(entries, completions, FLAGS, Some(&args))
         };
-        if let Err(error) = result {
-            match errno(&error) {
-                Errno::INTR | Errno::TIME => {}
-                errno => self.fail(Error::os(Op::UringEnter, errno), signalfd),
+        match result.map_err(|error| errno(&error)) {
+            // What is left in the queue nobody would submit.
+            Ok(count) if count < entries as usize => {
+                self.fail(Error::os(Op::UringEnter, Errno::AGAIN), signalfd);
             }
+            Ok(_) | Err(Errno::INTR | Errno::TIME) => {}
+            Err(errno) => self.fail(Error::os(Op::UringEnter, errno), signalfd),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use core::mem::ManuallyDrop;
 use core::ops::ControlFlow;
+use core::sync::atomic::Ordering;
 
 use rustix::event::epoll;
 use rustix::fd::{AsFd, BorrowedFd};
@@ -13,11 +14,12 @@ use super::queues::{Inner, filled};
 use super::{OwnRing, epoll_add};
 use crate::error::{Error, Op};
 use crate::process::give_back;
+use crate::receive::SignalFd;
 use crate::receive::engine::Next;
 use crate::receive::ring::register::descriptor;
 use crate::receive::ring::turn::Done;
 use crate::receive::ring::{Shots, hand_out};
-use crate::signal::{SigInfo, SignalSet};
+use crate::signal::SigInfo;
 
 /// How often a request is made in a row that ends each time without a record.
 const ATTEMPTS: u32 = 8;
@@ -34,16 +36,14 @@ impl OwnRing {
     pub(crate) fn take(
         &self,
         room: &mut [SigInfo],
-        wanted: SignalSet,
-        signalfd: BorrowedFd<'_>,
+        signalfd: &SignalFd,
         next: Next,
         tell: &dyn Fn(),
     ) -> ControlFlow<usize, usize> {
         if !self.reads() {
             return ControlFlow::Continue(0);
         }
-        let fill =
-            |inner: &mut _| self.fill(inner, room, wanted, next, signalfd);
+        let fill = |inner: &mut _| self.fill(inner, room, next, signalfd);
         match self.turn(tell, signalfd, fill) {
             None => ControlFlow::Break(0),
             Some(ControlFlow::Break(0)) if self.failure().is_some() => {
@@ -59,16 +59,19 @@ impl OwnRing {
     pub(super) fn turn<R>(
         &self,
         tell: &dyn Fn(),
-        signalfd: BorrowedFd<'_>,
+        signalfd: &SignalFd,
         f: impl FnOnce(&mut Inner) -> R,
     ) -> Option<R> {
         let Done { result, mut was_noted } = self.turns.take(f)?;
         while was_noted {
             // Somebody may be about to sleep. If yet another one has the turn by now,
             // that one does this.
-            let get_ready = |inner: &mut _| self.get_ready(inner, signalfd);
+            let see_to_all = |inner: &mut _| {
+                self.put_back_unwanted(inner, signalfd);
+                self.get_ready(inner, signalfd.as_fd());
+            };
             was_noted =
-                self.turns.take(get_ready).is_some_and(|it| it.was_noted);
+                self.turns.take(see_to_all).is_some_and(|it| it.was_noted);
             tell();
             self.show_again();
         }
@@ -90,17 +93,17 @@ impl OwnRing {
         &self,
         inner: &mut Inner,
         room: &mut [SigInfo],
-        wanted: SignalSet,
         next: Next,
-        signalfd: BorrowedFd<'_>,
+        signalfd: &SignalFd,
     ) -> ControlFlow<usize, usize> {
+        let wanted = signalfd.wanted();
         let mut taken = 0;
         let mut patience = ATTEMPTS;
         loop {
             let before = taken;
             let rest = room.get_mut(taken..).unwrap_or_default();
             taken += hand_out(rest, wanted, self.birth, |place| {
-                self.next(inner, place, signalfd)
+                self.next(inner, place, signalfd.as_fd())
             });
             // Who got all it asked for may wait for the descriptor as well as ask
             // for more, and who got less will wait.
@@ -128,7 +131,7 @@ impl OwnRing {
                 patience = ATTEMPTS;
             }
             if is_armed
-                || !self.arm_patiently(inner, &mut patience, signalfd)
+                || !self.arm_patiently(inner, &mut patience, signalfd.as_fd())
                 || is_full
             {
                 return ControlFlow::Break(taken);
@@ -180,12 +183,12 @@ impl OwnRing {
     }
 
     /// Makes sure that a signal will make the descriptor readable.
-    pub(crate) fn prepare(&self, signalfd: BorrowedFd<'_>, tell: &dyn Fn()) {
+    pub(crate) fn prepare(&self, signalfd: &SignalFd, tell: &dyn Fn()) {
         if !self.reads() || self.failure().is_some() {
             return;
         }
         // Where another thread has its turn, that one does.
-        let take_over = |inner: &mut _| self.take_over(inner, signalfd);
+        let take_over = |inner: &mut _| self.take_over(inner, signalfd.as_fd());
         let _done = self.turn(tell, signalfd, take_over);
     }
 
@@ -228,35 +231,36 @@ impl OwnRing {
         }
     }
 
-    /// Puts back what the ring has read and is not wanted any more.
-    pub(crate) fn unwant(
-        &self,
-        wanted: SignalSet,
-        signalfd: BorrowedFd<'_>,
-        tell: &dyn Fn(),
-    ) {
-        if !self.reads() {
+    /// The set has changed: what the ring has read and is not in it any more goes back.
+    pub(crate) fn unwant(&self, signalfd: &SignalFd, tell: &dyn Fn()) {
+        if self.reads() {
+            self.is_narrowed.store(true, Ordering::SeqCst);
+            // Where another thread has its turn, that one does it when it leaves.
+            let _done = self.turn(tell, signalfd, |inner| {
+                self.put_back_unwanted(inner, signalfd);
+            });
+        }
+    }
+
+    fn put_back_unwanted(&self, inner: &mut Inner, signalfd: &SignalFd) {
+        if !self.is_narrowed.swap(false, Ordering::SeqCst) {
             return;
         }
-        let is_unwanted = |info: &SigInfo| !wanted.has(info.signal());
-        // Where another thread has its turn, that one may still hand them out; who
-        // comes next does not.
-        let _done = self.turn(tell, signalfd, |inner| {
-            let Some(buffers) = &mut inner.buffers else { return };
-            // SAFETY: this thread has the turn, so there is no other value of
-            // this type. Not being dropped it lets go of nothing.
-            let queue = unsafe { self.ring.completion_shared() };
-            let mut queue = ManuallyDrop::new(queue);
-            let mut begin = inner.taken;
-            for entry in queue.by_ref() {
-                let Some((buffer, records)) = filled(&entry) else { continue };
-                for at in begin..records {
-                    buffers.take_if(buffer, at, |info| {
-                        is_unwanted(info) && give_back(info, self.birth)
-                    });
-                }
-                begin = 0;
+        let wanted = signalfd.wanted();
+        let Some(buffers) = &mut inner.buffers else { return };
+        // SAFETY: this thread has the turn, so there is no other value of this type. Not
+        // being dropped it lets go of nothing.
+        let queue = unsafe { self.ring.completion_shared() };
+        let mut queue = ManuallyDrop::new(queue);
+        let mut begin = inner.taken;
+        for entry in queue.by_ref() {
+            let Some((buffer, records)) = filled(&entry) else { continue };
+            for at in begin..records {
+                buffers.take_if(buffer, at, |info| {
+                    !wanted.has(info.signal()) && give_back(info, self.birth)
+                });
             }
-        });
+            begin = 0;
+        }
     }
 }
