@@ -11,7 +11,7 @@
 use std::cell::Cell;
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -414,26 +414,62 @@ pub(crate) fn without_memory(work: impl FnOnce()) {
 /// Lets a system call fail in this process from now on.
 pub(crate) fn forbid(syscall: c_long, errno: c_int) {
     let action = libc::SECCOMP_RET_ERRNO | errno as u32;
-    check(filter(&[syscall], action, 0)).unwrap();
+    check(filter(Some(&[syscall]), action, 0)).unwrap();
 }
 
 /// Lets a system call end this process from now on.
 pub(crate) fn forbid_on_pain_of_death(syscall: c_long) {
-    check(filter(&[syscall], libc::SECCOMP_RET_KILL_PROCESS, 0)).unwrap();
+    let action = libc::SECCOMP_RET_KILL_PROCESS;
+    check(filter(Some(&[syscall]), action, 0)).unwrap();
 }
 
-/// Holds the calls that a thread makes of some system calls.
+/// Holds the system calls that threads make.
 #[derive(Debug)]
 pub(crate) struct HeldCalls(OwnedFd);
 
+/// A system call that is held until it is let go.
+#[derive(Debug)]
+pub(crate) struct HeldCall<'h> {
+    held: &'h HeldCalls,
+    id: u64,
+    pub(crate) thread: i32,
+    pub(crate) data: libc::seccomp_data,
+}
+
 impl HeldCalls {
-    /// Holds those of the calling thread. Needs Linux 5.9.
+    /// Holds those that the calling thread makes of some system calls, and the threads
+    /// and processes that it starts. Needs Linux 5.9.
     pub(crate) fn of_this_thread(syscalls: &[c_long]) -> io::Result<Self> {
-        let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+        Self::hold(Some(syscalls), 0)
+    }
+
+    /// Holds those of some system calls, or of all, and none of them twice because a
+    /// signal has come meanwhile. Needs Linux 5.19.
+    pub(crate) fn each_once(syscalls: Option<&[c_long]>) -> io::Result<Self> {
+        Self::hold(syscalls, libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
+    }
+
+    fn hold(
+        syscalls: Option<&[c_long]>,
+        flags: libc::c_ulong,
+    ) -> io::Result<Self> {
+        let flags = flags | libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
         let listener = filter(syscalls, libc::SECCOMP_RET_USER_NOTIF, flags);
         let raw = check_value(listener)?.try_into().unwrap();
         // SAFETY: the call has just made the descriptor.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(raw) }))
+    }
+
+    /// Takes the next call, if there is one.
+    pub(crate) fn next(&self) -> Option<HeldCall<'_>> {
+        // SAFETY: an all-zero value is allowed, and asked for: it is integers.
+        let mut call: libc::seccomp_notif = unsafe { mem::zeroed() };
+        let (fd, receive) =
+            (self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV);
+        // SAFETY: writes a seccomp_notif at the pointer.
+        check(unsafe { libc::ioctl(fd, receive, &raw mut call) }).ok()?;
+        let thread = i32::try_from(call.pid).unwrap();
+        Some(HeldCall { held: self, id: call.id, thread, data: call.data })
     }
 
     /// Waits for the next call, and does something before it goes on; returns
@@ -447,29 +483,63 @@ impl HeldCalls {
         if !fds[0].revents().contains(PollFlags::IN) {
             return false;
         }
-        let fd = self.0.as_raw_fd();
-        // SAFETY: an all-zero value is allowed, and asked for: it is integers.
-        let mut call: libc::seccomp_notif = unsafe { mem::zeroed() };
-        let receive = libc::SECCOMP_IOCTL_NOTIF_RECV;
-        // SAFETY: writes a seccomp_notif at the pointer.
-        check(unsafe { libc::ioctl(fd, receive, &raw mut call) }).unwrap();
+        let call = self.next().unwrap();
         work(&call.data);
-        let mut response = libc::seccomp_notif_resp {
-            id: call.id,
-            val: 0,
-            error: 0,
-            flags: libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE.try_into().unwrap(),
-        };
-        let send = libc::SECCOMP_IOCTL_NOTIF_SEND;
-        // SAFETY: reads a seccomp_notif_resp at the pointer.
-        check(unsafe { libc::ioctl(fd, send, &raw mut response) }).unwrap();
+        call.go_on();
         true
     }
 }
 
-/// Does something with system calls that the calling thread and those it starts
-/// make from now on.
-fn filter(syscalls: &[c_long], action: u32, flags: libc::c_ulong) -> c_long {
+impl HeldCall<'_> {
+    pub(crate) fn go_on(self) {
+        let go_on = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+        self.respond(0, go_on.try_into().unwrap());
+    }
+
+    /// Lets it return at once, with this error.
+    pub(crate) fn fail(self, errno: c_int) {
+        self.respond(-errno, 0);
+    }
+
+    fn respond(self, error: c_int, flags: u32) {
+        let mut response =
+            libc::seccomp_notif_resp { id: self.id, val: 0, error, flags };
+        let (fd, send) =
+            (self.held.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND);
+        // SAFETY: reads a seccomp_notif_resp at the pointer.
+        let done = check(unsafe { libc::ioctl(fd, send, &raw mut response) });
+        // The thread may have been killed meanwhile.
+        let is_gone =
+            |error: &io::Error| error.raw_os_error() == Some(libc::ENOENT);
+        assert!(done.as_ref().err().is_none_or(is_gone), "{done:?}");
+    }
+}
+
+impl AsFd for HeldCalls {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for HeldCalls {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl From<OwnedFd> for HeldCalls {
+    fn from(listener: OwnedFd) -> Self {
+        Self(listener)
+    }
+}
+
+/// Does something with some system calls, or with all, that the calling thread and those
+/// it starts make from now on.
+fn filter(
+    syscalls: Option<&[c_long]>,
+    action: u32,
+    flags: libc::c_ulong,
+) -> c_long {
     /// What `offsetof(struct seccomp_data, nr)` is.
     const NUMBER: u32 = 0;
     let op = |code: u32, jt, jf, k| libc::sock_filter {
@@ -482,11 +552,12 @@ fn filter(syscalls: &[c_long], action: u32, flags: libc::c_ulong) -> c_long {
     let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
     let give = libc::BPF_RET | libc::BPF_K;
     let mut filter = vec![op(load, 0, 0, NUMBER)];
-    for &syscall in syscalls {
+    for &syscall in syscalls.unwrap_or_default() {
         filter.push(op(equal, 0, 1, syscall.try_into().unwrap()));
         filter.push(op(give, 0, 0, action));
     }
-    filter.push(op(give, 0, 0, libc::SECCOMP_RET_ALLOW));
+    let rest = syscalls.map_or(action, |_| libc::SECCOMP_RET_ALLOW);
+    filter.push(op(give, 0, 0, rest));
     let program = libc::sock_fprog {
         len: filter.len().try_into().unwrap(),
         filter: filter.as_mut_ptr(),

@@ -301,7 +301,11 @@ fn start_afresh() {
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
     set_mask(SignalSet::empty());
-    // A case that is left behind by its parent must not stay.
+    die_with_the_parent();
+}
+
+/// A case that is left behind by its parent must not stay.
+pub(crate) fn die_with_the_parent() {
     // SAFETY: takes numbers.
     let result = unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)
