@@ -28,6 +28,7 @@ cases! {
     no_memory_may_be_locked,
     a_ring_that_fails_later_is_replaced_and_nothing_lost,
     a_wait_survives_the_failure_of_its_ring,
+    a_submission_that_fails_once_keeps_nobody_asleep,
     a_hundred_thousand_by_each_kind,
     the_thread_that_armed_the_ring_ends,
     a_ring_moves_with_its_receiver,
@@ -308,6 +309,38 @@ fn a_wait_survives_the_failure_of_its_ring() {
                 receiver.wait().unwrap().value()
             });
             queue(5..6);
+            assert_eq!(waiting.join().unwrap(), Some(5));
+        });
+    }
+}
+
+/// The ring is in order afterwards, but has no request.
+fn a_submission_that_fails_once_keeps_nobody_asleep() {
+    for (kind, errno) in [
+        (KINDS[0], libc::EINTR),
+        (KINDS[0], libc::EAGAIN),
+        (KINDS[1], libc::EINTR),
+        (KINDS[1], libc::EAGAIN),
+    ] {
+        let signals = ring(kind).open(rt()).unwrap();
+        let receiver: &Receiver = &signals;
+        std::thread::scope(|scope| {
+            let (tell, told) = std::sync::mpsc::channel();
+            let waiting = scope.spawn(move || {
+                let enter = [libc::SYS_io_uring_enter];
+                let held = HeldCalls::of_this_thread(&enter);
+                tell.send((tid(), held)).unwrap();
+                receiver.wait().unwrap().value()
+            });
+            let (tid, held) = told.recv().unwrap();
+            let Ok(held) = held else {
+                skip("seccomp cannot hold system calls here");
+            };
+            held.next().unwrap().fail(errno);
+            // It sleeps, or is about to.
+            wait_until_asleep(tid);
+            queue(5..6);
+            while held.before_the_next(|_| ()) {}
             assert_eq!(waiting.join().unwrap(), Some(5));
         });
     }

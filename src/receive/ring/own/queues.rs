@@ -34,15 +34,15 @@ pub(super) const ASIDE: u64 = 0;
 
 impl OwnRing {
     /// Puts the request into the queue, on behalf of this thread, which is then to
-    /// submit so many entries.
+    /// submit what is there.
     pub(super) fn push_request(
         &self,
         inner: &mut Inner,
         shots: Shots,
         signalfd: BorrowedFd<'_>,
-    ) -> Option<u32> {
+    ) -> bool {
         if self.failure().is_some() {
-            return None;
+            return false;
         }
         let cancel = opcode::AsyncCancel::new(inner.last);
         let cancel = cancel.build().user_data(ASIDE);
@@ -53,7 +53,7 @@ impl OwnRing {
         }
         if let Err(error) = inner.request.arm() {
             self.fail(error, signalfd);
-            return None;
+            return false;
         }
         inner.last += 1;
         inner.thread = sys::thread_number();
@@ -61,8 +61,7 @@ impl OwnRing {
         let entry = inner.request.entry(target, GROUP, shots);
         let both = [cancel, entry.user_data(inner.last)];
         let entries = if was_in_flight { &both[..] } else { &both[1..] };
-        let count = 1 + u32::from(was_in_flight);
-        self.push(entries, signalfd).then_some(count)
+        self.push(entries, signalfd)
     }
 
     /// Has the request made, on behalf of this thread.
@@ -72,8 +71,7 @@ impl OwnRing {
         shots: Shots,
         signalfd: BorrowedFd<'_>,
     ) -> bool {
-        self.push_request(inner, shots, signalfd)
-            .is_some_and(|count| self.enter_with(count, signalfd))
+        self.push_request(inner, shots, signalfd) && self.enter_with(signalfd)
     }
 
     pub(super) fn submit(
@@ -81,8 +79,7 @@ impl OwnRing {
         entries: &[squeue::Entry],
         signalfd: BorrowedFd<'_>,
     ) -> bool {
-        let count = entries.len().try_into().unwrap_or(u32::MAX);
-        self.push(entries, signalfd) && self.enter_with(count, signalfd)
+        self.push(entries, signalfd) && self.enter_with(signalfd)
     }
 
     fn push(
@@ -104,16 +101,21 @@ impl OwnRing {
         pushed.is_ok()
     }
 
-    /// Submits what was pushed.
-    fn enter_with(&self, entries: u32, signalfd: BorrowedFd<'_>) -> bool {
+    /// How much was pushed and not submitted.
+    pub(super) fn unsubmitted(&self) -> usize {
+        // SAFETY: this thread has the turn, so there is no other value of this type,
+        // and it ends with the statement.
+        unsafe { self.ring.submission_shared() }.len()
+    }
+
+    /// Submits what was pushed. If memory is short the kernel takes a part of it.
+    fn enter_with(&self, signalfd: BorrowedFd<'_>) -> bool {
         let submitted = loop {
             match self.ring.submit().map_err(|error| errno(&error)) {
-                Err(Errno::INTR) => {}
-                // What is left in the queue nobody would submit.
-                Ok(count) if count < entries as usize => {
-                    break Err(Errno::AGAIN);
-                }
-                done => break done,
+                Ok(_) if self.unsubmitted() == 0 => break Ok(()),
+                Ok(0) => break Err(Errno::AGAIN),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => break Err(errno),
             }
         };
         if let Err(errno) = submitted {

@@ -40,12 +40,11 @@ impl OwnRing {
             if self.note_all(inner, fd) {
                 return;
             }
-            let pushed = if inner.is_armed_here() {
-                Some(0)
-            } else {
-                self.push_request(inner, Shots::One, fd)
-            };
-            if let Some(pushed) = pushed {
+            if inner.is_armed_here() || self.push_request(inner, Shots::One, fd)
+            {
+                // Also what an earlier call should have submitted and did not: it was
+                // interrupted, or memory was short.
+                let pushed = self.unsubmitted().try_into().unwrap_or(u32::MAX);
                 self.enter(pushed, 1, &Arguments::new(deadline), fd);
                 self.note_all(inner, fd);
             }
