@@ -28,7 +28,7 @@ pub(super) use imp::Held;
 mod imp {
     use core::cell::Cell;
 
-    use crate::signal::{PerSignal, SignalSet};
+    use crate::signal::{PerSignal, Signal, SignalSet};
     use crate::sys::How;
 
     /// What one guard holds.
@@ -75,14 +75,19 @@ mod imp {
             new
         }
 
-        /// Gives signals up, and returns those that have to be unblocked.
-        pub(crate) fn remove(&self, set: SignalSet) -> SignalSet {
+        /// Returns those that have to be unblocked before these signals are given up.
+        pub(crate) fn to_unblock(&self, set: SignalSet) -> SignalSet {
+            let gone = set & self.set.get();
+            THREAD.with(|thread| {
+                thread.freed(gone) | gone & self.still_lifted(thread)
+            })
+        }
+
+        /// Gives signals up.
+        pub(crate) fn remove(&self, set: SignalSet) {
             let gone = set & self.set.get();
             self.set.set(self.set.get() - gone);
-            THREAD.with(|thread| {
-                let lifted = gone & self.still_lifted(thread);
-                thread.release(gone) | lifted
-            })
+            THREAD.with(|thread| thread.release(gone));
         }
 
         /// Gives all signals up, and returns how to restore the mask.
@@ -147,8 +152,14 @@ mod imp {
             }
         }
 
-        /// Returns what no guard holds any longer and was not blocked before.
-        fn release(&self, set: SignalSet) -> SignalSet {
+        /// What no guard holds once one has given these up, and was not blocked before.
+        fn freed(&self, set: SignalSet) -> SignalSet {
+            let is_last = |&signal: &Signal| self.guards.of(signal).get() == 1;
+            let freed = set.signals().filter(is_last).collect::<SignalSet>();
+            freed & self.ours.get()
+        }
+
+        fn release(&self, set: SignalSet) {
             let mut free = SignalSet::empty();
             for signal in set.signals() {
                 let count = self.guards.of(signal);
@@ -157,10 +168,8 @@ mod imp {
                     free |= signal;
                 }
             }
-            let unblock = free & self.ours.get();
             self.held.set(self.held.get() - free);
             self.ours.set(self.ours.get() - free);
-            unblock
         }
     }
 }
@@ -191,10 +200,12 @@ mod imp {
             new
         }
 
-        pub(crate) fn remove(&self, set: SignalSet) -> SignalSet {
-            let gone = set & self.0.get();
-            self.0.set(self.0.get() - gone);
-            gone
+        pub(crate) fn to_unblock(&self, set: SignalSet) -> SignalSet {
+            set & self.0.get()
+        }
+
+        pub(crate) fn remove(&self, set: SignalSet) {
+            self.0.set(self.0.get() - set);
         }
 
         pub(crate) fn leave(&self) -> (How, SignalSet) {

@@ -118,10 +118,14 @@ impl MaskGuard {
         Ok(self.held.insert(set, found))
     }
 
-    /// Unblocks signals that the guard has blocked.
+    /// Unblocks signals that the guard has blocked; all of them or none.
     pub(crate) fn remove(&self, set: SignalSet) -> Result<(), Error> {
-        let unblock = self.held.remove(set);
-        sys::sigprocmask(Some((How::Unblock, unblock))).map(drop)
+        let unblock = self.held.to_unblock(set);
+        if !unblock.is_empty() {
+            sys::sigprocmask(Some((How::Unblock, unblock)))?;
+        }
+        self.held.remove(set);
+        Ok(())
     }
 }
 

@@ -707,6 +707,18 @@ impl Receiver {
         self.update(|_| set)
     }
 
+    /// Undoes a change from one set to another; what others have changed since stays.
+    pub(super) fn undo(
+        &self,
+        before: SignalSet,
+        after: SignalSet,
+    ) -> Result<(), Error> {
+        let (lost, gained) = (before - after, after - before);
+        let every = self.every.as_ref();
+        let blocked = every.map_or(Ok(()), |every| every.insert(lost));
+        self.update(|now| (now - gained) | lost).and(blocked)
+    }
+
     fn update(
         &self,
         change: impl Fn(SignalSet) -> SignalSet,

@@ -279,6 +279,8 @@ impl SignalFd {
                     return self.apply().inspect_err(|_| {
                         // Best effort: another thread's change stays.
                         let _unchanged = self.exchange(new, old);
+                        // One of the two descriptors may have the new set.
+                        let _applied = self.apply();
                     });
                 }
                 Err(seen) => old = seen,

@@ -5,6 +5,7 @@ use core::ops::Deref;
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
+use super::scope::Scope;
 use super::{Options, Receiver};
 use crate::error::Error;
 use crate::process::mask::MaskGuard;
@@ -140,7 +141,8 @@ impl Signals {
     /// receiver are then as they were.
     pub fn insert(&self, set: impl Into<SignalSet>) -> Result<(), Error> {
         let set = set.into().check_receivable()?;
-        self.change(set, |receiver| receiver.insert(set))
+        let none = SignalSet::empty();
+        self.change(set, none, |receiver| receiver.insert(set))
     }
 
     /// Receives these signals no longer, and unblocks those that were not
@@ -153,12 +155,8 @@ impl Signals {
     /// [`Error::EmptySet`] if no signal would be left, [`Error::Forked`]. Mask
     /// and receiver are then as they were.
     pub fn remove(&self, set: impl Into<SignalSet>) -> Result<(), Error> {
-        let set = set.into();
-        self.receiver.remove(set)?;
-        self.cover(|covered| covered - set)?;
-        // Not only what the descriptor had: the receiver alone may have been told
-        // before. The guard knows what it holds.
-        self.guard.remove(set)
+        let (none, set) = (SignalSet::empty(), set.into());
+        self.change(none, set, |receiver| receiver.remove(set))
     }
 
     /// Receives these signals instead, and sets the mask to match.
@@ -170,9 +168,8 @@ impl Signals {
     /// Those of [`insert`](Self::insert).
     pub fn replace(&self, set: impl Into<SignalSet>) -> Result<(), Error> {
         let set = set.into().check_receivable()?;
-        self.change(set, |receiver| receiver.replace(set))?;
-        self.cover(|_| set)?;
-        self.guard.remove(SignalSet::all() - set)
+        let others = SignalSet::all() - set;
+        self.change(set, others, |receiver| receiver.replace(set))
     }
 
     /// Makes a fresh descriptor for the same signals, in this process: in a forked
@@ -211,32 +208,44 @@ impl Signals {
         drop(guard);
     }
 
-    /// Changes what outer scopes do not receive meanwhile.
-    fn cover(
-        &self,
-        change: impl FnOnce(SignalSet) -> SignalSet,
-    ) -> Result<(), Error> {
-        let Some(scope) = self.receiver.signalfd().scope() else {
-            return Ok(());
-        };
-        scope.cover(change(scope.covers()))
+    /// What outer scopes do not receive meanwhile.
+    fn covers(&self) -> SignalSet {
+        let scope = self.receiver.signalfd().scope();
+        scope.map_or(SignalSet::empty(), Scope::covers)
     }
 
-    /// Makes a change that needs signals blocked; if it fails, they are unblocked
-    /// again.
+    fn cover(&self, set: SignalSet) -> Result<(), Error> {
+        let scope = self.receiver.signalfd().scope();
+        scope.map_or(Ok(()), |scope| scope.cover(set))
+    }
+
+    /// Makes a change of the receiver for which some signals are to be blocked before,
+    /// and others no longer afterwards. If a step fails, those before it are undone.
     fn change(
         &self,
-        set: SignalSet,
+        new: SignalSet,
+        old: SignalSet,
         change: impl FnOnce(&Receiver) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.receiver.check_process()?;
-        let added = self.guard.insert(set)?;
-        let changed = self
-            .cover(|covered| covered | added)
-            .and_then(|()| change(&self.receiver));
-        changed.inspect_err(|_| {
+        let (received, covered) = (self.receiver.signals(), self.covers());
+        let added =
+            if new.is_empty() { new } else { self.guard.insert(new)? };
+        let changed =
+            self.cover(covered | added).and_then(|()| change(&self.receiver));
+        // What the guard is to give up is not only what the descriptor had: the
+        // receiver alone may have been told before. The guard knows what it holds.
+        let left = changed.and_then(|()| {
+            self.cover((covered | added) - old)
+                .and_then(|()| self.guard.remove(old))
+                .inspect_err(|_| {
+                    let now = (received | new) - old;
+                    let _undone = self.receiver.undo(received, now);
+                })
+        });
+        left.inspect_err(|_| {
             // The error that counts is the first one.
-            let _uncovered = self.cover(|covered| covered - added);
+            let _uncovered = self.cover(covered);
             let _unblocked = self.guard.remove(added);
         })
     }

@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
 
 use signalfd::{
-    Epoll, Error, Op, Options, Receiver, Signal, SignalFd, block, block_on,
-    mask, open,
+    Epoll, Error, Op, Options, Receiver, Signal, SignalFd, SignalSet, block,
+    block_on, mask, open,
 };
 
 use crate::common::{
-    check, forbid, kill, open_descriptors, pid, set_limit, uid,
+    HeldCalls, check, forbid, kill, open_descriptors, pid, raise, set_limit,
+    set_mask, uid,
 };
 use crate::harness::{cases, skip};
 
@@ -29,6 +30,8 @@ cases! {
     late_wakes_take_no_room,
     nothing_is_left_open,
     a_late_wake_touches_no_descriptor,
+    a_change_that_fails_at_its_end_changes_nothing,
+    a_change_that_failed_does_not_come_back_later,
 }
 
 /// Lets no more descriptors be opened, and returns the limit of before.
@@ -289,4 +292,84 @@ fn a_late_wake_touches_no_descriptor() {
         let error = rustix::io::read(other, &mut [0; 8]).unwrap_err();
         assert_eq!(error, rustix::io::Errno::AGAIN);
     }
+}
+
+/// Does something in a thread that blocks nothing, while all others do. When that says so
+/// with a number, so many calls of this system call go well and the next one fails.
+fn where_one_call_fails(
+    syscall: libc::c_long,
+    errno: libc::c_int,
+    work: impl FnOnce(&dyn Fn(usize)) + Send,
+) {
+    let all = Signal::HUP | Signal::TERM | Signal::USR1;
+    let _guard = block(all).unwrap();
+    std::thread::scope(|scope| {
+        let (tell, told) = std::sync::mpsc::channel();
+        let worker = scope.spawn(move || {
+            set_mask(SignalSet::empty());
+            work(&|number| {
+                let held = HeldCalls::of_this_thread(&[syscall]);
+                tell.send((number, held)).unwrap();
+            });
+        });
+        let (number, held) = told.recv().unwrap();
+        let Ok(held) = held else {
+            skip("seccomp cannot hold system calls here");
+        };
+        for _ in 0..number {
+            held.before_the_next(|_| ());
+        }
+        held.next().unwrap().fail(errno);
+        while held.before_the_next(|_| ()) {}
+        worker.join().unwrap();
+    });
+}
+
+fn is_received(signals: &signalfd::Signals, signal: Signal) -> bool {
+    raise(signal);
+    let info = signals.try_recv().unwrap();
+    info.is_some_and(|info| info.signal() == signal)
+}
+
+/// It is to be undone when the signals may not be unblocked.
+fn a_change_that_fails_at_its_end_changes_nothing() {
+    let set = Signal::HUP | Signal::TERM;
+    let refused = Error::Os { op: Op::Sigprocmask, errno: libc::EPERM };
+    let (call, errno) = (libc::SYS_rt_sigprocmask, libc::EPERM);
+    where_one_call_fails(call, errno, |fail| {
+        let signals = open(set).unwrap();
+        fail(0);
+        assert_eq!(signals.remove(Signal::HUP), Err(refused));
+        assert_eq!(signals.signals(), set);
+        assert_eq!(mask::current(), Ok(set));
+        assert!(is_received(&signals, Signal::HUP));
+        drop(signals);
+        assert_eq!(mask::current(), Ok(SignalSet::empty()));
+    });
+    where_one_call_fails(call, errno, |fail| {
+        let outer = open(set).unwrap();
+        let inner = open(Signal::USR1).unwrap();
+        // One blocks what is new, and one looks whether it is.
+        fail(2);
+        assert_eq!(inner.replace(Signal::HUP), Err(refused));
+        assert_eq!(inner.signals(), Signal::USR1.into());
+        assert_eq!(mask::current(), Ok(set | Signal::USR1));
+        assert!(is_received(&inner, Signal::USR1));
+        assert!(is_received(&outer, Signal::HUP));
+        drop((inner, outer));
+        assert_eq!(mask::current(), Ok(SignalSet::empty()));
+    });
+}
+
+/// When an inner scope comes and goes, an outer one is given its set once more.
+fn a_change_that_failed_does_not_come_back_later() {
+    let refused = Error::Os { op: Op::Signalfd, errno: libc::ENOMEM };
+    where_one_call_fails(libc::SYS_signalfd4, libc::ENOMEM, |fail| {
+        let outer = open(Signal::HUP | Signal::TERM).unwrap();
+        fail(0);
+        assert_eq!(outer.remove(Signal::HUP), Err(refused));
+        assert!(is_received(&outer, Signal::HUP));
+        drop(open(Signal::USR1).unwrap());
+        assert!(is_received(&outer, Signal::HUP));
+    });
 }
