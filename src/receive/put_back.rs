@@ -33,8 +33,9 @@ impl Receiver {
     /// - [`Error::Forked`] in a forked child.
     /// - [`Error::Os`] with `EAGAIN`: the user has no room for another queued
     ///   signal (`RLIMIT_SIGPENDING`). A real-time signal is then not put back.
-    ///   A standard signal always is, but from another thread than the main one
-    ///   it may come back with nothing but its number.
+    ///   A standard signal always is, but it may come back with nothing but its
+    ///   number, unless this is the main thread and `kill(2)` or the kernel has sent
+    ///   it.
     /// - [`Error::Os`] with `EPERM`: the kernel could not have made this record,
     ///   and this is not the main thread.
     ///

@@ -24,6 +24,8 @@ mod every;
 mod examples;
 mod exit;
 mod failures;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod faults;
 mod forks;
 mod harness;
 mod hub;
@@ -79,6 +81,22 @@ const ALL: &[Battery] = &[
 ];
 #[cfg(not(feature = "io-uring"))]
 const ALL: &[Battery] = EPOLL;
+/// All that a receiver runs on.
+#[cfg(feature = "io-uring")]
+const KINDS: &[Battery] = &[
+    Battery::EPOLL,
+    Battery::READINESS,
+    Battery::COMPLETION,
+    Battery::STANDING,
+];
+#[cfg(not(feature = "io-uring"))]
+const KINDS: &[Battery] = EPOLL;
+/// Those of which one makes every system call that any of them makes, but for those of
+/// waiting.
+#[cfg(all(feature = "io-uring", target_pointer_width = "64"))]
+const TWO_KINDS: &[Battery] = &[Battery::EPOLL, Battery::COMPLETION];
+#[cfg(all(not(feature = "io-uring"), target_pointer_width = "64"))]
+const TWO_KINDS: &[Battery] = EPOLL;
 
 fn main() -> std::process::ExitCode {
     harness::main(&[
@@ -92,6 +110,33 @@ fn main() -> std::process::ExitCode {
         (examples::CASES, EPOLL),
         (exit::CASES, ALL),
         (failures::CASES, EPOLL),
+        #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+        (faults::CASES, KINDS),
+        #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+        (faults::changing::CASES, TWO_KINDS),
+        #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+        (faults::ending::CASES, EPOLL),
+        #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+        (faults::limits::CASES, TWO_KINDS),
+        #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+        (faults::opening::CASES, TWO_KINDS),
+        #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+        (faults::receiving::CASES, KINDS),
+        #[cfg(all(
+            feature = "io-uring",
+            target_os = "linux",
+            target_pointer_width = "64",
+            any(
+                target_arch = "x86_64",
+                target_arch = "aarch64",
+                target_arch = "riscv64",
+                target_arch = "loongarch64",
+                target_arch = "powerpc64",
+            )
+        ))]
+        (faults::sources::CASES, EPOLL),
+        #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+        (faults::threads::CASES, EPOLL),
         (forks::CASES, ALL),
         (hub::CASES, ALL),
         (live::CASES, ALL),
