@@ -27,6 +27,7 @@ use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use rustix::io::Errno;
 
 use super::records::{BUFFERS, HEAD_ROOM, RECORDS, Records, TAKEN, signal_of};
+use super::wake;
 use crate::process::fork::{look_for_less, look_for_more};
 use crate::process::{Birth, backstop};
 use crate::signal::{SigInfo, SignalSet};
@@ -183,6 +184,10 @@ pub(crate) fn take(
             if backstop::is_probe(&info) {
                 // A ring has read it for a receiver, and it was for the handler.
                 backstop::probe_has_come();
+                continue;
+            }
+            if wake::is_wake(&info) {
+                // So it has, for a receiver that looks here anyway.
                 continue;
             }
             *place = info;

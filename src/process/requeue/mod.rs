@@ -112,6 +112,8 @@ pub(super) fn keeping_pending(
             break;
         }
     }
+    // None is pending any more, whoever has taken it.
+    wake::forget(signal);
     f();
     let mut room = [SigInfo::EMPTY];
     while is_some && left::take(&mut room, || signal.into()) > 0 {
@@ -132,8 +134,12 @@ pub(crate) fn admit(record: &mut SigInfo) -> bool {
         return false;
     }
     if wake::is_wake(record) {
-        let signal = record.signal().into();
-        return left::take(slice::from_mut(record), || signal) > 0;
+        let signal = record.signal();
+        let is_some = left::take(slice::from_mut(record), || signal.into()) > 0;
+        if is_some && left::has(signal.into()) {
+            wake::wake(signal);
+        }
+        return is_some;
     }
     true
 }

@@ -13,14 +13,24 @@
 //! before the action that was there comes back it is taken out of the queue, so that it
 //! does not take that.
 //!
-//! If room has come meanwhile, the signal has a record, from this process. So the wakes
-//! that are on their way are counted, and that many of these are taken for one. They
-//! cannot be told from others that the process sends to itself, which makes no
-//! difference: what is counted comes. Only that several which had no room are one, so
-//! some may be left on the count. Then a real-time signal that the process sends to
-//! itself with `kill(2)` is taken for a wake.
-
-//! In a forked child none is: the count begins anew there.
+//! If room has come meanwhile, the signal has a record, from this process. Neither can be
+//! told from others that are sent with `kill(2)`. So of each signal one wake is on its
+//! way at a time, there is a note of it, and the next record that reads like one is taken
+//! for it. Which of several that is makes no difference: what is noted comes. It comes
+//! once, whatever it meets in the queue, since the kernel keeps one signal of a number
+//! that has no record: were there a count, some would be left on it, and real signals be
+//! taken for these. And a signal without a record that another one sends meanwhile is one
+//! with the wake, as it would have been with the record that was left, were that in the
+//! queue.
+//!
+//! One is enough: who leaves a record sees the note, and who reads the wake takes the
+//! note away before it looks at what is left. If there is more than it takes, it wakes the
+//! next one.
+//!
+//! Other code of the program may take a wake as it may take any signal (`sigwait(3)`).
+//! Then the note goes when the handler does.
+//!
+//! In a forked child there is none: notes are another process's there.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,26 +39,49 @@ use crate::process::fork::{look_for_less, look_for_more};
 use crate::signal::{PerSignal, SigInfo, Signal};
 use crate::sys;
 
-/// How many are on their way, of each signal: in the lower half, with the process in
-/// the upper one.
+/// Whether one is on its way, of each signal: in the lowest bit, with the process in the
+/// upper half.
 static WAKES: PerSignal<AtomicU64> =
     PerSignal::new([const { AtomicU64::new(0) }; 64]);
 
-/// What is counted for this process: none yet, if it is another's count.
-fn counted(wakes: u64) -> u64 {
+const ON_ITS_WAY: u64 = 1;
+
+/// What is noted for this process: nothing yet, if it is another's note.
+fn noted(wake: u64) -> u64 {
     let none = u64::from(Birth::here().number()) << 32;
-    if wakes >> 32 == none >> 32 { wakes } else { none }
+    if wake >> 32 == none >> 32 { wake } else { none }
+}
+
+/// Changes a note, and tells whether there was one. It is a change also where there is
+/// one already, so that who takes it away sees what was left before.
+fn change(signal: Signal, to: u64) -> bool {
+    let change = |wake| Some(noted(wake) & !ON_ITS_WAY | to);
+    let (set, seen) = (Ordering::SeqCst, Ordering::SeqCst);
+    let before = WAKES.of(signal).fetch_update(set, seen, change);
+    before.is_ok_and(|before| noted(before) & ON_ITS_WAY != 0)
 }
 
 /// Wakes who sleeps until this signal comes.
 pub(super) fn wake(signal: Signal) {
-    if signal.is_realtime() {
-        look_for_more();
-        let (set, seen) = (Ordering::SeqCst, Ordering::SeqCst);
-        let add_one = |wakes| Some(counted(wakes) + 1);
-        let _added = WAKES.of(signal).fetch_update(set, seen, add_one);
-        let _sent = sys::send_to_process(signal);
+    if !signal.is_realtime() {
+        return;
     }
+    // Before it can be found.
+    look_for_more();
+    if change(signal, ON_ITS_WAY) {
+        look_for_less();
+    } else if sys::send_to_process(signal).is_err() {
+        forget(signal);
+    }
+}
+
+/// Takes the note away, and tells whether there was one.
+pub(super) fn forget(signal: Signal) -> bool {
+    let was_noted = change(signal, 0);
+    if was_noted {
+        look_for_less();
+    }
+    was_noted
 }
 
 /// Whether a record that was read is one of these.
@@ -56,29 +89,19 @@ pub(super) fn wake(signal: Signal) {
 pub(super) fn is_wake(record: &SigInfo) -> bool {
     record.code() == libc::SI_USER
         && record.signal().is_realtime()
-        && WAKES.of(record.signal()).load(Ordering::SeqCst) > 0
+        && WAKES.of(record.signal()).load(Ordering::SeqCst) & ON_ITS_WAY != 0
         && was_on_its_way(record)
 }
 
 /// Whether one may be pending.
 pub(super) fn is_on_its_way(signal: Signal) -> bool {
-    let wakes = WAKES.of(signal).load(Ordering::SeqCst);
-    counted(wakes) & u64::from(u32::MAX) > 0
+    let wake = WAKES.of(signal).load(Ordering::SeqCst);
+    noted(wake) & ON_ITS_WAY != 0
 }
 
 #[cold]
 fn was_on_its_way(record: &SigInfo) -> bool {
     let is_ours =
         record.has_lost_its_record() || record.pid() == Some(sys::process_id());
-    let (set, seen) = (Ordering::SeqCst, Ordering::SeqCst);
-    let take_one = |wakes| {
-        let wakes = counted(wakes);
-        (wakes & u64::from(u32::MAX) > 0).then(|| wakes - 1)
-    };
-    let wakes = WAKES.of(record.signal());
-    let was_one = is_ours && wakes.fetch_update(set, seen, take_one).is_ok();
-    if was_one {
-        look_for_less();
-    }
-    was_one
+    is_ours && forget(record.signal())
 }
