@@ -103,6 +103,14 @@
 //! - **`SIGCONT` and stop signals remove each other** from the queue, even when they
 //!   are blocked, and `SIGCONT` continues a stopped process all the same.
 //!
+//! # Whom to trust
+//!
+//! Only a sender that is [`Sender::Verified`] is who the record says, and only in what
+//! came since the program was executed. Anyone may make up the rest, and pid 0 and uid 0
+//! are nobody, never root. [docs/TRUST.md] has all of it, each claim with its test.
+//!
+//! [docs/TRUST.md]: https://docs.rs/crate/signalfd/latest/source/docs/TRUST.md
+//!
 //! # Guarantees
 //!
 //! From [`open`] on nothing is allocated on the heap, no lock is taken (receivers with

@@ -7,7 +7,7 @@ use super::SigInfo;
 /// Who sent a signal, and whether the kernel vouches for it.
 ///
 /// A program that decides by the sender matches [`Sender::Verified`] and
-/// nothing else.
+/// nothing else. `docs/TRUST.md` in the repository says what it has to know.
 ///
 /// # Examples
 ///
@@ -29,7 +29,9 @@ pub enum Sender {
     /// A process that the kernel itself named: `kill(2)`, `tgkill(2)`.
     ///
     /// The process may have ended since, and its id may have been reused.
-    /// A process can forge such a record to itself, but to no other.
+    /// A process can forge such a record to itself, but to no other. What is pending
+    /// is kept by `execve(2)`, so what a program finds at its start may come from who
+    /// has started it, and a program that has more rights than that one believes none.
     Verified {
         /// The sender's process id in the receiver's PID namespace.
         pid: u32,
@@ -51,6 +53,9 @@ pub enum Sender {
         uid: u32,
     },
     /// The kernel: a child, a descriptor, a fault, or the terminal's Ctrl-C.
+    ///
+    /// That is true, but another process of the user may have caused it, with a
+    /// descriptor of its own (`F_SETSIG` in `fcntl(2)`).
     Kernel,
     /// There is no sender to name: a process outside the receiver's PID
     /// namespace, or a full queue (`RLIMIT_SIGPENDING`), where the kernel makes

@@ -34,10 +34,6 @@ cases! {
     a_child_that_is_traced,
     a_fault_and_a_system_call,
     codes_without_a_name_are_kept,
-    what_the_sender_forges_is_only_claimed,
-    the_kernel_refuses_to_forge_its_own_codes,
-    a_full_queue_is_no_ones,
-    a_sender_of_another_user_is_named,
 }
 
 fn next(signals: &Signals) -> SigInfo {
@@ -356,72 +352,4 @@ fn codes_without_a_name_are_kept() {
         assert_eq!(info.cause(), Cause::Other { code });
         assert_eq!(info.code(), code);
     }
-}
-
-fn what_the_sender_forges_is_only_claimed() {
-    let signals = open(Signal::USR1).unwrap();
-    let parent = pid();
-    for code in [-1, -2, -3, -4, -5, -7, -60, -100, i32::MIN] {
-        let root = Forged::new(Signal::USR1, code, 1, 0, 0);
-        Child::fork(|| {
-            root.queue(parent).unwrap();
-            0
-        })
-        .wait_for_success();
-        let info = next(&signals);
-        assert!(matches!(info.sender(), Sender::Claimed { .. }), "{info:?}");
-    }
-}
-
-fn the_kernel_refuses_to_forge_its_own_codes() {
-    let _signals = open(Signal::USR1).unwrap();
-    let parent = pid();
-    Child::fork(|| {
-        for code in [libc::SI_USER, libc::SI_TKILL, 1, libc::SI_KERNEL] {
-            let root = Forged::new(Signal::USR1, code, 1, 0, 0);
-            let error = root.queue(parent).unwrap_err();
-            assert_eq!(error.raw_os_error(), Some(libc::EPERM));
-        }
-        0
-    })
-    .wait_for_success();
-}
-
-/// With no room for the record the kernel delivers the signal all the same, from
-/// pid 0 and uid 0: that is nobody, and not root.
-fn a_full_queue_is_no_ones() {
-    let rt = Signal::rt(1).unwrap();
-    let signals = open(rt | Signal::USR1).unwrap();
-    set_limit(libc::RLIMIT_SIGPENDING, 0);
-    kill(pid(), rt);
-    sigqueue(pid(), Signal::USR1, 1).unwrap();
-    let error = sigqueue(pid(), rt, 1).unwrap_err();
-    assert_eq!(error.raw_os_error(), Some(libc::EAGAIN), "the sender is told");
-    for signal in [Signal::USR1, rt] {
-        let info = next(&signals);
-        assert_eq!(info.signal(), signal);
-        assert_eq!((info.pid(), info.uid()), (Some(0), Some(0)));
-        assert_eq!(info.sender(), Sender::Unknown);
-        assert_eq!(info.value(), None);
-    }
-}
-
-fn a_sender_of_another_user_is_named() {
-    if uid() != 0 {
-        skip("only root can become another user");
-    }
-    let signals = open(Signal::USR1).unwrap();
-    let parent = pid();
-    let root = Child::fork(move || {
-        // Only the effective user decides whether it may send; the real one is
-        // what the kernel reports.
-        // SAFETY: takes numbers.
-        check(unsafe { libc::setresuid(65_533, 0, 0) }).unwrap();
-        kill(parent, Signal::USR1);
-        0
-    });
-    let info = next(&signals);
-    let sender = Sender::Verified { pid: root.pid as u32, uid: 65_533 };
-    assert_eq!(info.sender(), sender);
-    root.wait_for_success();
 }

@@ -28,7 +28,7 @@ cases! {
 }
 
 /// A command for an example that has been built beside this test.
-fn example(name: &str) -> Command {
+pub(crate) fn example(name: &str) -> Command {
     let mut path = env::current_exe().unwrap();
     // From target/PROFILE/deps/TEST to target/PROFILE/examples/NAME.
     path.pop();
@@ -40,7 +40,7 @@ fn example(name: &str) -> Command {
     Command::new(path)
 }
 
-fn run(command: &mut Command) -> (Output, String) {
+pub(crate) fn run(command: &mut Command) -> (Output, String) {
     let output = command.output().unwrap();
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     println!("{text}{}", String::from_utf8_lossy(&output.stderr));
@@ -48,7 +48,7 @@ fn run(command: &mut Command) -> (Output, String) {
 }
 
 /// Finds the line that begins with this and has all the words.
-fn assert_line(text: &str, start: &str, words: &[&str]) {
+pub(crate) fn assert_line(text: &str, start: &str, words: &[&str]) {
     let fits = |line: &str| {
         line.starts_with(start)
             && words.iter().all(|word| line.split(' ').any(|w| w == *word))

@@ -51,7 +51,7 @@ macro_rules! cases {
 pub(crate) use cases;
 
 /// The exit status of a case that cannot run here.
-const SKIPPED: i32 = 77;
+pub(crate) const SKIPPED: i32 = 77;
 /// Says to the process which case it is to run.
 const VARIABLE: &str = "SIGNALFD_TEST_CASE";
 /// How long a case may take, before it is killed for hanging.

@@ -65,6 +65,7 @@ mod sources;
 mod suites;
 mod suspend;
 mod threads;
+mod trust;
 
 use common::Battery;
 use harness::battery;
@@ -181,5 +182,6 @@ fn main() -> std::process::ExitCode {
         (suites::trio::CASES, ALL),
         (suspend::CASES, ALL),
         (threads::CASES, EPOLL),
+        (trust::CASES, KINDS),
     ])
 }
