@@ -19,7 +19,14 @@ use crate::receive::engine::Next;
 use crate::receive::ring::register::descriptor;
 use crate::receive::ring::turn::Done;
 use crate::receive::ring::{Shots, hand_out};
-use crate::signal::SigInfo;
+use crate::signal::{SigInfo, SignalSet};
+use crate::sys::{self, Deadline};
+
+/// Whether there is something to read on behalf of this thread; if that cannot be told,
+/// a look will tell.
+fn is_pending(signalfd: &SignalFd) -> bool {
+    sys::poll(signalfd.as_fd(), Deadline::PAST).unwrap_or(true)
+}
 
 /// How often a request is made in a row that ends each time without a record.
 const ATTEMPTS: u32 = 8;
@@ -36,6 +43,7 @@ impl OwnRing {
     pub(crate) fn take(
         &self,
         room: &mut [SigInfo],
+        wanted: SignalSet,
         signalfd: &SignalFd,
         next: Next,
         tell: &dyn Fn(),
@@ -43,7 +51,8 @@ impl OwnRing {
         if !self.reads() {
             return ControlFlow::Continue(0);
         }
-        let fill = |inner: &mut _| self.fill(inner, room, next, signalfd);
+        let fill =
+            |inner: &mut _| self.fill(inner, room, wanted, next, signalfd);
         match self.turn(tell, signalfd, fill) {
             None => ControlFlow::Break(0),
             Some(ControlFlow::Break(0)) if self.failure().is_some() => {
@@ -93,10 +102,10 @@ impl OwnRing {
         &self,
         inner: &mut Inner,
         room: &mut [SigInfo],
+        wanted: SignalSet,
         next: Next,
         signalfd: &SignalFd,
     ) -> ControlFlow<usize, usize> {
-        let wanted = signalfd.wanted();
         let mut taken = 0;
         let mut patience = ATTEMPTS;
         loop {
@@ -116,11 +125,13 @@ impl OwnRing {
                 };
             }
             let is_in_flight = inner.request.is_in_flight();
-            if taken == 0 && !is_full && is_in_flight && !inner.is_armed_here()
+            let is_of_another = is_in_flight && !inner.is_armed_here();
+            if taken == 0 && is_of_another && !is_full && !is_pending(signalfd)
             {
-                // It is another thread's, which would wake if it were taken over,
-                // find nothing, and take it over in its turn.
-                return ControlFlow::Continue(0);
+                // That thread would wake if it were taken over, find nothing, and take
+                // it over in its turn. What is pending could be read here as well, but
+                // not in order, since the ring may be at it.
+                return ControlFlow::Break(0);
             }
             let is_armed = if is_full {
                 self.peek().is_some() || is_in_flight
