@@ -72,6 +72,9 @@ pub enum Error {
     NoSuchChild(u32),
     /// A deadline was to begin, and no signal has come yet.
     NoSignal,
+    /// There is no tokio runtime here, or the one that drove the receiver has been
+    /// shut down.
+    NoRuntime,
     /// A system call failed.
     Os {
         /// Which one, or what for.
@@ -344,6 +347,11 @@ impl Error {
             Self::NoSignal => {
                 "no signal has come yet: wait for the first, then set the deadline"
             }
+            Self::NoRuntime => {
+                "there is no tokio runtime here, or it has been shut down: make the \
+                 adapter inside one (async code, or Runtime::enter), and a new one \
+                 for the next"
+            }
             _ => return None,
         })
     }
@@ -517,7 +525,8 @@ impl From<Error> for std::io::Error {
             | Error::TooManyChildren
             | Error::NoSuchChild(_)
             | Error::QueueFull
-            | Error::NoSignal => ErrorKind::Other,
+            | Error::NoSignal
+            | Error::NoRuntime => ErrorKind::Other,
             Error::NoUring => ErrorKind::Unsupported,
             _ => ErrorKind::InvalidInput,
         };

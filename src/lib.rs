@@ -232,6 +232,34 @@ pub use self::{
 pub use self::process::RestoreSignals;
 
 #[cfg(all(
+    feature = "futures-core",
+    any(target_os = "linux", target_os = "android"),
+    not(loom)
+))]
+pub use self::reactor::RecvStream;
+
+#[cfg(all(
+    feature = "tokio",
+    any(target_os = "linux", target_os = "android"),
+    not(loom)
+))]
+pub use self::reactor::tokio;
+
+#[cfg(all(
+    feature = "async-io",
+    any(target_os = "linux", target_os = "android"),
+    not(loom)
+))]
+pub use self::reactor::async_io;
+
+#[cfg(all(
+    feature = "calloop",
+    any(target_os = "linux", target_os = "android"),
+    not(loom)
+))]
+pub use self::reactor::calloop;
+
+#[cfg(all(
     feature = "io-uring",
     target_os = "linux",
     target_pointer_width = "64",

@@ -1,7 +1,17 @@
 //! WHEN: those who know that there is something to take.
 
+#[cfg(feature = "async-io")]
+pub mod async_io;
 mod block_on;
+#[cfg(feature = "calloop")]
+pub mod calloop;
 mod epoll;
+#[cfg(feature = "mio")]
+mod mio;
+#[cfg(feature = "futures-core")]
+mod stream;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 #[cfg(all(
     feature = "io-uring",
     target_os = "linux",
@@ -15,6 +25,10 @@ mod epoll;
     )
 ))]
 pub mod uring;
+#[cfg(any(feature = "tokio", feature = "async-io", feature = "calloop"))]
+mod watched;
 
 pub use block_on::block_on;
 pub use epoll::Epoll;
+#[cfg(feature = "futures-core")]
+pub use stream::RecvStream;

@@ -12,6 +12,8 @@ use super::pace::{Moderation, Spin};
 use super::waker::WakerCell;
 use super::{Batch, Options, Parker, Recv, RecvBatch, Running, SignalFd};
 use crate::error::Error;
+#[cfg(feature = "tokio")]
+use crate::process;
 use crate::process::Quick;
 use crate::process::mask::EveryThread;
 use crate::signal::{SigInfo, SignalSet};
@@ -264,8 +266,10 @@ impl Receiver {
         Ok(batch.filled(taken))
     }
 
+    /// Takes what there is, as much as there is room for; less means that there is no
+    /// more.
     #[inline]
-    fn read(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
+    pub(crate) fn read(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
         match self.signalfd().read_quick(room, &self.can_read) {
             Some(taken) => Ok(taken),
             None => self.read_thoroughly(room),
@@ -611,6 +615,13 @@ impl Receiver {
             }
         }
         Poll::Pending
+    }
+
+    /// Whether there is something to take that no descriptor tells of: what was left
+    /// because the user's queue was full.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn has_left(&self) -> bool {
+        process::has_left(self.signalfd().unshadowed())
     }
 
     /// Until when signals are to gather for this receiver, if they come in numbers.

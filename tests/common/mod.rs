@@ -53,6 +53,16 @@ pub(crate) struct Battery {
     /// Whether the descriptor has been asked for. A ring that reads then does so all the
     /// time, and else only when it is waited for.
     is_shown: bool,
+    /// Who awaits signals, where a test leaves that open.
+    pub(crate) awaits: Awaits,
+}
+
+/// Who awaits signals.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Awaits {
+    BlockOn,
+    Tokio,
+    AsyncIo,
 }
 
 impl Battery {
@@ -62,6 +72,7 @@ impl Battery {
         kind: Kind::Readiness,
         forbidden: None,
         is_shown: false,
+        awaits: Awaits::BlockOn,
     };
     pub(crate) const READINESS: Self =
         Self { name: "readiness", backend: Backend::Uring, ..Self::EPOLL };
@@ -78,6 +89,21 @@ impl Battery {
         name: "enosys",
         forbidden: Some(libc::ENOSYS),
         ..Self::COMPLETION
+    };
+
+    pub(crate) const TOKIO: Self =
+        Self { name: "tokio", awaits: Awaits::Tokio, ..Self::EPOLL };
+    pub(crate) const TOKIO_COMPLETION: Self = Self {
+        name: "tokio_completion",
+        awaits: Awaits::Tokio,
+        ..Self::STANDING
+    };
+    pub(crate) const ASYNC_IO: Self =
+        Self { name: "async_io", awaits: Awaits::AsyncIo, ..Self::EPOLL };
+    pub(crate) const ASYNC_IO_COMPLETION: Self = Self {
+        name: "async_io_completion",
+        awaits: Awaits::AsyncIo,
+        ..Self::STANDING
     };
 
     /// Forbids io_uring to the calling thread, and those that it starts, if it is to
@@ -340,6 +366,36 @@ impl Child {
 
     pub(crate) fn wait_for_success(self) {
         assert_eq!(self.wait(), End::Exited(0));
+    }
+}
+
+/// A count that forked children have in common with their parent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SharedCount(&'static AtomicUsize);
+
+impl SharedCount {
+    pub(crate) fn new() -> Self {
+        let (read_write, shared) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+        );
+        let size = size_of::<AtomicUsize>();
+        // SAFETY: maps memory where there is none.
+        let page = unsafe {
+            libc::mmap(ptr::null_mut(), size, read_write, shared, -1, 0)
+        };
+        assert_ne!(page, libc::MAP_FAILED, "{}", io::Error::last_os_error());
+        // SAFETY: it is zero, aligned as a page, and never unmapped; all who have
+        // it use it by atomic accesses.
+        Self(unsafe { &*page.cast() })
+    }
+
+    pub(crate) fn add_one(self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn get(self) -> usize {
+        self.0.load(Ordering::SeqCst)
     }
 }
 

@@ -88,12 +88,16 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
+/// How often something was allocated.
+pub(crate) fn allocated() -> usize {
+    ALLOCATIONS.load(Ordering::Relaxed)
+}
+
 /// Runs the function and checks that nothing was allocated meanwhile.
 pub(crate) fn without_allocating<R>(run: impl FnOnce() -> R) -> R {
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let before = allocated();
     let result = run();
-    let allocated = ALLOCATIONS.load(Ordering::Relaxed) - before;
-    assert_eq!(allocated, 0, "allocations");
+    assert_eq!(allocated() - before, 0, "allocations");
     result
 }
 

@@ -30,6 +30,14 @@ mod forks;
 mod harness;
 mod hub;
 mod live;
+#[cfg(any(
+    feature = "tokio",
+    feature = "async-io",
+    feature = "mio",
+    feature = "calloop",
+    feature = "futures-core",
+))]
+mod loops;
 mod nested;
 mod pace;
 mod put_back;
@@ -99,8 +107,19 @@ const TWO_KINDS: &[Battery] = &[Battery::EPOLL, Battery::COMPLETION];
 #[cfg(all(not(feature = "io-uring"), target_pointer_width = "64"))]
 const TWO_KINDS: &[Battery] = EPOLL;
 
+const ADAPTERS: &[Battery] = &[
+    #[cfg(feature = "tokio")]
+    Battery::TOKIO,
+    #[cfg(all(feature = "tokio", feature = "io-uring"))]
+    Battery::TOKIO_COMPLETION,
+    #[cfg(feature = "async-io")]
+    Battery::ASYNC_IO,
+    #[cfg(all(feature = "async-io", feature = "io-uring"))]
+    Battery::ASYNC_IO_COMPLETION,
+];
+
 fn main() -> std::process::ExitCode {
-    harness::main(&[
+    let mut modules = vec![
         (allocations::CASES, ALL),
         (causes::CASES, EPOLL),
         (children::CASES, EPOLL),
@@ -183,5 +202,18 @@ fn main() -> std::process::ExitCode {
         (suspend::CASES, ALL),
         (threads::CASES, EPOLL),
         (trust::CASES, KINDS),
-    ])
+    ];
+    // What async-signal and tokio test of themselves is asked of the adapters, too.
+    for cases in [suites::async_signal::CASES, suites::tokio::CASES] {
+        modules.push((cases, ADAPTERS));
+    }
+    #[cfg(any(
+        feature = "tokio",
+        feature = "async-io",
+        feature = "mio",
+        feature = "calloop",
+        feature = "futures-core",
+    ))]
+    modules.extend(loops::cases());
+    harness::main(&modules)
 }

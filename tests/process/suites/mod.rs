@@ -21,9 +21,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use libc::c_int;
-use signalfd::{Receiver, Signal, SignalSet};
+use signalfd::{Receiver, SigInfo, Signal, SignalSet, block_on};
 
-use crate::common::set_action;
+use crate::battery;
+use crate::common::{Awaits, set_action};
 
 pub(crate) mod anyio;
 pub(crate) mod async_signal;
@@ -35,6 +36,30 @@ pub(crate) mod trio;
 
 fn rt(n: u8) -> Signal {
     Signal::rt(n).unwrap()
+}
+
+/// Awaits a signal: in `block_on`, or through the adapter of another's runtime.
+fn receive(receiver: &Receiver) -> SigInfo {
+    let info = match battery().awaits {
+        Awaits::BlockOn => block_on(receiver.recv()).unwrap(),
+        #[cfg(feature = "tokio")]
+        Awaits::Tokio => ::tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .unwrap()
+            .block_on(async {
+                let watched = signalfd::tokio::AsyncReceiver::new(receiver)?;
+                watched.recv().await
+            }),
+        #[cfg(feature = "async-io")]
+        Awaits::AsyncIo => ::async_io::block_on(async {
+            let watched = signalfd::async_io::AsyncReceiver::new(receiver)?;
+            watched.recv().await
+        }),
+        #[cfg(not(all(feature = "tokio", feature = "async-io")))]
+        other => unreachable!("{other:?} is not built in"),
+    };
+    info.unwrap()
 }
 
 /// Waits for a signal, and says which.

@@ -34,7 +34,7 @@ use signalfd::{
     block_on,
 };
 
-use super::{look, poll_once, rt, take_all, wait};
+use super::{look, poll_once, receive, rt, take_all, wait};
 use crate::battery;
 use crate::common::{
     Child, End, kill, open, open_descriptors, pid, receiver_for, sigqueue,
@@ -65,16 +65,11 @@ cases! {
     a_reaper_that_goes_leaves_the_children,
 }
 
-/// Awaits a signal, and says which.
-fn receive(receiver: &Receiver) -> Signal {
-    block_on(receiver.recv()).unwrap().unwrap().signal()
-}
-
 // tokio: signal_ctrl_c.rs
 fn control_c_is_received_by_a_task() {
     let signals = open(Signal::INT).unwrap();
     let sender = thread::spawn(|| kill(pid(), Signal::INT));
-    assert_eq!(receive(&signals), Signal::INT);
+    assert_eq!(receive(&signals).signal(), Signal::INT);
     sender.join().unwrap();
 }
 
@@ -91,7 +86,7 @@ fn what_comes_between_two_receivers_under_a_guard_is_received() {
     drop(receiver_for(Signal::USR1).unwrap());
     kill(pid(), Signal::USR1);
     let next = receiver_for(Signal::USR1).unwrap();
-    assert_eq!(receive(&next), Signal::USR1);
+    assert_eq!(receive(&next).signal(), Signal::USR1);
 }
 
 // tokio: signal_drop_rt.rs
@@ -106,17 +101,17 @@ fn the_second_receiver_goes_on_without_the_first() {
         // The ring of either may have it.
         values.extend(first.try_recv().unwrap());
     } else {
-        values.push(block_on(first.recv()).unwrap().unwrap());
+        values.push(receive(&first));
     }
     drop(first);
     while values.len() < 2 {
-        values.push(block_on(second.recv()).unwrap().unwrap());
+        values.push(receive(&second));
     }
     let mut values = [0, 1].map(|at| values[at].value().unwrap());
     values.sort_unstable();
     assert_eq!(values, [1, 2]);
     sigqueue(pid(), rt(0), 3).unwrap();
-    let info = block_on(second.recv()).unwrap().unwrap();
+    let info = receive(&second);
     assert_eq!(info.value(), Some(3));
 }
 
@@ -134,7 +129,7 @@ fn the_one_that_stays_goes_on_without_those_around_it() {
         if !sent_before {
             kill(pid(), Signal::USR1);
         }
-        assert_eq!(receive(&second), Signal::USR1);
+        assert_eq!(receive(&second).signal(), Signal::USR1);
         assert_eq!(look(&second), None);
     }
 }
@@ -149,7 +144,7 @@ fn four_loops_in_four_threads_each_receive_one() {
                 scope.spawn(|| {
                     let receiver = receiver_for(rt(0)).unwrap();
                     all_are_there.wait();
-                    let info = block_on(receiver.recv()).unwrap().unwrap();
+                    let info = receive(&receiver);
                     info.value().unwrap()
                 })
             });
@@ -189,7 +184,7 @@ fn of_two_receivers_one_has_it_and_the_other_the_next() {
     }
     for receiver in &two {
         kill(pid(), Signal::USR2);
-        assert_eq!(receive(receiver), Signal::USR2);
+        assert_eq!(receive(receiver).signal(), Signal::USR2);
     }
 }
 
@@ -225,7 +220,7 @@ fn every_real_time_signal_has_a_receiver_of_its_own() {
         kill(pid(), signal);
     }
     for (&signal, receiver) in all.iter().zip(&receivers) {
-        assert_eq!(receive(receiver), signal);
+        assert_eq!(receive(receiver).signal(), signal);
         assert_eq!(look(receiver), None);
     }
 }
@@ -235,7 +230,7 @@ fn one_after_the_other_is_received() {
     let signals = open(Signal::USR1).unwrap();
     for _ in 0..2 {
         kill(pid(), Signal::USR1);
-        assert_eq!(receive(&signals), Signal::USR1);
+        assert_eq!(receive(&signals).signal(), Signal::USR1);
     }
 }
 
@@ -249,13 +244,13 @@ fn two_of_one_number_coalesce_and_others_do_not() {
         kill(pid(), signal);
     }
     for (receiver, signal) in receivers.iter().zip([first, second]) {
-        assert_eq!(receive(receiver), signal);
+        assert_eq!(receive(receiver).signal(), signal);
         let rest = take_all(receiver);
         assert!(rest.is_empty() || battery().reads_ahead(), "{rest}");
     }
     // What comes afterwards is another one.
     kill(pid(), first);
-    assert_eq!(receive(&receivers[0]), first);
+    assert_eq!(receive(&receivers[0]).signal(), first);
     for receiver in &receivers {
         assert_eq!(look(receiver), None);
     }

@@ -1,0 +1,358 @@
+//! Signals in a tokio runtime.
+//!
+//! tokio watches the receiver's descriptor and wakes the tasks; this crate reads. No
+//! handler is installed, and no thread is started.
+//!
+//! # Where to open the receiver
+//!
+//! The worker threads of a runtime have to block the signals, and `#[tokio::main]` starts
+//! them before your code runs. So block first and build the runtime then, or let
+//! [`Options::every_thread`](crate::Options::every_thread) block the signals in all
+//! threads that exist.
+//!
+//! ```
+//! use signalfd::tokio::AsyncReceiver;
+//! use signalfd::{Receiver, Signal};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let _guard = signalfd::block(Signal::HUP | Signal::TERM)?;
+//!     let runtime = tokio::runtime::Builder::new_multi_thread()
+//!         .enable_io()
+//!         .build()?;
+//! #   for signal in [libc::SIGHUP, libc::SIGTERM] {
+//! #       unsafe { libc::kill(libc::getpid(), signal) };
+//! #   }
+//!     runtime.block_on(async {
+//!         let receiver = Receiver::new(Signal::HUP | Signal::TERM)?;
+//!         let signals = AsyncReceiver::new(receiver)?;
+//!         while signals.recv().await?.signal() != Signal::TERM {
+//!             println!("reload");
+//!         }
+//!         Ok(())
+//!     })
+//! }
+//! ```
+//!
+//! Signals for one thread (`pthread_kill(3)`) are seen only where that thread reads, and
+//! tasks move: receive what is sent to the process.
+
+#![expect(unsafe_code, reason = "the constructor of an `AsyncFd`")]
+
+use core::fmt;
+use core::future::{Future, pending};
+#[cfg(feature = "futures-core")]
+use core::pin::Pin;
+use core::slice;
+use core::task::{Context, Poll, ready};
+use std::io;
+
+use ::tokio::io::Interest;
+use ::tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
+use ::tokio::runtime::Handle;
+use ::tokio::task::coop;
+
+use super::watched::{Watched, refusal, until};
+use crate::error::Error;
+use crate::receive::{Batch, Receiver, Shutdown, Until};
+use crate::signal::SigInfo;
+
+/// A receiver that tokio watches.
+///
+/// It is made of a [`Receiver`], of [`Signals`](crate::Signals), of a reference to one,
+/// of an `Arc<Receiver>`, or of anything else that has one.
+///
+/// Several tasks may await it; each signal goes to one of them. With the feature
+/// `futures-core` it is a stream, which ends after an error.
+///
+/// A batch costs one read; a signal on its own two, of which the second finds that there
+/// is no more. A task that receives without end lets others have their turn, as tokio's
+/// own sockets do.
+///
+/// # Cancel safety
+///
+/// Futures hold no record: dropping one at any time loses no signal.
+///
+/// # Examples
+///
+/// ```
+/// use signalfd::{Batch, Signal, tokio::AsyncReceiver};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let signals = signalfd::open(Signal::USR1 | Signal::USR2)?;
+/// # for signal in [libc::SIGUSR1, libc::SIGUSR2] {
+/// #     unsafe { libc::kill(libc::getpid(), signal) };
+/// # }
+/// let runtime =
+///     tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+/// runtime.block_on(async {
+///     let receiver = AsyncReceiver::new(&signals)?;
+///     let mut batch = Batch::<16>::new();
+///     let infos = receiver.recv_batch(&mut batch).await?;
+///     assert_eq!(infos.len(), 2);
+///     Ok(())
+/// })
+/// # }
+/// ```
+pub struct AsyncReceiver<R: AsRef<Receiver> = Receiver> {
+    fd: AsyncFd<Watched<R>>,
+    #[cfg(feature = "futures-core")]
+    has_failed: bool,
+}
+
+impl<R: AsRef<Receiver>> AsyncReceiver<R> {
+    /// Has the runtime that this is called in watch the receiver.
+    ///
+    /// # Errors
+    ///
+    /// The receiver is dropped then; to keep it, lend it.
+    ///
+    /// - [`Error::NoRuntime`]: not called inside a runtime (async code, or
+    ///   `Runtime::enter`), or it is being shut down.
+    /// - [`Error::Forked`]: the receiver is of the process that this one was forked from.
+    /// - [`Error::Os`]: `EEXIST` if the runtime watches the receiver already, `ENOMEM`,
+    ///   or `ENOSPC` for too many watches (`/proc/sys/fs/epoll/max_user_watches`).
+    ///
+    /// # Panics
+    ///
+    /// tokio panics in a runtime that was built without `enable_io`. It cannot be asked.
+    pub fn new(receiver: R) -> Result<Self, Error> {
+        receiver.as_ref().check_process()?;
+        let watched = Watched::new(receiver);
+        let _runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
+        // SAFETY: `as_raw_fd` of `watched` returns the same number each time, that of the
+        // descriptor of the receiver that `R` has. It stays open, and the same file: a
+        // receiver closes its descriptor, or gets another one (`reopen`), only through
+        // ownership or `&mut`. `R` has shown it by `&Receiver`, which lasts for as long
+        // as `R` is neither moved by its owner nor borrowed mutably; and from here on
+        // `R` is lent out as `&R` only, until `into_inner` or the drop of the `AsyncFd`,
+        // which end the registration first.
+        let fd = unsafe {
+            AsyncFd::register_with_interest(watched, Interest::READABLE)
+        };
+        let fd = fd.map_err(|error| gone(&error.into()))?;
+        Ok(Self {
+            fd,
+            #[cfg(feature = "futures-core")]
+            has_failed: false,
+        })
+    }
+
+    /// Returns what it was made of.
+    pub fn get_ref(&self) -> &R {
+        self.fd.get_ref().get_ref()
+    }
+
+    /// Has the runtime watch the receiver no longer, and returns what this was made of.
+    pub fn into_inner(self) -> R {
+        self.fd.into_inner().into_inner()
+    }
+
+    /// Takes one signal, and waits for it if there is none.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::NoRuntime`]: the runtime has been shut down. The receiver is as it was:
+    ///   [`into_inner`](Self::into_inner) returns it for the next one.
+    /// - [`Error::Forked`] in a forked child; [`Error::Os`] if a sandbox refuses the read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is taken before the future completes: dropping it at any time loses no
+    /// signal.
+    pub async fn recv(&self) -> Result<SigInfo, Error> {
+        let mut info = SigInfo::EMPTY;
+        self.read(slice::from_mut(&mut info)).await?;
+        Ok(info)
+    }
+
+    /// Takes all signals there are, at least one, up to the size of the batch.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv`](Self::recv), and [`Error::EmptyBatch`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`recv`](Self::recv).
+    pub async fn recv_batch<'b, const N: usize>(
+        &self,
+        batch: &'b mut Batch<N>,
+    ) -> Result<&'b [SigInfo], Error> {
+        let taken = self.read(batch.room()?).await?;
+        Ok(batch.filled(taken))
+    }
+
+    /// Runs a future until it is done or a signal comes, as [`Receiver::until`] does:
+    /// the signal cancels the future, and if both are there, the future counts.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv`](Self::recv). The future has then been dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`recv`](Self::recv).
+    pub async fn until<F: Future>(
+        &self,
+        future: F,
+    ) -> Result<Until<F::Output>, Error> {
+        until(future, self.recv()).await
+    }
+
+    /// Takes one signal, or has the task woken when there is one, for futures and streams
+    /// written by hand.
+    ///
+    /// One task at a time: of those that poll, the last is woken. Those that await
+    /// [`recv`](Self::recv) are woken besides.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv`](Self::recv).
+    pub fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<SigInfo, Error>> {
+        let mut info = SigInfo::EMPTY;
+        let room = slice::from_mut(&mut info);
+        if self.look_aside(room)? == 0 {
+            loop {
+                let guard = ready!(self.fd.poll_read_ready(cx));
+                if take(guard.map_err(|error| gone(&error))?, room)? > 0 {
+                    break;
+                }
+            }
+        }
+        Poll::Ready(Ok(info))
+    }
+
+    async fn read(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
+        loop {
+            let taken = self.look_aside(room)?;
+            if taken > 0 {
+                return Ok(taken);
+            }
+            let guard = self.fd.readable().await.map_err(|e| gone(&e))?;
+            // From here to the return nothing is awaited but the task's turn, before
+            // anything is taken.
+            coop::consume_budget().await;
+            let taken = take(guard, room)?;
+            if taken > 0 {
+                return Ok(taken);
+            }
+        }
+    }
+
+    /// Takes what the descriptor does not tell of.
+    fn look_aside(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
+        let watched = self.fd.get_ref();
+        watched.receiver().check_process()?;
+        if !watched.receiver().has_left() {
+            return Ok(0);
+        }
+        watched.take(room)
+    }
+}
+
+/// Reads, after the notice and never before it, and gives the notice up if that was all.
+///
+/// A signal that comes after the read makes tokio note a newer one, which this leaves
+/// alone.
+fn take<R: AsRef<Receiver>>(
+    mut guard: AsyncFdReadyGuard<'_, Watched<R>>,
+    room: &mut [SigInfo],
+) -> Result<usize, Error> {
+    let taken = guard.get_inner().take(room)?;
+    if taken < room.len() {
+        guard.clear_ready();
+    }
+    Ok(taken)
+}
+
+/// tokio says without a number that its driver is gone.
+fn gone(error: &io::Error) -> Error {
+    refusal(error, Error::NoRuntime)
+}
+
+/// Awaits the first signal of a [`Shutdown`] in a tokio runtime, which watches its
+/// receiver meanwhile. If all its signals are ignored, it sleeps for ever.
+///
+/// # Errors
+///
+/// Those of [`AsyncReceiver::new`] and [`AsyncReceiver::recv`].
+///
+/// # Panics
+///
+/// As [`AsyncReceiver::new`] does.
+///
+/// # Cancel safety
+///
+/// Nothing is taken before the future completes, and then [`Shutdown::first`] has it too:
+/// dropping the future at any time loses no signal.
+///
+/// # Examples
+///
+/// ```
+/// use signalfd::{Shutdown, Signal, tokio::recv_first};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut shutdown = Shutdown::open(Signal::INT | Signal::TERM)?;
+/// let runtime =
+///     tokio::runtime::Builder::new_multi_thread().enable_io().build()?;
+/// runtime.block_on(async {
+/// #   unsafe { libc::kill(libc::getpid(), libc::SIGTERM) };
+///     // Spawn the tasks that do the work, then:
+///     let info = recv_first(&mut shutdown).await?;
+///     println!("{info}: cleaning up");
+/// #   assert_eq!(info.signal(), Signal::TERM);
+///     Ok(())
+/// })
+/// # }
+/// ```
+pub async fn recv_first(shutdown: &mut Shutdown) -> Result<SigInfo, Error> {
+    loop {
+        if let Some(info) = shutdown.try_recv()? {
+            return Ok(info);
+        }
+        let Some(receiver) = shutdown.receiver() else {
+            return pending().await;
+        };
+        // What came meanwhile is noticed when it is registered.
+        let watched = AsyncReceiver::new(receiver)?;
+        let _guard = watched.fd.readable().await.map_err(|e| gone(&e))?;
+    }
+}
+
+#[cfg(feature = "futures-core")]
+impl<R: AsRef<Receiver>> futures_core::Stream for AsyncReceiver<R> {
+    type Item = Result<SigInfo, Error>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Self::Item>> {
+        if self.has_failed {
+            return Poll::Ready(None);
+        }
+        let info = ready!(self.poll_recv(cx));
+        self.has_failed = info.is_err();
+        Poll::Ready(Some(info))
+    }
+}
+
+#[cfg(feature = "futures-core")]
+impl<R: AsRef<Receiver>> futures_core::FusedStream for AsyncReceiver<R> {
+    fn is_terminated(&self) -> bool {
+        self.has_failed
+    }
+}
+
+// It is not pinned for the sake of what it is made of.
+impl<R: AsRef<Receiver>> Unpin for AsyncReceiver<R> {}
+
+impl<R: AsRef<Receiver>> fmt::Debug for AsyncReceiver<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncReceiver")
+            .field("receiver", self.fd.get_ref())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,106 @@
+//! What the adapters share: a receiver that somebody else's loop watches.
+//!
+//! An adapter is told that the descriptor is readable, and reads. It waits to be told
+//! again only after a read that brought less than there was room for, so that nothing
+//! was left; and what it gives up then is the very notice that it had before that read.
+//! What comes later makes another one. So it never sleeps with a record unread. Where
+//! the loop looks at the descriptor anew each time it is asked, there is no notice to
+//! keep.
+
+use core::fmt;
+
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+use crate::error::Error;
+use crate::receive::Receiver;
+use crate::signal::SigInfo;
+
+/// A receiver, or what has one, and the number of its descriptor.
+pub(super) struct Watched<R> {
+    receiver: R,
+    /// What the loop has, whatever `as_ref` returns later.
+    fd: RawFd,
+}
+
+impl<R: AsRef<Receiver>> Watched<R> {
+    pub(super) fn new(receiver: R) -> Self {
+        let fd = receiver.as_ref().as_raw_fd();
+        Self { receiver, fd }
+    }
+
+    pub(super) fn receiver(&self) -> &Receiver {
+        self.receiver.as_ref()
+    }
+
+    pub(super) const fn get_ref(&self) -> &R {
+        &self.receiver
+    }
+
+    pub(super) fn into_inner(self) -> R {
+        self.receiver
+    }
+
+    /// Takes what there is. It needs no notice; without one it may be for nothing.
+    pub(super) fn take(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
+        self.receiver().read(room)
+    }
+}
+
+impl<R: AsRef<Receiver>> AsFd for Watched<R> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.receiver().as_fd()
+    }
+}
+
+impl<R> AsRawFd for Watched<R> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd
+    }
+}
+
+impl<R: AsRef<Receiver>> fmt::Debug for Watched<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.receiver().fmt(f)
+    }
+}
+
+/// What the futures of the adapters share.
+#[cfg(any(feature = "tokio", feature = "async-io"))]
+mod futures {
+    use core::future::{Future, poll_fn};
+    use core::pin::pin;
+    use core::task::Poll;
+
+    use crate::error::{Error, Op};
+    use crate::receive::Until;
+    use crate::signal::SigInfo;
+
+    /// Runs a future until it is done or another one has taken a signal, as
+    /// [`Receiver::until`](crate::Receiver::until) does.
+    pub(in crate::reactor) async fn until<F: Future>(
+        future: F,
+        recv: impl Future<Output = Result<SigInfo, Error>>,
+    ) -> Result<Until<F::Output>, Error> {
+        let (mut future, mut recv) = (pin!(future), pin!(recv));
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(Until::Done(output))),
+            Poll::Pending => recv.as_mut().poll(cx).map_ok(Until::Signal),
+        })
+        .await
+    }
+
+    /// What a loop says of a descriptor that it does not watch; `without_number` if it
+    /// is not the kernel that said so.
+    pub(in crate::reactor) fn refusal(
+        error: &std::io::Error,
+        without_number: Error,
+    ) -> Error {
+        match error.raw_os_error() {
+            Some(errno) => Error::Os { op: Op::EpollCtl, errno },
+            None => without_number,
+        }
+    }
+}
+
+#[cfg(any(feature = "tokio", feature = "async-io"))]
+pub(super) use futures::{refusal, until};

@@ -1,0 +1,179 @@
+//! mio, which is edge-triggered.
+
+use std::io::ErrorKind;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use mio::event::Source;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use signalfd::{Batch, Error, Receiver, SigInfo};
+
+use super::{Way, rt, ways};
+use crate::allocations::without_allocating;
+use crate::common::{Child, open, pid, receiver_for, sigqueue};
+use crate::harness::cases;
+
+cases! {
+    a_scope_is_a_source,
+    a_receiver_is_a_source,
+    an_event_for_nothing_is_followed_by_the_next,
+    a_forked_child_changes_nothing,
+    nothing_is_allocated_for_a_signal,
+}
+
+/// In batches of this size.
+pub(super) struct Batches<const N: usize>;
+
+const SIGNALS: Token = Token(7);
+
+fn wait(poll: &mut Poll, events: &mut Events) {
+    match poll.poll(events, None) {
+        Err(error) if error.kind() == ErrorKind::Interrupted => events.clear(),
+        done => done.unwrap(),
+    }
+}
+
+impl<const N: usize> Way for Batches<N> {
+    fn take(
+        receiver: &Receiver,
+        taken: &mut Vec<SigInfo>,
+        enough: &dyn Fn(&[SigInfo]) -> bool,
+    ) {
+        let mut poll = Poll::new().unwrap();
+        let fd = receiver.as_raw_fd();
+        let mut source = SourceFd(&fd);
+        let registry = poll.registry();
+        registry.register(&mut source, SIGNALS, Interest::READABLE).unwrap();
+        let mut events = Events::with_capacity(8);
+        let mut batch = Batch::<N>::new();
+        loop {
+            wait(&mut poll, &mut events);
+            for event in &events {
+                assert_eq!(event.token(), SIGNALS);
+                assert!(event.is_readable());
+                loop {
+                    let infos = receiver.try_recv_batch(&mut batch).unwrap();
+                    taken.extend(infos);
+                    // In between, and not only at the end: it may stop at any time.
+                    if !infos.is_empty() && enough(taken) {
+                        return;
+                    }
+                    if infos.len() < N {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+ways! {
+    batches_of_one: Batches<1>,
+    batches_of_sixteen: Batches<16>,
+}
+
+/// A signal is sent, and whoever polls is told of it, once.
+fn is_told(poll: &mut Poll, events: &mut Events, of: &Receiver, token: Token) {
+    sigqueue(pid(), rt(), 1).unwrap();
+    let info = loop {
+        wait(poll, events);
+        assert!(events.iter().all(|event| event.token() == token));
+        if let Some(info) = of.try_recv().unwrap() {
+            break info;
+        }
+    };
+    assert_eq!(info.value(), Some(1));
+    assert_eq!(of.try_recv().unwrap(), None);
+}
+
+/// Polls without waiting, and tells whether there was an event.
+fn is_something(poll: &mut Poll, events: &mut Events) -> bool {
+    poll.poll(events, Some(Duration::ZERO)).unwrap();
+    !events.is_empty()
+}
+
+fn is_a_source<S: Source + AsRef<Receiver>>(mut source: S) {
+    let mut poll = Poll::new().unwrap();
+    let mut events = Events::with_capacity(8);
+    let readable = Interest::READABLE;
+    poll.registry().register(&mut source, SIGNALS, readable).unwrap();
+    for _ in 0..3 {
+        is_told(&mut poll, &mut events, source.as_ref(), SIGNALS);
+    }
+    let other = Token(8);
+    poll.registry().reregister(&mut source, other, readable).unwrap();
+    is_told(&mut poll, &mut events, source.as_ref(), other);
+
+    poll.registry().deregister(&mut source).unwrap();
+    sigqueue(pid(), rt(), 2).unwrap();
+    assert!(!is_something(&mut poll, &mut events));
+    // What is there already is told of, too.
+    poll.registry().register(&mut source, SIGNALS, readable).unwrap();
+    assert!(is_something(&mut poll, &mut events));
+    let info = source.as_ref().try_recv().unwrap().unwrap();
+    assert_eq!(info.value(), Some(2));
+}
+
+fn a_scope_is_a_source() {
+    is_a_source(open(rt()).unwrap());
+}
+
+fn a_receiver_is_a_source() {
+    let _guard = signalfd::block(rt()).unwrap();
+    is_a_source(receiver_for(rt()).unwrap());
+}
+
+fn an_event_for_nothing_is_followed_by_the_next() {
+    let mut signals = open(rt()).unwrap();
+    let mut poll = Poll::new().unwrap();
+    let mut events = Events::with_capacity(8);
+    let readable = Interest::READABLE;
+    poll.registry().register(&mut signals, SIGNALS, readable).unwrap();
+    for _ in 0..100 {
+        sigqueue(pid(), rt(), 1).unwrap();
+        wait(&mut poll, &mut events);
+        // Another one is faster.
+        assert!(signals.try_recv().unwrap().is_some());
+        let mut batch = Batch::<4>::new();
+        assert!(signals.try_recv_batch(&mut batch).unwrap().is_empty());
+        is_told(&mut poll, &mut events, &signals, SIGNALS);
+    }
+}
+
+fn a_forked_child_changes_nothing() {
+    let mut signals = open(rt()).unwrap();
+    let mut poll = Poll::new().unwrap();
+    let mut events = Events::with_capacity(8);
+    let readable = Interest::READABLE;
+    poll.registry().register(&mut signals, SIGNALS, readable).unwrap();
+    Child::fork(|| {
+        let registry = poll.registry();
+        let results = [
+            registry.register(&mut signals, SIGNALS, readable),
+            registry.reregister(&mut signals, SIGNALS, readable),
+            registry.deregister(&mut signals),
+        ];
+        for result in results {
+            let text = result.unwrap_err().to_string();
+            assert_eq!(text, Error::Forked.to_string());
+        }
+        0
+    })
+    .wait_for_success();
+    is_told(&mut poll, &mut events, &signals, SIGNALS);
+}
+
+fn nothing_is_allocated_for_a_signal() {
+    let mut signals = open(rt()).unwrap();
+    let mut poll = Poll::new().unwrap();
+    let mut events = Events::with_capacity(8);
+    without_allocating(|| {
+        let readable = Interest::READABLE;
+        poll.registry().register(&mut signals, SIGNALS, readable).unwrap();
+        for _ in 0..100 {
+            is_told(&mut poll, &mut events, &signals, SIGNALS);
+        }
+        poll.registry().deregister(&mut signals).unwrap();
+    });
+}
