@@ -25,6 +25,18 @@ cases! {
     hub_reaches_all_who_want_a_signal,
     uring_loop_serves_signals_and_connections,
     backend_says_what_runs_and_why,
+    #[cfg(feature = "tokio")]
+    tokio_server_loses_no_connection,
+    #[cfg(feature = "tokio")]
+    tokio_server_finishes_what_it_has_begun,
+    #[cfg(feature = "tokio")]
+    tokio_server_is_ended_by_the_second_signal,
+    #[cfg(feature = "async-io")]
+    smol_begins_again_and_ends,
+    #[cfg(feature = "mio")]
+    mio_serves_signals_and_a_socket,
+    #[cfg(feature = "calloop")]
+    calloop_serves_signals_and_a_timer,
 }
 
 /// A command for an example that has been built beside this test.
@@ -262,4 +274,126 @@ fn backend_says_what_runs_and_why() {
         let reason = "epoll: io_uring_setup failed with EPERM: ";
         assert_eq!(text.matches(reason).count(), 2);
     }
+}
+
+/// The number behind a word.
+#[cfg(feature = "tokio")]
+fn number(text: &str, word: &str) -> usize {
+    let (_, rest) = text.rsplit_once(word).expect(word);
+    rest.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+#[cfg(feature = "tokio")]
+fn tokio_server_loses_no_connection() {
+    let (output, text) = run(example("tokio_server").arg("--demo"));
+    assert_eq!(output.status.signal(), Some(libc::SIGTERM));
+    assert_line(&text, "SIGTERM ", &["sender=verified:", "finishing"]);
+    let accepted = number(&text, "accepted=");
+    assert!(accepted > 1000, "{accepted}");
+    assert_eq!(number(&text, "completed="), accepted);
+    assert_eq!(number(&text, "lost="), 0);
+    // And the clients know of no other.
+    assert_eq!(number(&text, "all of their lines echoed:"), accepted);
+}
+
+/// A server that has one client, and the client.
+#[cfg(feature = "tokio")]
+struct Served {
+    server: std::process::Child,
+    said: BufReader<std::process::ChildStdout>,
+    address: std::net::SocketAddr,
+    client: std::net::TcpStream,
+}
+
+#[cfg(feature = "tokio")]
+impl Served {
+    fn begin() -> Self {
+        let mut command = example("tokio_server");
+        let mut server = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(server.stdout.take().unwrap());
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        let address = line.trim_end().rsplit_once("listens on ").unwrap().1;
+        let address = address.parse().unwrap();
+        let client = std::net::TcpStream::connect(address).unwrap();
+        let mut it = Self { server, said, address, client };
+        it.talk();
+        it
+    }
+
+    fn talk(&mut self) {
+        use std::io::Write;
+        self.client.write_all(b"hello").unwrap();
+        let mut echoed = [0; 5];
+        self.client.read_exact(&mut echoed).unwrap();
+        assert_eq!(&echoed, b"hello");
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(i32::try_from(self.server.id()).unwrap(), signal);
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.said.read_line(&mut line).unwrap();
+        println!("{line}");
+        line
+    }
+}
+
+#[cfg(feature = "tokio")]
+fn tokio_server_finishes_what_it_has_begun() {
+    let mut it = Served::begin();
+    it.signal(Signal::INT);
+    assert!(it.line().ends_with(": finishing 1 connections\n"));
+    std::net::TcpStream::connect(it.address).unwrap_err();
+    it.talk();
+    it.client.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(it.line(), "accepted=1 completed=1 lost=0\n");
+    let status = it.server.wait().unwrap();
+    assert_eq!(status.signal(), Some(libc::SIGINT));
+}
+
+#[cfg(feature = "tokio")]
+fn tokio_server_is_ended_by_the_second_signal() {
+    let mut it = Served::begin();
+    it.signal(Signal::TERM);
+    assert!(it.line().ends_with(": finishing 1 connections\n"));
+    it.talk();
+    it.signal(Signal::INT);
+    assert_eq!(it.line(), "", "it has nothing more to say");
+    let status = it.server.wait().unwrap();
+    assert_eq!(status.signal(), Some(libc::SIGINT));
+}
+
+#[cfg(feature = "async-io")]
+fn smol_begins_again_and_ends() {
+    let (output, text) = run(example("smol").arg("--demo"));
+    assert!(output.status.success());
+    let (first, second) = text.split_once("SIGHUP ").unwrap();
+    assert!(first.ends_with("  1\n  2\n  3\n"));
+    assert!(second.contains(": beginning again\n  1\n  2\n  3\nSIGTERM "));
+    assert_line(&text, "SIGTERM ", &["sender=verified:", "ending"]);
+}
+
+#[cfg(feature = "mio")]
+fn mio_serves_signals_and_a_socket() {
+    let (output, text) = run(example("mio").arg("--demo"));
+    assert!(output.status.success());
+    for word in ["one", "two", "three"] {
+        assert_line(&text, &format!("  echoed {word}"), &[]);
+    }
+    assert_line(&text, "SIGHUP ", &["sender=verified"]);
+    assert_line(&text, "  reloading", &[]);
+    assert_line(&text, "SIGTERM ", &["sender=verified"]);
+}
+
+#[cfg(feature = "calloop")]
+fn calloop_serves_signals_and_a_timer() {
+    let (output, text) = run(example("calloop").arg("--demo"));
+    assert!(output.status.success());
+    assert_line(&text, "  3", &[]);
+    assert_line(&text, "SIGHUP ", &["sender=verified"]);
+    assert_line(&text, "SIGTERM ", &["sender=verified"]);
+    assert_line(&text, "reloads: 1", &[]);
 }

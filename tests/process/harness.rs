@@ -39,9 +39,9 @@ impl Case {
 
 /// Makes the list of a module's cases out of the names of its functions.
 macro_rules! cases {
-    ($($name:ident $(=> $signal:expr)?),* $(,)?) => {
+    ($($(#[$cfg:meta])* $name:ident $(=> $signal:expr)?),* $(,)?) => {
         pub(crate) const CASES: &[$crate::harness::Case] = &[
-            $($crate::harness::Case::new(
+            $($(#[$cfg])* $crate::harness::Case::new(
                 concat!(module_path!(), "::", stringify!($name)),
                 $name,
             )$(.dies_by($signal))?,)*
