@@ -72,8 +72,8 @@ pub enum Error {
     NoSuchChild(u32),
     /// A deadline was to begin, and no signal has come yet.
     NoSignal,
-    /// There is no tokio runtime here, or the one that drove the receiver has been
-    /// shut down.
+    /// There is no tokio runtime here that watches descriptors, or the one that drove
+    /// the receiver has been shut down.
     NoRuntime,
     /// A system call failed.
     Os {
@@ -348,9 +348,9 @@ impl Error {
                 "no signal has come yet: wait for the first, then set the deadline"
             }
             Self::NoRuntime => {
-                "there is no tokio runtime here, or it has been shut down: make the \
-                 adapter inside one (async code, or Runtime::enter), and a new one \
-                 for the next"
+                "there is no tokio runtime here that does I/O, or it has been shut \
+                 down: build one with enable_io, make the adapter inside it (async \
+                 code, or Runtime::enter), and a new adapter for the next"
             }
             _ => return None,
         })

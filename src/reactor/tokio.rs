@@ -40,11 +40,13 @@
 
 use core::fmt;
 use core::future::{Future, pending};
+use core::panic::AssertUnwindSafe;
 #[cfg(feature = "futures-core")]
 use core::pin::Pin;
 use core::slice;
 use core::task::{Context, Poll, ready};
 use std::io;
+use std::panic::catch_unwind;
 
 use ::tokio::io::Interest;
 use ::tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
@@ -107,29 +109,19 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
     /// The receiver is dropped then; to keep it, lend it.
     ///
     /// - [`Error::NoRuntime`]: not called inside a runtime (async code, or
-    ///   `Runtime::enter`), or it is being shut down.
+    ///   `Runtime::enter`), or it is being shut down, or it was built without
+    ///   `enable_io`. The last can only be found out by a panic of tokio's, which is
+    ///   caught; where panics abort, it aborts.
     /// - [`Error::Forked`]: the receiver is of the process that this one was forked from.
     /// - [`Error::Os`]: `EEXIST` if the runtime watches the receiver already, `ENOMEM`,
     ///   or `ENOSPC` for too many watches (`/proc/sys/fs/epoll/max_user_watches`).
-    ///
-    /// # Panics
-    ///
-    /// tokio panics in a runtime that was built without `enable_io`. It cannot be asked.
     pub fn new(receiver: R) -> Result<Self, Error> {
         receiver.as_ref().check_process()?;
         let watched = Watched::new(receiver);
         let _runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
-        // SAFETY: `as_raw_fd` of `watched` returns the same number each time, that of the
-        // descriptor of the receiver that `R` has. It stays open, and the same file: a
-        // receiver closes its descriptor, or gets another one (`reopen`), only through
-        // ownership or `&mut`. `R` has shown it by `&Receiver`, which lasts for as long
-        // as `R` is neither moved by its owner nor borrowed mutably; and from here on
-        // `R` is lent out as `&R` only, until `into_inner` or the drop of the `AsyncFd`,
-        // which end the registration first.
-        let fd = unsafe {
-            AsyncFd::register_with_interest(watched, Interest::READABLE)
-        };
-        let fd = fd.map_err(|error| gone(&error.into()))?;
+        let fd = catch_unwind(AssertUnwindSafe(|| register(watched)));
+        let fd = fd.map_err(|_| Error::NoRuntime)?;
+        let fd = fd.map_err(|error| gone(&error))?;
         Ok(Self {
             fd,
             #[cfg(feature = "futures-core")]
@@ -253,6 +245,21 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
     }
 }
 
+fn register<R: AsRef<Receiver>>(
+    watched: Watched<R>,
+) -> io::Result<AsyncFd<Watched<R>>> {
+    // SAFETY: `as_raw_fd` of `watched` returns the same number each time, that of the
+    // descriptor of the receiver that `R` has. It stays open, and the same file: a
+    // receiver closes its descriptor, or gets another one (`reopen`), only through
+    // ownership or `&mut`. `R` has shown it by `&Receiver`, which lasts for as long
+    // as `R` is neither moved by its owner nor borrowed mutably; and from here on
+    // `R` is lent out as `&R` only, until `into_inner` or the drop of the `AsyncFd`,
+    // which end the registration first.
+    let fd =
+        unsafe { AsyncFd::register_with_interest(watched, Interest::READABLE) };
+    fd.map_err(Into::into)
+}
+
 /// Reads, after the notice and never before it, and gives the notice up if that was all.
 ///
 /// A signal that comes after the read makes tokio note a newer one, which this leaves
@@ -279,10 +286,6 @@ fn gone(error: &io::Error) -> Error {
 /// # Errors
 ///
 /// Those of [`AsyncReceiver::new`] and [`AsyncReceiver::recv`].
-///
-/// # Panics
-///
-/// As [`AsyncReceiver::new`] does.
 ///
 /// # Cancel safety
 ///

@@ -1,7 +1,6 @@
 //! tokio, of either flavour.
 
 use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,14 +24,16 @@ use super::shared::{count, expect_all_in_any_order, send, values};
 use super::{rt, ways};
 use crate::allocations::allocated;
 use crate::common::{
-    Child, HeldCalls, kill, open, pid, receiver_for, sigqueue,
+    Child, HeldCalls, kill, open, options, pid, receiver_for, sigqueue, tid,
+    wait_until,
 };
 use crate::harness::{cases, skip};
 
 cases! {
     without_a_runtime_it_is_an_error,
     after_its_runtime_it_is_an_error,
-    a_runtime_that_watches_nothing_panics,
+    a_runtime_that_watches_nothing_is_an_error,
+    workers_that_were_there_first_are_an_error_or_made_to_block,
     one_runtime_after_the_other,
     tasks_on_all_workers_share_a_receiver,
     a_receiver_without_end_lets_other_tasks_run,
@@ -186,15 +187,49 @@ fn after_its_runtime_it_is_an_error() {
     assert_eq!(watched.poll_recv(&mut cx), gone);
 }
 
-fn a_runtime_that_watches_nothing_panics() {
+fn a_runtime_that_watches_nothing_is_an_error() {
     let signals = open(rt()).unwrap();
-    let runtime = Builder::new_current_thread().build().unwrap();
-    let watch =
-        || runtime.block_on(async { AsyncReceiver::new(&signals).is_ok() });
-    let panic = catch_unwind(AssertUnwindSafe(watch)).unwrap_err();
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or(panic.downcast_ref::<String>().map(String::as_str));
-    assert!(text.unwrap().contains("enable_io"));
+    let mut builders =
+        [Builder::new_current_thread(), Builder::new_multi_thread()];
+    for builder in &mut builders {
+        let runtime = builder.build().unwrap();
+        let error = runtime.block_on(async {
+            AsyncReceiver::new(&signals).map(drop).unwrap_err()
+        });
+        assert_eq!(error, Error::NoRuntime);
+        assert!(error.to_string().contains("enable_io"), "{error}");
+    }
+    // It is as it was.
+    on_thread().block_on(async {
+        let watched = AsyncReceiver::new(&signals).unwrap();
+        sigqueue(pid(), rt(), 1).unwrap();
+        assert_eq!(watched.recv().await.unwrap().value(), Some(1));
+    });
+}
+
+/// As in `#[tokio::main]`.
+fn workers_that_were_there_first_are_an_error_or_made_to_block() {
+    static STARTED: AtomicUsize = AtomicUsize::new(0);
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(2).enable_io().on_thread_start(|| {
+        STARTED.fetch_add(1, Ordering::SeqCst);
+    });
+    let runtime = builder.build().unwrap();
+    // Until it runs a thread blocks everything: the C library does so.
+    wait_until("they run", || STARTED.load(Ordering::SeqCst) == 2);
+    runtime.block_on(async {
+        let error = open(rt()).map(drop).unwrap_err();
+        let Error::UnblockedThread(thread) = error else { panic!("{error}") };
+        assert_ne!(Ok(thread.tid()), tid().try_into());
+        assert!(error.to_string().contains("every_thread"), "{error}");
+
+        let options = options().every_thread(true);
+        let watched = AsyncReceiver::new(options.open(rt()).unwrap()).unwrap();
+        for value in 0..100 {
+            sigqueue(pid(), rt(), value).unwrap();
+            assert_eq!(watched.recv().await.unwrap().value(), Some(value));
+        }
+    });
 }
 
 /// What one has told of and nobody has taken, the next one tells of, too.
