@@ -22,7 +22,8 @@ use crate::sys;
 /// While threads come and go it is a best effort. A thread that is started after
 /// its turn has passed is not seen, but it inherits the mask of the one that
 /// starts it. And a thread that is just starting another one blocks everything
-/// for that moment, since the C library does so.
+/// for that moment, as does the one that is started until it runs, since the C
+/// library does so.
 ///
 /// It opens one file of `/proc` for each thread, and allocates nothing. Kernel
 /// threads that serve the process (`io_uring`'s) block everything and pass.
