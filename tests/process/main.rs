@@ -30,13 +30,6 @@ mod forks;
 mod harness;
 mod hub;
 mod live;
-#[cfg(any(
-    feature = "tokio",
-    feature = "async-io",
-    feature = "mio",
-    feature = "calloop",
-    feature = "futures-core",
-))]
 mod loops;
 mod nested;
 mod pace;
@@ -207,13 +200,6 @@ fn main() -> std::process::ExitCode {
     for cases in [suites::async_signal::CASES, suites::tokio::CASES] {
         modules.push((cases, ADAPTERS));
     }
-    #[cfg(any(
-        feature = "tokio",
-        feature = "async-io",
-        feature = "mio",
-        feature = "calloop",
-        feature = "futures-core",
-    ))]
     modules.extend(loops::cases());
     harness::main(&modules)
 }

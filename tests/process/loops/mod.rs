@@ -1,8 +1,9 @@
-//! The adapters, each in the loop that it is for, with every record accounted for.
+//! Event loops of others, each with every record accounted for.
 //!
-//! `shared.rs` has what holds for all of them, whatever the loop, and `awaiting.rs` what
-//! holds for those that are awaited. Each adapter's own file has the ways to take
-//! signals through it, and what is its own.
+//! `shared.rs` has what holds for all of them, and `awaiting.rs` what holds for those that
+//! are awaited. `raw.rs` has those that the kernel has, and each adapter has a file with
+//! the ways to take signals through it, and with what is its own. `hub.rs` dispatches
+//! from them.
 
 use signalfd::{Receiver, SigInfo, Signal};
 
@@ -12,8 +13,10 @@ mod async_io;
 mod awaiting;
 #[cfg(feature = "calloop")]
 mod calloop;
+mod hub;
 #[cfg(feature = "mio")]
 mod mio;
+mod raw;
 mod shared;
 #[cfg(feature = "futures-core")]
 mod stream;
@@ -102,6 +105,9 @@ const BATTERIES: &[Battery] = &[Battery::EPOLL];
 pub(crate) fn cases()
 -> impl Iterator<Item = (&'static [Case], &'static [Battery])> {
     let mut all: Vec<&[Case]> = Vec::new();
+    all.extend(raw::WAYS);
+    all.push(raw::CASES);
+    all.push(hub::CASES);
     #[cfg(feature = "tokio")]
     {
         all.extend(tokio::WAYS);

@@ -159,16 +159,16 @@ pub(super) fn two_loops_share_a_signal<W: Way>() {
                 W::take(&receiver, &mut taken, &|taken| {
                     let news = &taken[seen.load(Ordering::Relaxed)..];
                     seen.store(taken.len(), Ordering::Relaxed);
-                    let queued =
-                        news.iter().filter(|info| info.signal() == rt());
-                    let queued = queued.count();
+                    let is_end = |info: &&SigInfo| info.signal() == end;
+                    let ends = news.iter().filter(is_end).count();
+                    let queued = news.len() - ends;
                     let before = total.fetch_add(queued, Ordering::SeqCst);
                     if queued > 0 && before + queued == count() {
                         for end in ENDS {
                             kill(pid(), end);
                         }
                     }
-                    taken.iter().any(|info| info.signal() == end)
+                    ends > 0
                 });
                 taken.retain(|info| info.signal() == rt());
                 taken
