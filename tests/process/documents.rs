@@ -7,6 +7,7 @@ use crate::harness::{cases, skip};
 
 cases! {
     every_test_that_is_named_exists,
+    every_program_is_the_one_that_is_tested,
 }
 
 /// Finds links of the form ``[`name`](../path.rs)``.
@@ -28,5 +29,31 @@ fn every_test_that_is_named_exists() {
             links += 1;
         }
         assert!(links >= least, "{document}: {links}");
+    }
+}
+
+/// The programs are packages, and their tests run them.
+fn every_program_is_the_one_that_is_tested() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (document, package) in
+        [("LOOPS.md", "loops"), ("MIGRATING.md", "migrating")]
+    {
+        let text = fs::read_to_string(root.join("docs").join(document));
+        let folder = root.join("examples").join(package).join("src/bin");
+        let (Ok(text), Ok(programs)) = (text, fs::read_dir(folder)) else {
+            skip("the documents or the programs are not here");
+        };
+        let mut found = 0;
+        for program in programs {
+            let path = program.unwrap().path();
+            let source = fs::read_to_string(&path).unwrap();
+            let block = format!("\n```rust\n{source}```\n");
+            let path = path.display();
+            assert!(text.contains(&block), "{document} lacks {path}");
+            found += 1;
+        }
+        // And there are no others.
+        assert!(found > 5);
+        assert_eq!(text.matches("\n```rust").count(), found);
     }
 }
