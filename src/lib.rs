@@ -45,7 +45,12 @@
 //! | a future that a signal cancels | [`until`] |
 //! | a program that cleans up when it is told to end | [`Shutdown`] |
 //! | a program in a terminal that Ctrl-Z stops | [`suspend`] |
-//! | an epoll, poll, mio or calloop loop | [`AsFd`](Receiver#impl-AsFd-for-Receiver), and [`try_recv_batch`] when it is readable |
+//! | a tokio runtime | `tokio::AsyncReceiver`, with the feature `tokio` |
+//! | smol, async-std, or async-io | `async_io::AsyncReceiver`, with the feature `async-io` |
+//! | a mio poll | the receiver itself, with the feature `mio` |
+//! | a calloop loop | `calloop::Source`, with the feature `calloop` |
+//! | what takes a `Stream` | `Receiver::stream`, with the feature `futures-core` |
+//! | an epoll, poll, or any other loop | [`AsFd`](Receiver#impl-AsFd-for-Receiver), and [`try_recv_batch`] when it is readable |
 //! | an io_uring loop | `uring::Source` in your ring, with the feature `io-uring` |
 //! | an executor without a reactor | [`Epoll`], driven by a thread of yours; or your own loop and [`on_readable`] |
 //! | several parts that want the same signals | [`Hub`]: each subscribes, one loop hands out |
@@ -131,6 +136,14 @@
 //!   `uring`), and receivers on a ring of their own ([`Backend::Uring`]). Where the
 //!   io-uring crate does not know the target there is no such module, and those
 //!   receivers go without a ring.
+//! - `futures-core`: `Receiver::stream`, and the two next are streams themselves.
+//! - `tokio`, `async-io`, `mio`, `calloop` (each implies `std`): adapters for the event
+//!   loops of those names. The modules `tokio`, `async_io` and `calloop` have them; with
+//!   `mio` a [`Receiver`] and [`Signals`] are an `event::Source`.
+//!
+//! [Signals in any loop](_documentation::loops) has the contract and a complete program for
+//! each loop without an adapter, and [Coming from other crates](_documentation::migrating)
+//! the same programs with tokio, signal-hook, async-signal, nix, calloop or ctrlc.
 //!
 //! # Platforms
 //!
@@ -280,6 +293,17 @@ pub use self::{
     hub::{Dispatcher, Hub, Subscriber},
     mask::{MaskGuard, block},
 };
+
+/// Pages of the documentation.
+// Their programs are packages with tests of their own.
+#[cfg(all(doc, any(target_os = "linux", target_os = "android"), not(loom)))]
+pub mod _documentation {
+    #[cfg_attr(not(doctest), doc = include_str!("../docs/LOOPS.md"))]
+    pub mod loops {}
+
+    #[cfg_attr(not(doctest), doc = include_str!("../docs/MIGRATING.md"))]
+    pub mod migrating {}
+}
 
 /// What the model checker looks at; the rest is not built for it.
 #[cfg(all(test, loom))]
