@@ -48,6 +48,7 @@ use rustix::io::Errno;
 use rustix::thread::futex;
 
 use super::action::end_as_pid_1;
+use super::claim::is_claimed;
 use super::threads::for_each_thread;
 use super::{AtomicBirth, Birth, requeue};
 use crate::error::{Error, Op};
@@ -64,6 +65,9 @@ static ACTIVE: AtomicU64 = AtomicU64::new(0);
 /// How many want that, of each signal.
 static COUNTS: PerSignal<AtomicU32> =
     PerSignal::new([const { AtomicU32::new(0) }; 64]);
+/// Those of which the previous action comes back, or does when nobody claims them any
+/// more (`claim.rs`).
+static LEAVING: AtomicU64 = AtomicU64::new(0);
 /// The action of each signal before ours.
 static PREVIOUS: PerSignal<Previous> =
     PerSignal::new([const { Previous::new() }; 64]);
@@ -122,6 +126,7 @@ pub(super) fn in_turn<R>(birth: Birth, f: impl FnOnce() -> R) -> R {
 /// In a forked child nobody wants anything yet.
 fn begin_afresh(birth: Birth) {
     ACTIVE.store(0, Ordering::SeqCst);
+    LEAVING.store(0, Ordering::SeqCst);
     for count in COUNTS.iter() {
         count.store(0, Ordering::Relaxed);
     }
@@ -145,6 +150,7 @@ pub(super) fn install(set: SignalSet) -> Result<(), Error> {
     }
     requeue::make_room(BIRTH.load())?;
     ACTIVE.fetch_or(set.bits(), Ordering::SeqCst);
+    LEAVING.fetch_and(!set.bits(), Ordering::SeqCst);
     let mut installed = SignalSet::empty();
     for signal in set.signals() {
         if let Err(error) = install_one(signal) {
@@ -187,6 +193,7 @@ fn uninstall_unwanted(set: SignalSet) {
     let is_unwanted =
         |&signal: &Signal| COUNTS.of(signal).load(Ordering::Relaxed) == 0;
     let unwanted: SignalSet = set.signals().filter(is_unwanted).collect();
+    let unwanted = unwanted - left_to_the_last(unwanted);
     if unwanted.is_empty() {
         return;
     }
@@ -201,6 +208,29 @@ fn uninstall_unwanted(set: SignalSet) {
         }
     }
     ACTIVE.fetch_and(!unwanted.bits(), Ordering::SeqCst);
+    LEAVING.fetch_and(!unwanted.bits(), Ordering::SeqCst);
+}
+
+/// Those of which the action would drop what somebody counts on. Whoever is the last
+/// brings it back.
+fn left_to_the_last(unwanted: SignalSet) -> SignalSet {
+    let would_drop = |&signal: &Signal| {
+        is_ignored_by(&previous(signal), signal) && has_handler(signal)
+    };
+    let leaving: SignalSet = unwanted.signals().filter(would_drop).collect();
+    LEAVING.fetch_or(leaving.bits(), Ordering::SeqCst);
+    let birth = BIRTH.load();
+    leaving.signals().filter(|&signal| is_claimed(signal, birth)).collect()
+}
+
+/// Brings back what was left to the last one, if this is the last one; or waits until
+/// what is coming back is there.
+pub(super) fn claims_have_changed(set: SignalSet, birth: Birth) {
+    let leaving = SignalSet::from_bits_retain(LEAVING.load(Ordering::SeqCst));
+    let leaving = leaving & set;
+    if !leaving.is_empty() {
+        in_turn(birth, || uninstall_unwanted(leaving));
+    }
 }
 
 /// Waits a moment for the probes that are on their way.
@@ -405,6 +435,12 @@ fn let_take_its_course(info: &SigInfo) {
     // As PID 1 the default action would do nothing.
     if previous(signal).handler == libc::SIG_DFL {
         end_as_pid_1(signal);
+    }
+    if is_ignored_by(&previous(signal), signal)
+        && is_claimed(signal, Birth::here())
+    {
+        // That is its course. To set the action would drop what others wait for.
+        return;
     }
     if has_handler(signal) {
         let _restored = put_previous(signal);

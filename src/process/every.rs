@@ -108,10 +108,17 @@ pub fn block_every_thread(
 /// receiver by [`Options::every_thread`](crate::Options::every_thread).
 ///
 /// When it is dropped, each signal that no other such guard has gets its previous
-/// action back, unless other code has changed it since. There is one exception: if a
-/// thread is there that was sent a record of the crate's and has not run the handler,
-/// the handler stays, does nothing for that record, and gives way to the previous
-/// action when any other signal comes (which then takes that record for a signal).
+/// action back, unless other code has changed it since. There are two exceptions:
+///
+/// - If a thread is there that was sent a record of the crate's and has not run the
+///   handler, the handler stays, does nothing for that record, and gives way to the
+///   previous action when any other signal comes (which then takes that record for a
+///   signal).
+/// - An action that ignores the signal (`SIG_IGN`, or the default one of `SIGCHLD`,
+///   `SIGCONT`, `SIGURG` and `SIGWINCH`) would drop what is pending. It does not come
+///   back before the last receiver and the last [`MaskGuard`](crate::MaskGuard) of the
+///   process go that have the signal, in whatever thread. Until then threads that
+///   unblock it are caught as before.
 ///
 /// In a forked child it does nothing: there the first signal that runs the handler
 /// brings the previous action back.

@@ -36,7 +36,7 @@ static LAST: AtomicU32 = AtomicU32::new(0);
 const ONE_MORE: u64 = 1 << 32;
 
 /// The lower half of the word.
-const fn number_in(word: u64) -> u32 {
+pub(super) const fn number_in(word: u64) -> u32 {
     let [a, b, c, d, ..] = word.to_le_bytes();
     u32::from_le_bytes([a, b, c, d])
 }

@@ -6,6 +6,7 @@
 use core::fmt;
 use core::marker::PhantomData;
 
+use super::Claim;
 pub use super::every::{EveryThread, block_every_thread};
 use super::held::Held;
 pub use super::threads::check_threads;
@@ -55,7 +56,9 @@ use crate::sys::{self, How};
 pub fn block(set: impl Into<SignalSet>) -> Result<MaskGuard, Error> {
     let set = set.into().check_receivable()?;
     let saved = sys::sigprocmask(Some((How::Block, set)))?;
-    Ok(MaskGuard { saved, held: Held::new(set, saved), not_send: PhantomData })
+    let held = Held::new(set, saved);
+    let claim = Claim::new(set);
+    Ok(MaskGuard { saved, held, claim, not_send: PhantomData })
 }
 
 /// Returns the set of signals that the calling thread blocks.
@@ -101,6 +104,7 @@ pub fn current() -> Result<SignalSet, Error> {
 pub struct MaskGuard {
     saved: SignalSet,
     held: Held,
+    claim: Claim,
     not_send: PhantomData<*const ()>,
 }
 
@@ -115,14 +119,18 @@ impl MaskGuard {
     /// it did not block already.
     pub(crate) fn insert(&self, set: SignalSet) -> Result<SignalSet, Error> {
         let found = sys::sigprocmask(Some((How::Block, set)))?;
+        self.claim.insert(set);
         Ok(self.held.insert(set, found))
     }
 
     /// Unblocks signals that the guard has blocked; all of them or none.
     pub(crate) fn remove(&self, set: SignalSet) -> Result<(), Error> {
         let unblock = self.held.to_unblock(set);
+        // While they are blocked still: an action may come back.
+        let gone = self.claim.remove(set);
         if !unblock.is_empty() {
-            sys::sigprocmask(Some((How::Unblock, unblock)))?;
+            sys::sigprocmask(Some((How::Unblock, unblock)))
+                .inspect_err(|_| self.claim.insert(gone))?;
         }
         self.held.remove(set);
         Ok(())
@@ -131,9 +139,12 @@ impl MaskGuard {
 
 impl Drop for MaskGuard {
     fn drop(&mut self) {
+        let mask = self.held.leave();
+        // While they are blocked still: an action may come back.
+        self.claim.change(SignalSet::empty());
         // It worked when the guard was made, with the same kind of arguments.
         // Should a sandbox have come into force since, the signals stay blocked.
-        let _old = sys::sigprocmask(Some(self.held.leave()));
+        let _old = sys::sigprocmask(Some(mask));
     }
 }
 

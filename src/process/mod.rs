@@ -3,6 +3,7 @@
 
 mod action;
 mod backstop;
+mod claim;
 #[cfg(feature = "std")]
 mod command;
 mod every;
@@ -32,6 +33,7 @@ mod suspend;
 mod threads;
 
 pub(crate) use action::{Ending, ignored};
+pub(crate) use claim::Claim;
 #[cfg(feature = "std")]
 pub use command::RestoreSignals;
 pub(crate) use fork::{AtomicBirth, Birth, Quick};

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::Batch;
 use super::scope::Scope;
 use crate::error::Error;
-use crate::process::{self, Birth, Quick};
+use crate::process::{self, Birth, Claim, Quick};
 use crate::signal::{self, SigInfo, SignalSet};
 use crate::sys::{self, LateFd};
 
@@ -38,6 +38,7 @@ pub struct SignalFd {
     blocking: LateFd,
     is_ours: bool,
     set: AtomicU64,
+    claim: Claim,
     birth: Birth,
 }
 
@@ -87,6 +88,7 @@ impl SignalFd {
             blocking: LateFd::new(),
             is_ours,
             set: AtomicU64::new(set.bits()),
+            claim: Claim::new(set),
             birth: Birth::here(),
         }
     }
@@ -303,6 +305,7 @@ impl SignalFd {
     fn apply(&self) -> Result<(), Error> {
         loop {
             let set = self.signals();
+            self.claim.change(set);
             match &self.scope {
                 Some(scope) => scope.receive(set)?,
                 None => self.receive(set)?,

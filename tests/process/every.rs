@@ -20,11 +20,11 @@ use signalfd::{
 
 use super::exit::fork_pid_1;
 use crate::common::{
-    Child, End, Forged, action, forbid, kill, options, pid, set_action,
-    set_limit, set_mask, sigqueue, sigqueue_to_thread, storm_size, tgkill, tid,
-    uid, wait_until, wait_until_asleep,
+    Child, End, Forged, HeldCalls, action, forbid, kill, options, pid,
+    set_action, set_limit, set_mask, sigqueue, sigqueue_to_thread, storm_size,
+    tgkill, tid, uid, wait_until, wait_until_asleep,
 };
-use crate::harness::{battery, cases, racing_rounds};
+use crate::harness::{battery, cases, racing_rounds, skip};
 
 cases! {
     threads_that_exist_are_healed,
@@ -56,6 +56,11 @@ cases! {
     a_handler_installed_again_afterwards_gives_way,
     what_is_unread_at_the_end_reaches_its_handler_as_it_was,
     what_an_outer_receiver_waits_for_is_not_dropped,
+    what_comes_while_a_receiver_goes_is_not_dropped,
+    what_comes_while_a_guard_goes_is_not_dropped,
+    who_opens_while_an_action_comes_back_receives_all,
+    an_action_that_ignores_comes_back_with_the_last_one,
+    a_forked_child_claims_for_itself,
     two_receivers_with_a_signal_in_common,
     children_that_nobody_waits_for,
     two_guards_with_a_signal_in_common,
@@ -976,6 +981,166 @@ fn what_an_outer_receiver_waits_for_is_not_dropped() {
     seen.sort_unstable();
     assert_eq!(seen, [Signal::HUP, Signal::CHLD, Signal::WINCH]);
     each_once(values, 100);
+}
+
+/// Those that do nothing where they come back: by default, and because they are to.
+const IGNORED: [Signal; 2] = [Signal::WINCH, Signal::HUP];
+
+fn ignored() -> SignalSet {
+    set_action(Signal::HUP, libc::SIG_IGN, 0);
+    IGNORED.into_iter().collect()
+}
+
+/// Drops something in another thread, which does something before each action that is
+/// set there; returns how many were.
+fn drop_elsewhere<T: Send>(held: T, before_each: impl Fn()) -> i32 {
+    let (tell, told) = channel();
+    let mut actions = 0;
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let calls = HeldCalls::of_this_thread(&[libc::SYS_rt_sigaction]);
+            let can = calls.is_ok();
+            tell.send(calls).unwrap();
+            if can {
+                drop(held);
+            }
+        });
+        let Ok(calls) = told.recv().unwrap() else {
+            skip("seccomp cannot hold system calls here");
+        };
+        // The second argument is the action that is to be.
+        while calls.before_the_next(|call| {
+            if call.args[1] != 0 {
+                actions += 1;
+                before_each();
+            }
+        }) {}
+    });
+    actions
+}
+
+fn send_all() {
+    for signal in IGNORED {
+        kill(pid(), signal);
+    }
+}
+
+fn all_that_came(signals: &Receiver) -> SignalSet {
+    std::iter::from_fn(|| signals.try_recv().unwrap())
+        .map(|info| info.signal())
+        .collect()
+}
+
+/// While another one has the signal, also in the moment when the kernel is told.
+fn what_comes_while_a_receiver_goes_is_not_dropped() {
+    let both = ignored();
+    let outer = crate::common::open(both).unwrap();
+    let guard = mask::block_every_thread(both).unwrap();
+    let all = both | Signal::TERM;
+    let more = mask::block_every_thread(all).unwrap();
+    drop(guard);
+    let actions = drop_elsewhere(more, send_all);
+    assert_eq!(actions, 1, "that of SIGTERM");
+    assert_eq!(all_that_came(&outer), both);
+}
+
+/// A guard of the mask is as good as a receiver, that may be made later.
+fn what_comes_while_a_guard_goes_is_not_dropped() {
+    let both = ignored();
+    let all = both | Signal::TERM;
+    let outer = mask::block(both).unwrap();
+    let guard = mask::block_every_thread(all).unwrap();
+    drop_elsewhere(guard, send_all);
+    let receiver = crate::common::receiver_for(both).unwrap();
+    assert_eq!(all_that_came(&receiver), both);
+    drop((receiver, outer));
+    assert_eq!(action(Signal::WINCH).0, libc::SIG_DFL);
+}
+
+/// It waits for that moment. What is sent afterwards is there.
+fn who_opens_while_an_action_comes_back_receives_all() {
+    let both = ignored();
+    let guard = mask::block_every_thread(both).unwrap();
+    let begin = &AtomicBool::new(false);
+    thread::scope(|scope| {
+        let (tell, told) = channel();
+        let (gone, is_gone) = channel();
+        let opener = scope.spawn(move || {
+            tell.send(tid()).unwrap();
+            while !begin.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+            let receiver = crate::common::open(both).unwrap();
+            kill(pid(), Signal::WINCH);
+            kill(pid(), Signal::HUP);
+            is_gone.recv().unwrap();
+            all_that_came(&receiver)
+        });
+        let opener_s = told.recv().unwrap();
+        let actions = drop_elsewhere(guard, || {
+            begin.store(true, Ordering::SeqCst);
+            wait_until_asleep(opener_s);
+        });
+        assert_eq!(actions, 2);
+        gone.send(()).unwrap();
+        assert_eq!(opener.join().unwrap(), both);
+    });
+}
+
+fn an_action_that_ignores_comes_back_with_the_last_one() {
+    let both = ignored();
+    let before = IGNORED.map(action);
+    let is_as_before = || IGNORED.map(action) == before;
+    let outer = crate::common::open(both).unwrap();
+    let other = thread::spawn(move || Receiver::new(both).unwrap());
+    let other = other.join().unwrap();
+    drop(open(both));
+    assert!(!is_as_before());
+    // A thread that unblocks them is caught still.
+    let threads = unblocking(2);
+    for _ in 0..100 {
+        for signal in IGNORED {
+            kill(pid(), signal);
+            let info = outer.wait().unwrap();
+            assert_eq!(info.signal(), signal);
+        }
+    }
+    threads.end();
+    // A receiver for every thread may come meanwhile.
+    drop(open(both));
+    drop(outer);
+    assert!(!is_as_before());
+    other.remove(Signal::HUP).unwrap();
+    assert_eq!(action(Signal::HUP), before[1]);
+    assert_ne!(action(Signal::WINCH), before[0]);
+    drop(other);
+    assert!(is_as_before());
+    // What is unread is ignored, then as ever.
+    drop(open(both));
+    assert!(is_as_before());
+}
+
+/// What the parent has does not keep an action away from a child, and what the child has
+/// does.
+fn a_forked_child_claims_for_itself() {
+    let both = ignored();
+    let before = IGNORED.map(action);
+    let outer = crate::common::open(both).unwrap();
+    drop(open(both));
+    Child::fork(|| {
+        drop(open(both));
+        assert_eq!(IGNORED.map(action), before);
+        let own = crate::common::open(both).unwrap();
+        drop(open(both));
+        assert_ne!(IGNORED.map(action), before);
+        drop(own);
+        assert_eq!(IGNORED.map(action), before);
+        0
+    })
+    .wait_for_success();
+    assert_ne!(IGNORED.map(action), before);
+    drop(outer);
+    assert_eq!(IGNORED.map(action), before);
 }
 
 fn two_receivers_with_a_signal_in_common() {
