@@ -68,6 +68,8 @@ static COUNTS: PerSignal<AtomicU32> =
 /// Those of which the previous action comes back, or does when nobody claims them any
 /// more (`claim.rs`).
 static LEAVING: AtomicU64 = AtomicU64::new(0);
+/// Those for which the handler was ever installed.
+static EVER: AtomicU64 = AtomicU64::new(0);
 /// The action of each signal before ours.
 static PREVIOUS: PerSignal<Previous> =
     PerSignal::new([const { Previous::new() }; 64]);
@@ -292,9 +294,9 @@ pub(super) fn ignored_behind() -> SignalSet {
     let is_ignored = |&signal: &Signal| {
         has_handler(signal) && previous(signal).handler == libc::SIG_IGN
     };
-    let installed = ACTIVE.load(Ordering::SeqCst);
-    let installed = SignalSet::from_bits_retain(installed).signals();
-    installed.filter(is_ignored).collect()
+    // It may have stayed where nobody wants it any more (`uninstall_unwanted`).
+    let ever = SignalSet::from_bits_retain(EVER.load(Ordering::SeqCst));
+    ever.signals().filter(is_ignored).collect()
 }
 
 /// Whether the handler is installed for a signal.
@@ -313,6 +315,7 @@ fn address() -> usize {
 
 /// Installs the handler for a signal.
 fn put_handler(signal: Signal) -> Result<Action, Error> {
+    EVER.fetch_or(SignalSet::from(signal).bits(), Ordering::SeqCst);
     let mut flags = libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK;
     if signal == Signal::CHLD {
         // Children that nobody has to wait for are none afterwards either. The

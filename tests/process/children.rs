@@ -1,6 +1,6 @@
 //! The mask of children that run another program.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 
@@ -17,6 +17,7 @@ cases! {
     any_thread_can_start_a_child,
     the_mask_of_an_inner_scope_has_the_signals_of_the_outer,
     what_was_ignored_is_ignored_by_a_child,
+    what_was_ignored_is_so_though_the_handler_has_stayed,
     what_is_reset_for_a_child_stays_so,
     nothing_is_pending_in_a_child,
     a_child_ends_by_a_signal_that_the_parent_receives,
@@ -122,6 +123,20 @@ fn what_was_ignored_is_ignored_by_a_child() {
     assert_eq!(blocked_by(&mut command), SignalSet::empty());
     drop(signals);
     assert_eq!(ignored(&mut command), Signal::HUP.into());
+}
+
+/// It stays where a thread is stuck that was sent a record of the crate's.
+fn what_was_ignored_is_so_though_the_handler_has_stayed() {
+    set_action(Signal::HUP, libc::SIG_IGN, 0);
+    let (threads, mut let_go) = super::every::stuck();
+    let options = options().every_thread(true);
+    drop(options.open(Signal::HUP).unwrap());
+    let mut command = status();
+    command.restore_signals(SignalSet::empty());
+    let ignored = set_of(&mut command, "SigIgn:");
+    let_go.write_all(&[0]).unwrap();
+    threads.end();
+    assert!(ignored.contains(Signal::HUP.into()), "{ignored}");
 }
 
 /// The standard library ignores SIGPIPE, and not for children.

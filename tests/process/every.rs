@@ -122,7 +122,7 @@ impl Threads {
         threads
     }
 
-    fn end(self) {
+    pub(crate) fn end(self) {
         drop(self.ends);
         self.handles.into_iter().for_each(|handle| handle.join().unwrap());
     }
@@ -641,6 +641,15 @@ fn threads_that_end_meanwhile_leave_no_handler() {
     mother.join().unwrap();
 }
 
+/// So that a child that waits for something does not stay when a test fails.
+fn end_with_the_parent() {
+    // SAFETY: takes numbers.
+    let result = unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)
+    };
+    assert_eq!(result, 0);
+}
+
 /// A thread that is in the kernel until it is let go, as after `vfork(2)`.
 pub(crate) fn stuck() -> (Threads, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
@@ -651,6 +660,7 @@ pub(crate) fn stuck() -> (Threads, UnixStream) {
         let child =
             unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
         if child == 0 {
+            end_with_the_parent();
             let mut byte = [0];
             let _end = (&*theirs).read(&mut byte);
             // SAFETY: ends the child.
