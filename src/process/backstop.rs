@@ -355,7 +355,10 @@ unsafe extern "C" fn handle(
             // SAFETY: the third argument.
             unsafe { action::block_on_return(context, active) };
         }
-        if is_probe(&info) || is_probe_without_record(&info) {
+        let is_probe = is_probe(&info);
+        // With its record, too, so that no other is taken for it.
+        let may_be = is_probe || info.has_lost_its_record();
+        if may_be && is_expected(info.signal()) || is_probe {
             probe_has_come();
         } else if is_active {
             CAUGHT.fetch_add(1, Ordering::Relaxed);
@@ -463,8 +466,9 @@ pub(super) fn caught() -> u64 {
     CAUGHT.load(Ordering::Relaxed)
 }
 
-/// The thread that is sent a probe which may come without its record; 0 for none.
-static PROBED: AtomicI32 = AtomicI32::new(0);
+/// What is on its way and may come without its record: the thread in the upper half, and
+/// the signal; 0 for none.
+static PROBED: AtomicU64 = AtomicU64::new(0);
 /// How long that is waited for alone.
 const MOMENT: Duration = Duration::from_millis(10);
 
@@ -472,13 +476,15 @@ const MOMENT: Duration = Duration::from_millis(10);
 ///
 /// If the queue is full the kernel refuses a real-time signal, and delivers a standard
 /// one without its record, which could be anyone's. So a standard one is the only one
-/// on its way, and the thread knows that it is for it.
+/// on its way, and the thread knows that it is for it. One of the same number that comes
+/// to the same thread in that moment, and has lost its record too, is no more than the
+/// kernel would make of the two.
 pub(super) fn probe(tid: u32, signal: Signal) -> Result<(), Errno> {
     let tid = i32::try_from(tid).map_err(|_| Errno::SRCH)?;
     if signal.is_realtime() {
         return send_probe(tid, signal);
     }
-    PROBED.store(tid, Ordering::SeqCst);
+    PROBED.store(probed(tid, signal), Ordering::SeqCst);
     let sent = send_probe(tid, signal);
     if sent.is_ok() {
         wait_for_probes(Deadline::after(Some(MOMENT)));
@@ -487,11 +493,16 @@ pub(super) fn probe(tid: u32, signal: Signal) -> Result<(), Errno> {
     sent
 }
 
-/// Whether this is what is left of a probe in the thread that was sent one.
-fn is_probe_without_record(info: &SigInfo) -> bool {
+fn probed(tid: i32, signal: Signal) -> u64 {
+    let [tid, signal] = [tid, signal.as_raw()].map(i32::unsigned_abs);
+    u64::from(tid) << 32 | u64::from(signal)
+}
+
+/// Whether this thread was sent a probe that is this signal. It comes once.
+fn is_expected(signal: Signal) -> bool {
     let (set, seen) = (Ordering::SeqCst, Ordering::SeqCst);
-    info.has_lost_its_record()
-        && PROBED.compare_exchange(sys::thread_id(), 0, set, seen).is_ok()
+    let this = probed(sys::thread_id(), signal);
+    PROBED.compare_exchange(this, 0, set, seen).is_ok()
 }
 
 fn send_probe(tid: i32, signal: Signal) -> Result<(), Errno> {

@@ -48,6 +48,7 @@ cases! {
     who_sleeps_is_woken_by_what_is_left,
     what_was_left_takes_its_action_once_or_was_read,
     the_queue_is_full_when_it_begins,
+    what_has_lost_its_record_is_not_taken_for_the_crate_s,
     the_actions_come_back,
     a_handler_installed_meanwhile_stays,
     a_handler_that_hands_on_is_no_trouble,
@@ -791,6 +792,34 @@ fn the_queue_is_full_when_it_begins() {
     set_limit(libc::RLIMIT_SIGPENDING, limit);
     every(&signals).heal().unwrap();
     assert_eq!(every(&signals).late(), Ok(None));
+    threads.end();
+}
+
+/// It comes to a thread that is about to be sent one of the crate's, which is another.
+fn what_has_lost_its_record_is_not_taken_for_the_crate_s() {
+    let both = Signal::HUP | Signal::TERM;
+    let threads = Threads::idle(1);
+    set_mask(both);
+    let (tell, told) = channel();
+    let opener = thread::spawn(move || {
+        let held = HeldCalls::of_this_thread(&[libc::SYS_rt_tgsigqueueinfo]);
+        let can = held.is_ok();
+        tell.send(held).unwrap();
+        can.then(|| open(both).try_recv().unwrap())
+    });
+    let Ok(held) = told.recv().unwrap() else {
+        skip("seccomp cannot hold system calls here");
+    };
+    held.before_the_next(|call| {
+        assert_eq!(call.args[2], libc::SIGHUP as u64);
+        set_limit(libc::RLIMIT_SIGPENDING, 0);
+        tgkill(threads.tids[0], Signal::TERM);
+        wait_until("the handler has run", || {
+            mask::check_threads(Signal::TERM).is_ok()
+        });
+    });
+    let info = opener.join().unwrap().flatten().expect("it was sent on");
+    assert_eq!(info.signal(), Signal::TERM);
     threads.end();
 }
 
