@@ -1,5 +1,5 @@
 //! Linux signals as records that you read: from a thread, an epoll or io_uring loop,
-//! or any executor; without locks and without allocating.
+//! or any executor; received without locks and without allocating.
 //!
 //! # The rule
 //!
@@ -118,9 +118,18 @@
 //!
 //! # Guarantees
 //!
-//! From [`open`] on nothing is allocated on the heap, no lock is taken (receivers with
-//! [`Options::every_thread`] take turns to open, change their set and go), and
-//! nothing panics for what a caller or the kernel gives. One page is mapped for
+//! From [`open`] on nothing is allocated on the heap, no lock is taken where signals
+//! are received, in the handler, or between fork and exec, and
+//! nothing panics for what a caller or the kernel gives.
+//!
+//! What changes the actions of signals takes turns, since they are the process's: who
+//! opens, reopens, heals or drops what blocks signals in every thread
+//! ([`Options::every_thread`], [`mask::block_every_thread`]) or changes its set, and
+//! [`suspend`] for as long as the process is stopped. Any other receiver or guard waits
+//! for a turn only if it has a signal whose action is just then to come back, and would
+//! drop what is pending. In a forked child no turn of the parent's is waited for.
+//!
+//! One page is mapped for
 //! the process, to notice a fork without a system call. What has left the kernel's
 //! queue is in the caller's hands, so dropping a future, an iterator or a receiver
 //! loses nothing; and what a ring was asked to read ahead ([`Kind::Completion`]), or a

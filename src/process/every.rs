@@ -33,6 +33,9 @@ use crate::sys::{self, Deadline, How};
 /// The handler takes no lock and allocates nothing on the heap. If there is no room in
 /// the queue for thousands of signals that it sends on, it maps memory.
 ///
+/// The actions of signals are the process's, so threads that do this at the same time, or
+/// [`heal`](EveryThread::heal), or drop such a guard, take turns: one waits for the other.
+///
 /// A thread that is just being started blocks everything for that moment, since the C
 /// library does so, and so does one in a handler, or in a call that has a mask for the
 /// time it takes (`ppoll`). It is passed over, and is taken care of when it takes a

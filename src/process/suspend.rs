@@ -18,7 +18,8 @@ const TSTP: Signal = Signal::TSTP;
 /// thread, and sent to that. Once the process is continued, mask and action are what
 /// they were, exactly. The shell sees a process that `SIGTSTP` has stopped.
 ///
-/// - All threads stop.
+/// - All threads stop. Those that change actions too take turns with this one
+///   ([`mask::block_every_thread`](crate::mask::block_every_thread)).
 /// - A `SIGTSTP` that is pending already is part of this stop, and one that comes
 ///   before the action is restored stops the process too.
 /// - Stopping removes a pending `SIGCONT`, and continuing a pending `SIGTSTP`, also

@@ -1,9 +1,19 @@
 //! One thread at a time, for what is set up and taken down.
 //!
 //! Which actions the signals of the process have is the process's, and changing it
-//! takes several steps. Who comes meanwhile sleeps. Nothing that receives a signal and no
-//! handler ever waits here, and no forked child waits for its parent: it finds the word
-//! with its parent's number in it, and takes it over.
+//! takes several steps. Who comes meanwhile sleeps, on a futex: a lock, in other words.
+//! These take a turn:
+//!
+//! - what blocks signals in every thread, when it is opened, told to heal, given another
+//!   set, or dropped, and when a receiver of that kind is reopened;
+//! - `suspend`, for as long as the process is stopped;
+//! - a receiver or guard that comes to have a signal, or has it no longer, whose action is
+//!   about to come back and would drop what is pending (`process/claim.rs`).
+//!
+//! Nothing else waits here: nothing that receives a signal, no handler, and nothing
+//! between fork and exec. A forked child does not wait for its parent: it finds the word
+//! with its parent's number in it, and takes it over. As long as it has one thread there
+//! is nobody else to wait for.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
