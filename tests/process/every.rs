@@ -643,7 +643,7 @@ fn threads_that_end_meanwhile_leave_no_handler() {
 }
 
 /// So that a child that waits for something does not stay when a test fails.
-fn end_with_the_parent() {
+pub(crate) fn end_with_the_parent() {
     // SAFETY: takes numbers.
     let result = unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)

@@ -50,6 +50,7 @@ mod reap;
 mod rings;
 mod scopes;
 mod shutdown;
+mod sleepers;
 #[cfg(all(
     feature = "io-uring",
     target_os = "linux",
@@ -172,6 +173,7 @@ fn main() -> std::process::ExitCode {
         (rings::CASES, EPOLL),
         (scopes::CASES, ALL),
         (shutdown::CASES, ALL),
+        (sleepers::CASES, EPOLL),
         #[cfg(all(
             feature = "io-uring",
             target_os = "linux",
