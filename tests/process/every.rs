@@ -38,7 +38,10 @@ cases! {
     threads_that_are_born_unblocked_in_the_storm,
     what_a_record_says_is_kept,
     what_is_for_a_thread_becomes_the_process_s,
+    what_a_timer_says_is_kept,
     a_mask_for_a_moment_is_no_mask,
+    who_sleeps_in_sigwaitinfo_gets_the_crate_s_own,
+    who_knows_when_threads_come_heals_them,
     a_thread_with_a_stack_for_signals,
     a_thread_with_a_stack_for_signals_and_no_room_in_the_queue,
     a_thread_stuck_in_the_kernel_is_late,
@@ -75,6 +78,8 @@ cases! {
     a_forked_child_takes_the_default_action,
     a_forked_child_takes_the_handler_from_before,
     a_forked_child_can_have_its_own,
+    a_child_of_a_bare_vfork_is_taken_for_its_parent,
+    a_child_of_posix_spawn_takes_the_default_action,
     a_signal_racing_the_drop_is_received_or_ends_the_process,
     children_of_threads_that_open_and_leave_can_open_their_own,
     many_open_and_leave_at_once,
@@ -522,6 +527,54 @@ fn what_a_record_says_is_kept() {
     assert_eq!((info.pid(), info.uid()), (Some(5), Some(6)));
 }
 
+/// Its value, and how often it has expired in vain.
+fn what_a_timer_says_is_kept() {
+    let signals = open(rt(0));
+    // SAFETY: an all-zero value is allowed.
+    let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
+    event.sigev_notify = libc::SIGEV_SIGNAL;
+    event.sigev_signo = rt(0).as_raw();
+    event.sigev_value.sival_ptr = ptr::without_provenance_mut(5);
+    let mut timer = ptr::null_mut();
+    let clock = libc::CLOCK_MONOTONIC;
+    // SAFETY: reads the event and writes the timer, which live past the call.
+    let made =
+        unsafe { libc::timer_create(clock, &raw mut event, &raw mut timer) };
+    assert_eq!(made, 0);
+    let often = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+    let period = libc::itimerspec { it_interval: often, it_value: often };
+    // SAFETY: reads the times, which live past the call.
+    let set = unsafe {
+        libc::timer_settime(timer, 0, &raw const period, ptr::null_mut())
+    };
+    assert_eq!(set, 0);
+    let start = std::time::Instant::now();
+    wait_until("it has expired often", || start.elapsed().as_millis() >= 20);
+    let threads = Threads::new(1, |ended| {
+        set_mask(SignalSet::empty());
+        ended.recv().unwrap_err();
+    });
+    was_caught(&signals, 1);
+    let mut overruns = Vec::new();
+    let first = signals.wait().unwrap();
+    let others = std::iter::from_fn(|| signals.try_recv().unwrap());
+    for info in std::iter::once(first).chain(others) {
+        let Cause::Timer { overrun, value, .. } = info.cause() else {
+            panic!("{info:?}");
+        };
+        assert_eq!(value, 5);
+        overruns.push(overrun);
+    }
+    if !battery().reads_ahead() {
+        // What was pending before has come through the handler.
+        assert!(overruns.iter().any(|&it| it >= 15), "{overruns:?}");
+    }
+    // SAFETY: the timer was made above.
+    assert_eq!(unsafe { libc::timer_delete(timer) }, 0);
+    threads.end();
+    while signals.try_recv().unwrap().is_some() {}
+}
+
 fn what_is_for_a_thread_becomes_the_process_s() {
     let signals = open(Signal::TERM);
     let threads = Threads::new(1, |ended| {
@@ -569,6 +622,60 @@ fn a_mask_for_a_moment_is_no_mask() {
     tgkill(threads.tids[0], Signal::TERM);
     was_caught(&signals, 1);
     assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
+    threads.end();
+}
+
+/// While it does, it does not block the signal, as far as anybody can see.
+fn who_sleeps_in_sigwaitinfo_gets_the_crate_s_own() {
+    let (tell, told) = channel();
+    let sleeper = thread::spawn(move || {
+        set_mask(Signal::TERM.into());
+        // SAFETY: an all-zero set is an empty one on Linux.
+        let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+        // SAFETY: adds a signal to the set.
+        unsafe { libc::sigaddset(&raw mut set, libc::SIGTERM) };
+        // SAFETY: an all-zero value is allowed.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        tell.send(tid()).unwrap();
+        // SAFETY: reads the set and writes the record, which live past the call.
+        let signal =
+            unsafe { libc::sigwaitinfo(&raw const set, &raw mut info) };
+        (signal, info.si_code)
+    });
+    wait_until_asleep(told.recv().unwrap());
+    let signals = open(Signal::TERM);
+    let (signal, code) = sleeper.join().unwrap();
+    assert_eq!(signal, libc::SIGTERM);
+    let codes = [libc::SI_USER, libc::SI_TKILL, libc::SI_QUEUE];
+    assert!(!codes.contains(&code), "{code}");
+    assert_eq!(every(&signals).late(), Ok(None));
+    assert_eq!(signals.try_recv().unwrap(), None);
+}
+
+/// Then no signal has to pass through the handler.
+fn who_knows_when_threads_come_heals_them() {
+    let signals = open(Signal::TERM | rt(0));
+    let threads = Threads::new(8, |ended| {
+        set_mask(SignalSet::empty());
+        ended.recv().unwrap_err();
+    });
+    wait_until("they have unblocked", || {
+        let open = |tid: &i32| {
+            let status = format!("/proc/self/task/{tid}/status");
+            let status = std::fs::read_to_string(status).unwrap();
+            status.contains("SigBlk:\t0000000000000000")
+        };
+        threads.tids.iter().all(open)
+    });
+    every(&signals).heal().unwrap();
+    assert_eq!(every(&signals).healed(), 8);
+    assert_eq!(every(&signals).late(), Ok(None));
+    for value in 0..1000 {
+        sigqueue(pid(), rt(0), value).unwrap();
+    }
+    let mut all = receive(&signals, 1000);
+    assert!(all.remove(&rt(0)).unwrap().into_iter().eq(0..1000));
+    assert_eq!(every(&signals).caught(), 0);
     threads.end();
 }
 
@@ -1419,6 +1526,42 @@ fn a_forked_child_can_have_its_own() {
     child.wait_for_success();
     let info = through_the_handler(&signals, || kill(pid(), Signal::TERM));
     assert_eq!(info.signal(), Signal::TERM);
+}
+
+/// It has its memory, so what it takes goes on to the process, which it is.
+fn a_child_of_a_bare_vfork_is_taken_for_its_parent() {
+    extern "C" fn child(_: *mut libc::c_void) -> c_int {
+        set_mask(SignalSet::empty());
+        kill(own_number(), Signal::TERM);
+        i32::from(crate::common::is_pending(Signal::TERM))
+    }
+    /// Which the standard library would know as the parent's, perhaps.
+    fn own_number() -> i32 {
+        // SAFETY: has no preconditions.
+        unsafe { libc::getpid() }
+    }
+    let signals = open(Signal::TERM);
+    let mut stack = vec![0_u128; 4096];
+    let top = stack.as_mut_ptr_range().end.cast();
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: the stack is the child's until it has ended, for which this waits.
+    let pid = unsafe { libc::clone(child, top, flags, ptr::null_mut()) };
+    assert!(pid > 0);
+    assert_eq!(Child { pid }.wait(), End::Exited(1));
+    assert_eq!(signals.try_recv().unwrap(), None, "it was the child's");
+}
+
+fn a_child_of_posix_spawn_takes_the_default_action() {
+    use std::os::unix::process::ExitStatusExt;
+    let threads = Threads::idle(1);
+    let signals = mask::block_every_thread(Signal::TERM).unwrap();
+    set_mask(SignalSet::empty());
+    // Without anything to do in between, the standard library calls it.
+    let mut command = std::process::Command::new("sh");
+    let status = command.args(["-c", "kill -TERM $$"]).status().unwrap();
+    assert_eq!(status.signal(), Some(libc::SIGTERM));
+    assert_eq!(signals.caught(), 0);
+    threads.end();
 }
 
 /// It never vanishes, and is not both.

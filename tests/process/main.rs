@@ -29,6 +29,7 @@ mod faults;
 mod forks;
 mod harness;
 mod hub;
+mod kernel;
 mod live;
 mod loops;
 mod nested;
@@ -153,6 +154,7 @@ fn main() -> std::process::ExitCode {
         (faults::threads::CASES, EPOLL),
         (forks::CASES, ALL),
         (hub::CASES, ALL),
+        (kernel::CASES, EPOLL),
         (live::CASES, ALL),
         (nested::CASES, ALL),
         (pace::CASES, ALL),

@@ -1,0 +1,121 @@
+//! What the kernel does with signals, where `docs/SIGNALS.md` says so and no other test
+//! shows it.
+
+#![allow(unsafe_code, reason = "a fault, and its handler")]
+
+use std::ptr;
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering};
+use std::thread;
+
+use libc::{c_int, c_void};
+use signalfd::{Batch, Signal, SignalSet, block, open};
+
+use crate::common::{
+    check, is_pending, kill, pid, raise, set_action, sigqueue,
+    sigqueue_to_thread, tid,
+};
+use crate::harness::cases;
+
+cases! {
+    what_a_thread_has_done_itself_is_for_it,
+    what_is_for_the_thread_is_read_first,
+    the_continuation_and_stops_remove_each_other,
+}
+
+static PAGE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+static SIZE: AtomicUsize = AtomicUsize::new(0);
+static FAULTED: AtomicI32 = AtomicI32::new(0);
+
+/// Notes in which thread, and lets it go on.
+extern "C" fn allow(_signal: c_int) {
+    FAULTED.store(tid(), Ordering::SeqCst);
+    let page = PAGE.load(Ordering::SeqCst);
+    let size = SIZE.load(Ordering::SeqCst);
+    // SAFETY: a page of nobody else's.
+    unsafe { libc::mprotect(page, size, libc::PROT_READ) };
+}
+
+/// A fault, and `SIGPIPE`.
+fn what_a_thread_has_done_itself_is_for_it() {
+    set_action(Signal::SEGV, allow as extern "C" fn(c_int) as usize, 0);
+    // SAFETY: takes a number.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    let size = usize::try_from(size).unwrap();
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let none = ptr::null_mut();
+    // SAFETY: makes a mapping of its own.
+    let page = unsafe { libc::mmap(none, size, libc::PROT_NONE, flags, -1, 0) };
+    assert_ne!(page, libc::MAP_FAILED);
+    SIZE.store(size, Ordering::SeqCst);
+    PAGE.store(page, Ordering::SeqCst);
+
+    let pipe: SignalSet = Signal::PIPE.into();
+    let outer = open(pipe).unwrap();
+    thread::spawn(move || {
+        let page = PAGE.load(Ordering::SeqCst).cast::<u8>();
+        // SAFETY: it is mapped, and the handler makes it readable.
+        assert_eq!(unsafe { page.read_volatile() }, 0);
+        assert_eq!(FAULTED.load(Ordering::SeqCst), tid());
+
+        let mut ends = [0; 2];
+        // SAFETY: writes two descriptors.
+        check(unsafe { libc::pipe(ends.as_mut_ptr()) }).unwrap();
+        // SAFETY: nobody else has it.
+        check(unsafe { libc::close(ends[0]) }).unwrap();
+        // SAFETY: writes one byte of the array.
+        let wrote = unsafe { libc::write(ends[1], [0_u8].as_ptr().cast(), 1) };
+        assert_eq!(wrote, -1);
+        assert!(is_pending(Signal::PIPE));
+        let is_over = thread::scope(|scope| {
+            let others = scope.spawn(|| is_pending(Signal::PIPE));
+            others.join().unwrap()
+        });
+        assert!(!is_over, "another thread has it");
+        let receiver = signalfd::Receiver::new(pipe).unwrap();
+        let info = receiver.try_recv().unwrap().unwrap();
+        assert_eq!(info.signal(), Signal::PIPE);
+    })
+    .join()
+    .unwrap();
+    assert_eq!(outer.try_recv(), Ok(None));
+}
+
+/// Whatever their numbers are, and when they came.
+fn what_is_for_the_thread_is_read_first() {
+    let [low, high] = [0, 1].map(|n| Signal::rt(n).unwrap());
+    let signals = open(low | high | Signal::HUP).unwrap();
+    kill(pid(), Signal::HUP);
+    sigqueue(pid(), low, 1).unwrap();
+    sigqueue_to_thread(tid(), high, 2);
+    sigqueue_to_thread(tid(), low, 3);
+    let mut batch = Batch::<8>::new();
+    let infos = signals.try_recv_batch(&mut batch).unwrap();
+    let order: Vec<_> =
+        infos.iter().map(|info| (info.signal(), info.value())).collect();
+    let expected =
+        [(low, Some(3)), (high, Some(2)), (Signal::HUP, None), (low, Some(1))];
+    assert_eq!(order, expected);
+}
+
+/// Though they are blocked, and whomever they are for.
+fn the_continuation_and_stops_remove_each_other() {
+    let stops = [Signal::TSTP, Signal::TTIN, Signal::TTOU];
+    let stop_set = stops.into_iter().collect::<SignalSet>();
+    let _guard = block(stop_set | Signal::CONT).unwrap();
+    for stop in stops {
+        raise(stop);
+        kill(pid(), stop);
+    }
+    assert!(stops.into_iter().all(is_pending));
+    kill(pid(), Signal::CONT);
+    assert!(is_pending(Signal::CONT));
+    assert!(!stops.into_iter().any(is_pending));
+    for stop in stops {
+        kill(pid(), Signal::CONT);
+        kill(pid(), stop);
+        assert!(is_pending(stop));
+        assert!(!is_pending(Signal::CONT));
+    }
+    // Or it would stop now.
+    kill(pid(), Signal::CONT);
+}
