@@ -22,6 +22,7 @@ cases! {
     no_alloc_core_links_and_runs,
     late_threads_lose_nothing,
     supervisor_ends_its_children_and_dies_by_the_signal,
+    supervisor_waits_no_longer_when_it_is_told_again,
     hub_reaches_all_who_want_a_signal,
     uring_loop_serves_signals_and_connections,
     backend_says_what_runs_and_why,
@@ -197,6 +198,34 @@ fn supervisor_ends_its_children_and_dies_by_the_signal() {
     assert_line(&text, "the deadline is over", &[]);
     assert_line(&text, "pid=", &["state=killed", "status=9"]);
     assert_line(&text, "dying by SIGTERM", &[]);
+}
+
+fn supervisor_waits_no_longer_when_it_is_told_again() {
+    let mut child =
+        example("supervisor").stdout(Stdio::piped()).spawn().unwrap();
+    let pid = i32::try_from(child.id()).unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut text = String::new();
+    let mut read_to = |what: &str| {
+        while !text.contains(what) {
+            assert_ne!(output.read_line(&mut text).unwrap(), 0, "{text}");
+        }
+    };
+    // The last of its children.
+    read_to("name=stubborn child_sigblk=");
+    // The stubborn one stays after the first. The second is there before the deadline,
+    // however long this takes.
+    for signal in [Signal::STOP, Signal::INT, Signal::TERM, Signal::CONT] {
+        kill(pid, signal);
+    }
+    output.read_to_string(&mut text).unwrap();
+    let status = child.wait().unwrap();
+    println!("{text}");
+    assert_line(&text, "told again: SIGTERM ", &["sender=verified"]);
+    assert_line(&text, "pid=", &["state=killed", "status=9"]);
+    assert!(!text.contains("the deadline is over"));
+    assert_line(&text, "dying by SIGINT", &[]);
+    assert_eq!(status.signal(), Some(libc::SIGINT));
 }
 
 fn hub_reaches_all_who_want_a_signal() {
