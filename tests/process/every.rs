@@ -103,7 +103,7 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
-    fn idle(count: usize) -> Self {
+    pub(crate) fn idle(count: usize) -> Self {
         Self::new(count, |ended| ended.recv().unwrap_err())
     }
 
@@ -741,7 +741,7 @@ fn threads_that_end_meanwhile_leave_no_handler() {
         }
     });
     let before = action(Signal::TERM);
-    for _ in 0..storm_size().min(100_000) / 400 {
+    for _ in 0..racing_rounds() {
         drop(mask::block_every_thread(Signal::TERM).unwrap());
         assert_eq!(action(Signal::TERM), before);
     }
@@ -1294,7 +1294,7 @@ fn two_receivers_with_a_signal_in_common() {
     let first = open(rt(0) | rt(1) | rt(2));
     let second = thread::spawn(move || {
         let mut values = Vec::new();
-        for _ in 0..20 {
+        for _ in 0..racing_rounds() {
             let own = open(rt(1) | rt(2));
             while let Some(info) = own.try_recv().unwrap() {
                 values.push((info.signal(), info.value().unwrap()));
@@ -1413,7 +1413,7 @@ fn changes_by_many_threads_end_in_agreement() {
 fn what_the_crate_has_sent_itself_is_not_put_back() {
     let signals = open(Signal::TERM | Signal::CHLD);
     let receiver: &Receiver = &signals;
-    for _ in 0..racing_rounds().min(100) {
+    for _ in 0..racing_rounds() {
         set_mask(SignalSet::empty());
         thread::scope(|scope| {
             scope.spawn(|| every(receiver).heal().unwrap());
@@ -1650,7 +1650,8 @@ fn many_open_and_leave_at_once() {
                 // Who starts a thread blocks everything for a moment.
                 all_are_there.wait();
                 let sets = [Signal::TERM | rt(0), Signal::TERM | Signal::HUP];
-                for _ in 0..50 {
+                // Together they are so many.
+                for _ in 0..racing_rounds() / 8 {
                     let guard = mask::block_every_thread(sets[n % 2]).unwrap();
                     assert_eq!(guard.late(), Ok(None));
                 }

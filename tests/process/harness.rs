@@ -76,6 +76,12 @@ pub(crate) fn racing_rounds() -> i32 {
     if storm_size() >= 100_000 { 1000 } else { 50 }
 }
 
+/// As often, for races that make a receiver in each round. One on a ring that reads
+/// takes the kernel several milliseconds to take down, so there are fewer of these.
+pub(crate) fn rounds_with_receivers() -> i32 {
+    if battery().reads_ahead() { racing_rounds() / 10 } else { racing_rounds() }
+}
+
 /// A case on a battery.
 #[derive(Clone, Copy)]
 struct Run {

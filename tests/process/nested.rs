@@ -17,7 +17,7 @@ use crate::common::{
     Child, kill, open, options, pid, sigqueue, storm_size, tid, wait_until,
     wait_until_asleep,
 };
-use crate::harness::{battery, cases, racing_rounds};
+use crate::harness::{battery, cases, racing_rounds, rounds_with_receivers};
 
 cases! {
     the_inner_shadows_the_outer_whoever_waits_on_it,
@@ -280,7 +280,7 @@ fn an_outer_scope_that_is_changed_stays_in_the_shadow() {
 fn a_second_descriptor_made_in_the_shadow_stays_there() {
     let outer = open(rt(0)).unwrap();
     let receiver: &Receiver = &outer;
-    for value in 0..racing_rounds().min(100) {
+    for value in 0..rounds_with_receivers() {
         let inner = open(rt(0)).unwrap();
         let fresh = open_among_threads(rt(1));
         let innermost = open_among_threads(rt(1));

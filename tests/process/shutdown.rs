@@ -16,7 +16,7 @@ use signalfd::{
     block_on, mask,
 };
 
-use super::every::stuck;
+use super::every::{Threads, stuck};
 use super::exit::fork_pid_1;
 use crate::common::{
     Child, End, check, forbid, kill, open, open_descriptors, options, pid,
@@ -32,6 +32,7 @@ cases! {
     of_two_that_are_pending_the_second_ends_the_process => libc::SIGTERM,
     of_two_that_are_queued_the_second_ends_the_process => 40,
     a_second_that_races_with_the_first_ends_the_process,
+    so_it_does_with_threads_from_before,
     what_every_thread_blocks_is_ignored_all_the_same,
     threads_that_block_the_signals_do_not_save_the_process => libc::SIGINT,
     one_that_is_opened_in_a_thread_unblocks_that_thread => libc::SIGINT,
@@ -214,10 +215,26 @@ fn of_two_that_are_queued_the_second_ends_the_process() {
 
 /// The first is always received, and the second is always the end.
 fn a_second_that_races_with_the_first_ends_the_process() {
+    race_two(|| shutdown(Signal::USR1 | Signal::TERM).unwrap());
+}
+
+/// Which were made to block the signals, and do so to the end.
+fn so_it_does_with_threads_from_before() {
+    race_two(|| {
+        let set = Signal::USR1 | Signal::TERM;
+        let threads = Threads::idle(2);
+        let shutdown = options().every_thread(true).shutdown(set).unwrap();
+        mask::check_threads(set).unwrap();
+        std::mem::forget(threads);
+        shutdown
+    });
+}
+
+fn race_two(open: impl Fn() -> Shutdown) {
     for _ in 0..racing_rounds() {
         let (mut ours, mut theirs) = UnixStream::pair().unwrap();
         let child = Child::fork(|| {
-            let mut shutdown = shutdown(Signal::USR1 | Signal::TERM).unwrap();
+            let mut shutdown = open();
             theirs.write_all(&[0]).unwrap();
             let info = shutdown.wait().unwrap();
             theirs

@@ -39,7 +39,7 @@ use crate::battery;
 use crate::common::{
     Child, End, kill, open, open_descriptors, pid, receiver_for, sigqueue,
 };
-use crate::harness::{cases, racing_rounds};
+use crate::harness::{cases, racing_rounds, rounds_with_receivers};
 
 cases! {
     control_c_is_received_by_a_task,
@@ -137,7 +137,7 @@ fn the_one_that_stays_goes_on_without_those_around_it() {
 // tokio: signal_multi_rt.rs
 fn four_loops_in_four_threads_each_receive_one() {
     let _guard = block(rt(0)).unwrap();
-    for _ in 0..racing_rounds() / 4 {
+    for _ in 0..rounds_with_receivers() {
         let all_are_there = Barrier::new(5);
         thread::scope(|scope| {
             let threads = [(); 4].map(|()| {
