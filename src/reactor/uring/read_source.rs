@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::marker::PhantomData;
+use core::mem;
 
 use io_uring::{IoUring, cqueue, squeue};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
@@ -104,7 +105,7 @@ pub struct ReadSource<R: AsRef<Receiver>> {
     /// Whether it is known to have left the submission queue: it has read. A completion
     /// alone does not say so.
     is_submitted: bool,
-    /// How much was taken since the signalfd was last announced, up to [`NOTED`].
+    /// How much was taken since there was last nothing left, up to [`NOTED`].
     unannounced: usize,
     inbox: Inbox,
     /// The caller's ring, which stays for as long as the source.
@@ -258,8 +259,8 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     }
 
     /// Takes signals, up to the size of the batch; the slice is empty when there
-    /// are none left. No system call, but for what goes back, and one after 128 signals to
-    /// make up for what the kernel may have overlooked.
+    /// are none left. No system call, but for what goes back, and one at the end of
+    /// 128 or more that came together, to make up for what the kernel may have overlooked.
     ///
     /// Call it until the slice is shorter than the batch: a request that has ended for
     /// want of room asks to be armed again only when there is some.
@@ -288,8 +289,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
             taken += here;
             self.unannounced = (self.unannounced + here).min(NOTED);
         }
-        if taken < N && self.unannounced == NOTED {
-            self.unannounced = 0;
+        if taken < N && mem::take(&mut self.unannounced) == NOTED {
             signalfd.announce();
         }
         Ok(batch.filled(taken))

@@ -24,8 +24,8 @@
 //! that is pending is not announced again. Under a flood that takes a second or so. A
 //! poll of one shot is made after the last read, and looks when it is made. A read that
 //! stands goes on for as long as signals come, so what it has overlooked came last: who
-//! has taken more than [`NOTED`] records and found the end of them has the signalfd
-//! announced again.
+//! has taken [`NOTED`] records together or more, and has found the end of them, has the
+//! signalfd announced again.
 //!
 //! What a last completion means is in its result:
 //!

@@ -87,7 +87,7 @@ pub(crate) struct OwnRing {
     /// Whether signals were taken out of the set, and what was read of them is still to go
     /// back.
     is_narrowed: AtomicBool,
-    /// How much was taken since the signalfd was last announced.
+    /// How much was taken since there was last nothing left.
     unannounced: AtomicUsize,
     /// Why the ring is not used any more; 0 while it is.
     failure: AtomicU64,
@@ -209,12 +209,12 @@ impl OwnRing {
         if !self.stands() {
             return false;
         }
-        let before = self.unannounced.fetch_add(taken, Ordering::Relaxed);
-        let is_due = taken < room && before.saturating_add(taken) >= NOTED;
-        if is_due {
-            self.unannounced.store(0, Ordering::Relaxed);
+        if taken == room {
+            self.unannounced.fetch_add(taken, Ordering::Relaxed);
+            return false;
         }
-        is_due
+        let before = self.unannounced.swap(0, Ordering::Relaxed);
+        before.saturating_add(taken) >= NOTED
     }
 
     fn reads(&self) -> bool {
