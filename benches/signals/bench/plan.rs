@@ -137,7 +137,7 @@ impl Amount {
         if asked.quick {
             return Self { rounds: 3, percent: 10 };
         }
-        Self { rounds: 15, percent: 100 }
+        Self { rounds: 11, percent: 100 }
     }
 
     /// A group in which the CPU time of the receiver counts.
