@@ -41,6 +41,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(clients) = clients {
         let content = clients.join().map_err(|_| "a client panicked")??;
         println!("clients that had all of their lines echoed: {content}");
+        let away = TURNED_AWAY.load(Ordering::Relaxed);
+        println!("clients that were connected and turned away: {away}");
     }
     let Server { accepted, completed, .. } = server;
     let lost = accepted - completed;
@@ -121,6 +123,9 @@ const AT_ONCE: usize = 100;
 /// After how many conversations SIGTERM comes.
 const BEFORE: usize = 1000;
 
+/// How many were connected, but not accepted when the server closed the door.
+static TURNED_AWAY: AtomicUsize = AtomicUsize::new(0);
+
 /// Plays the clients: they come again and again, until nobody is there any more.
 /// Returns how many conversations were had.
 fn clients(server: SocketAddr) -> io::Result<usize> {
@@ -161,7 +166,10 @@ async fn talk(server: SocketAddr) -> io::Result<bool> {
         };
         match said.await {
             // It had not been accepted when the server closed the door.
-            Err(_) if line == "one\n" => return Ok(false),
+            Err(_) if line == "one\n" => {
+                TURNED_AWAY.fetch_add(1, Ordering::Relaxed);
+                return Ok(false);
+            }
             said => drop(said?),
         }
         assert_eq!(echoed, line.as_bytes());
