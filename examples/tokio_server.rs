@@ -51,6 +51,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// How many may wait to be accepted: what tokio asks for.
+const BACKLOG: usize = 1024;
+
 async fn serve(
     listener: TcpListener,
     shutdown: &mut Shutdown,
@@ -62,7 +65,7 @@ async fn serve(
     };
     // From here on the kernel acts on a second signal, and after this time.
     shutdown.deadline(Duration::from_secs(10))?;
-    drop(listener);
+    server.close(listener)?;
     println!("{first}: finishing {} connections", server.connections.len());
     server.finish().await;
     Ok(server)
@@ -85,14 +88,38 @@ impl Server {
             tokio::select! {
                 accepted = listener.accept() => {
                     let (stream, _) = accepted?;
-                    self.accepted += 1;
-                    self.connections.spawn(echo(stream));
+                    self.begin(stream);
                 }
                 Some(ended) = self.connections.join_next() => {
                     self.completed += usize::from(matches!(ended, Ok(Ok(()))));
                 }
             }
         }
+    }
+
+    /// Accepts those that have connected already, and no more: closing the listener
+    /// resets who still waits in its queue.
+    fn close(&mut self, listener: TcpListener) -> io::Result<()> {
+        // Asked itself, since tokio may not have heard of the last ones yet.
+        let listener = listener.into_std()?;
+        // No more than can wait there, or others might come without end.
+        for _ in 0..BACKLOG {
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    stream.set_nonblocking(true)?;
+                    self.begin(TcpStream::from_std(stream)?);
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                // One that has gone again, or a handler that ran.
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, stream: TcpStream) {
+        self.accepted += 1;
+        self.connections.spawn(echo(stream));
     }
 
     /// Serves those that are there to their end.
