@@ -45,7 +45,7 @@ use std::io;
 use ::async_io::Async;
 use rustix::io::Errno;
 
-use super::watched::{Watched, refusal, until};
+use super::watched::{InItsProcess, Registered, Watched, refusal, until};
 use crate::error::{Error, Op};
 use crate::receive::{Batch, Receiver, Shutdown, Until};
 use crate::signal::SigInfo;
@@ -84,7 +84,7 @@ use crate::signal::SigInfo;
 /// # Ok::<(), signalfd::Error>(())
 /// ```
 pub struct AsyncReceiver<R: AsRef<Receiver> = Receiver> {
-    io: Async<Watched<R>>,
+    io: InItsProcess<Async<Watched<R>>>,
     #[cfg(feature = "futures-core")]
     has_failed: bool,
 }
@@ -105,7 +105,7 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
         // The signalfd is non-blocking, and nobody reads what stands for a ring.
         let io = Async::new_nonblocking(watched).map_err(|e| refused(&e))?;
         Ok(Self {
-            io,
+            io: InItsProcess::new(io),
             #[cfg(feature = "futures-core")]
             has_failed: false,
         })
@@ -123,8 +123,11 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
     /// [`Error::Os`] if a sandbox forbids `epoll_ctl(2)`. What it was made of is then
     /// dropped.
     pub fn into_inner(self) -> Result<R, Error> {
-        let watched = self.io.into_inner().map_err(|e| refused(&e))?;
-        Ok(watched.into_inner())
+        let end = |io: Async<Watched<R>>| {
+            let watched = io.into_inner().map_err(|e| refused(&e))?;
+            Ok(watched.into_inner())
+        };
+        self.io.end(end, Ok)
     }
 
     /// Takes one signal, and waits for it if there is none.
@@ -208,6 +211,14 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
             // something by now.
             self.io.readable().await.map_err(|e| refused(&e))?;
         }
+    }
+}
+
+impl<R: AsRef<Receiver>> Registered for Async<Watched<R>> {
+    type Receiver = R;
+
+    fn watched(&self) -> &Watched<R> {
+        self.get_ref()
     }
 }
 

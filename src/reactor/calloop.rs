@@ -38,7 +38,7 @@ use ::calloop::{
     TokenFactory,
 };
 
-use super::watched::Watched;
+use super::watched::{InItsProcess, Registered, Watched};
 use crate::error::Error;
 use crate::process::give_back;
 use crate::receive::{Batch, Receiver};
@@ -56,7 +56,7 @@ use crate::signal::SigInfo;
 /// An error removes nothing: the loop's `dispatch` returns it, and would return it again.
 #[must_use = "it does nothing until it is inserted into an event loop"]
 pub struct Source<R: AsRef<Receiver> = Receiver> {
-    generic: Generic<Watched<R>, Error>,
+    generic: InItsProcess<Generic<Watched<R>, Error>>,
 }
 
 /// How many signals a dispatch takes.
@@ -71,7 +71,7 @@ impl<R: AsRef<Receiver>> Source<R> {
         let watched = Watched::new(receiver);
         let generic =
             Generic::new_with_error(watched, Interest::READ, Mode::Level);
-        Self { generic }
+        Self { generic: InItsProcess::new(generic) }
     }
 
     /// Returns what it was made of.
@@ -81,7 +81,7 @@ impl<R: AsRef<Receiver>> Source<R> {
 
     /// Takes it out of its loop, and returns what this was made of.
     pub fn into_inner(self) -> R {
-        self.generic.unwrap().into_inner()
+        self.generic.end(|it| it.unwrap().into_inner(), |receiver| receiver)
     }
 }
 
@@ -119,8 +119,7 @@ impl<R: AsRef<Receiver>> EventSource for Source<R> {
         poll: &mut Poll,
         token_factory: &mut TokenFactory,
     ) -> ::calloop::Result<()> {
-        let watched = self.generic.get_ref();
-        watched.receiver().check_process().map_err(io::Error::from)?;
+        self.check_process()?;
         self.generic.register(poll, token_factory)
     }
 
@@ -129,11 +128,28 @@ impl<R: AsRef<Receiver>> EventSource for Source<R> {
         poll: &mut Poll,
         token_factory: &mut TokenFactory,
     ) -> ::calloop::Result<()> {
+        self.check_process()?;
         self.generic.reregister(poll, token_factory)
     }
 
     fn unregister(&mut self, poll: &mut Poll) -> ::calloop::Result<()> {
+        self.check_process()?;
         self.generic.unregister(poll)
+    }
+}
+
+impl<R: AsRef<Receiver>> Source<R> {
+    /// In a forked child the loop's epoll is the parent's.
+    fn check_process(&self) -> io::Result<()> {
+        Ok(self.generic.watched().receiver().check_process()?)
+    }
+}
+
+impl<R: AsRef<Receiver>> Registered for Generic<Watched<R>, Error> {
+    type Receiver = R;
+
+    fn watched(&self) -> &Watched<R> {
+        self.get_ref()
     }
 }
 

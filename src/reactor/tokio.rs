@@ -53,7 +53,7 @@ use ::tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use ::tokio::runtime::Handle;
 use ::tokio::task::coop;
 
-use super::watched::{Watched, refusal, until};
+use super::watched::{InItsProcess, Registered, Watched, refusal, until};
 use crate::error::Error;
 use crate::receive::{Batch, Receiver, Shutdown, Until};
 use crate::signal::SigInfo;
@@ -96,7 +96,7 @@ use crate::signal::SigInfo;
 /// # }
 /// ```
 pub struct AsyncReceiver<R: AsRef<Receiver> = Receiver> {
-    fd: AsyncFd<Watched<R>>,
+    fd: InItsProcess<AsyncFd<Watched<R>>>,
     #[cfg(feature = "futures-core")]
     has_failed: bool,
 }
@@ -123,7 +123,7 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
         let fd = fd.map_err(|_| Error::NoRuntime)?;
         let fd = fd.map_err(|error| gone(&error))?;
         Ok(Self {
-            fd,
+            fd: InItsProcess::new(fd),
             #[cfg(feature = "futures-core")]
             has_failed: false,
         })
@@ -136,7 +136,7 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
 
     /// Has the runtime watch the receiver no longer, and returns what this was made of.
     pub fn into_inner(self) -> R {
-        self.fd.into_inner().into_inner()
+        self.fd.end(|fd| fd.into_inner().into_inner(), |receiver| receiver)
     }
 
     /// Takes one signal, and waits for it if there is none.
@@ -242,6 +242,14 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
             return Ok(0);
         }
         watched.take(room)
+    }
+}
+
+impl<R: AsRef<Receiver>> Registered for AsyncFd<Watched<R>> {
+    type Receiver = R;
+
+    fn watched(&self) -> &Watched<R> {
+        self.get_ref()
     }
 }
 

@@ -6,8 +6,17 @@
 //! What comes later makes another one. So it never sleeps with a record unread. Where
 //! the loop looks at the descriptor anew each time it is asked, there is no notice to
 //! keep.
+//!
+//! A forked child has the loop's epoll too, and it is the same: what the child took out
+//! of it would be gone for the parent, which then sleeps for ever. So what an adapter
+//! does when it goes it does in its own process only.
+
+#![expect(unsafe_code, reason = "what is in a loop is taken apart in a child")]
 
 use core::fmt;
+use core::mem::ManuallyDrop;
+use core::ops::{Deref, DerefMut};
+use core::ptr;
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
@@ -43,6 +52,62 @@ impl<R: AsRef<Receiver>> Watched<R> {
     /// Takes what there is. It needs no notice; without one it may be for nothing.
     pub(super) fn take(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
         self.receiver().read(room)
+    }
+}
+
+/// What the library of a loop makes of what it watches, and takes out of the loop when it
+/// is dropped.
+pub(super) trait Registered: Sized {
+    type Receiver: AsRef<Receiver>;
+
+    fn watched(&self) -> &Watched<Self::Receiver>;
+}
+
+/// The same, which a forked child leaves where it is.
+pub(super) struct InItsProcess<T: Registered>(ManuallyDrop<T>);
+
+impl<T: Registered> InItsProcess<T> {
+    pub(super) const fn new(registered: T) -> Self {
+        Self(ManuallyDrop::new(registered))
+    }
+
+    /// Takes it out of its loop with this, or, in a forked child, leaves the loop alone.
+    pub(super) fn end<O>(
+        self,
+        end: impl FnOnce(T) -> O,
+        forked: impl FnOnce(T::Receiver) -> O,
+    ) -> O {
+        let mut this = ManuallyDrop::new(self);
+        if this.watched().receiver().check_process().is_ok() {
+            // SAFETY: `this` is not used again, nor dropped.
+            return end(unsafe { ManuallyDrop::take(&mut this.0) });
+        }
+        // SAFETY: a reference, so valid and aligned. What it is read out of is neither
+        // used again nor dropped.
+        forked(unsafe { ptr::read(&raw const this.watched().receiver) })
+    }
+}
+
+impl<T: Registered> Drop for InItsProcess<T> {
+    fn drop(&mut self) {
+        // SAFETY: a reference. The original is not used again, and what is in it is
+        // not dropped by itself.
+        let this = Self(unsafe { ptr::read(&raw const self.0) });
+        this.end(drop, drop);
+    }
+}
+
+impl<T: Registered> Deref for InItsProcess<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Registered> DerefMut for InItsProcess<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
     }
 }
 

@@ -266,6 +266,7 @@ macro_rules! awaiting {
                 a_shutdown_that_ignores_all_waits,
                 a_future_of_the_first_signal_may_be_dropped,
                 a_forked_child_is_told,
+                what_a_forked_child_drops_stays_in_the_parents_loop,
                 what_was_left_is_found,
                 an_inner_scope_shadows_and_gives_back,
                 nothing_is_allocated_for_a_signal_that_is_there,
@@ -305,6 +306,10 @@ macro_rules! awaiting {
 
             fn a_forked_child_is_told() {
                 awaiting::a_forked_child_is_told::<$runtime>();
+            }
+
+            fn what_a_forked_child_drops_stays_in_the_parents_loop() {
+                awaiting::what_a_forked_child_drops::<$runtime>();
             }
 
             fn what_was_left_is_found() {
@@ -519,6 +524,34 @@ pub(super) fn a_forked_child_is_told<T: Runtime>() {
         sigqueue(pid(), rt(), 2).unwrap();
         assert_eq!(watched.recv().await.unwrap().value(), Some(2));
     });
+}
+
+/// The parent's loop has the same epoll, so what the child takes out of it is gone here.
+pub(super) fn what_a_forked_child_drops<T: Runtime>() {
+    let mut signals = open(rt()).unwrap();
+    T::run(async {
+        let mut watched = Some(T::watch(&signals).unwrap());
+        Child::fork(|| {
+            drop(watched.take());
+            0
+        })
+        .wait_for_success();
+        let watched = watched.unwrap();
+        for value in 0..3 {
+            let mut recv = pin!(watched.recv());
+            assert!(poll_once(recv.as_mut()).is_pending());
+            sigqueue(pid(), rt(), value).unwrap();
+            assert_eq!(recv.await.unwrap().value(), Some(value));
+        }
+    });
+    // What it was made of the child has for itself.
+    Child::fork(|| {
+        signals.reopen().unwrap();
+        sigqueue(pid(), rt(), 3).unwrap();
+        assert_eq!(signals.try_recv().unwrap().unwrap().value(), Some(3));
+        0
+    })
+    .wait_for_success();
 }
 
 /// A ring that went where the queue was full has left in the process what it had read,

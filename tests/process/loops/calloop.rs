@@ -24,6 +24,7 @@ cases! {
     an_error_is_told_by_the_dispatch,
     nothing_is_allocated_for_a_signal,
     a_forked_receiver_is_not_inserted,
+    what_a_forked_child_drops_stays_in_the_parents_loop,
     it_is_made_of_anything_that_has_a_receiver,
 }
 
@@ -180,6 +181,32 @@ fn a_forked_receiver_is_not_inserted() {
         0
     })
     .wait_for_success();
+}
+
+/// The two have one epoll.
+fn what_a_forked_child_drops_stays_in_the_parents_loop() {
+    let signals = open(rt()).unwrap();
+    let event_loop = EventLoop::try_new().unwrap();
+    let source = Source::new(&signals);
+    let token = event_loop.handle().insert_source(source, push).unwrap();
+    let mut values = Vec::new();
+    let mut event_loop = Some(event_loop);
+    // Removed, and with its loop.
+    for is_removed in [true, false] {
+        Child::fork(|| {
+            let event_loop = event_loop.take().unwrap();
+            if is_removed {
+                event_loop.handle().disable(&token).unwrap_err();
+                event_loop.handle().remove(token);
+            }
+            0
+        })
+        .wait_for_success();
+        sigqueue(pid(), rt(), 1).unwrap();
+        let event_loop = event_loop.as_mut().unwrap();
+        event_loop.dispatch(None, &mut values).unwrap();
+    }
+    assert_eq!(values, [1, 1]);
 }
 
 fn it_is_made_of_anything_that_has_a_receiver() {

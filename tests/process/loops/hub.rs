@@ -20,6 +20,8 @@ cases! {
     tokio_hands_out,
     #[cfg(feature = "tokio")]
     tokio_hands_out_to_its_own_tasks,
+    #[cfg(feature = "tokio")]
+    what_the_tasks_of_a_dropped_runtime_left_comes_back,
     #[cfg(feature = "async-io")]
     async_io_hands_out,
     #[cfg(feature = "async-io")]
@@ -178,6 +180,46 @@ fn tokio_hands_out_to_its_own_tasks() {
         dispatch.await.unwrap();
     });
     child.wait_for_success();
+}
+
+/// The runtime has the receiver, the dispatcher and a subscriber, and goes while records
+/// are unread.
+#[cfg(feature = "tokio")]
+fn what_the_tasks_of_a_dropped_runtime_left_comes_back() {
+    use signalfd::tokio::AsyncReceiver;
+
+    let _guard = block(rt()).unwrap();
+    let receiver = receiver_for(rt()).unwrap();
+    let next = signalfd::Options::new();
+    send(pid(), rt(), 10);
+    let (tell, told) = std::sync::mpsc::channel();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(2).enable_io().build().unwrap();
+    runtime.spawn(async move {
+        let mut subscriber = HUB.subscribe(rt()).unwrap();
+        let mut dispatcher = HUB.dispatcher().unwrap();
+        let signals = AsyncReceiver::new(receiver).unwrap();
+        let mut batch = Batch::<10>::new();
+        for info in signals.recv_batch(&mut batch).await.unwrap() {
+            assert_eq!(dispatcher.dispatch(info), Ok(1));
+        }
+        for value in 0..3 {
+            let info = subscriber.recv().await.unwrap();
+            assert_eq!(info.value(), Some(value));
+        }
+        tell.send(()).unwrap();
+        // It holds all three meanwhile.
+        while signals.recv().await.is_ok() {}
+        drop((subscriber, dispatcher));
+    });
+    told.recv().unwrap();
+    drop(runtime);
+    assert!(HUB.signals().is_empty() && HUB.dispatcher().is_ok());
+    let receiver = next.receiver(rt()).unwrap();
+    for value in 3..10 {
+        assert_eq!(receiver.try_recv().unwrap().unwrap().value(), Some(value));
+    }
+    assert_eq!(receiver.try_recv(), Ok(None));
 }
 
 #[cfg(feature = "async-io")]
