@@ -97,10 +97,11 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
     /// The receiver is dropped then; to keep it, lend it.
     ///
     /// - [`Error::Forked`]: the receiver is of the process that this one was forked from.
+    /// - [`Error::NotBlocked`]: the calling thread does not block its signals (any more).
     /// - [`Error::Os`]: `EEXIST` if async-io watches the receiver already, `ENOMEM`, or
     ///   `ENOSPC` for too many watches (`/proc/sys/fs/epoll/max_user_watches`).
     pub fn new(receiver: R) -> Result<Self, Error> {
-        receiver.as_ref().check_process()?;
+        receiver.as_ref().check_watched()?;
         let watched = Watched::new(receiver);
         // The signalfd is non-blocking, and nobody reads what stands for a ring.
         let io = Async::new_nonblocking(watched).map_err(|e| refused(&e))?;

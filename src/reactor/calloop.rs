@@ -66,7 +66,8 @@ impl<R: AsRef<Receiver>> Source<R> {
     /// Makes a source, to be inserted into an event loop.
     ///
     /// That fails if the receiver is of the process that this one was forked from
-    /// ([`Error::Forked`]), and where `epoll_ctl(2)` fails.
+    /// ([`Error::Forked`]), if the thread does not block its signals (any more,
+    /// [`Error::NotBlocked`]), and where `epoll_ctl(2)` fails.
     pub fn new(receiver: R) -> Self {
         let watched = Watched::new(receiver);
         let generic =
@@ -119,7 +120,8 @@ impl<R: AsRef<Receiver>> EventSource for Source<R> {
         poll: &mut Poll,
         token_factory: &mut TokenFactory,
     ) -> ::calloop::Result<()> {
-        self.check_process()?;
+        let receiver = self.generic.watched().receiver();
+        receiver.check_watched().map_err(io::Error::from)?;
         self.generic.register(poll, token_factory)
     }
 

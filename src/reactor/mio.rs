@@ -16,6 +16,10 @@ use crate::receive::{Receiver, Signals};
 /// [`try_recv_batch`](Receiver::try_recv_batch) until the batch comes back short; then
 /// nothing is left, and the next signal makes another event.
 ///
+/// Registering fails with [`Error::Forked`](crate::Error::Forked) in a forked child, and
+/// with [`Error::NotBlocked`](crate::Error::NotBlocked) in a thread that does not block
+/// the signals.
+///
 /// An event may be for nothing: the batch is then empty. Ask for readability only, since
 /// nothing is ever written.
 ///
@@ -72,6 +76,7 @@ impl Source for Receiver {
         token: Token,
         interests: Interest,
     ) -> io::Result<()> {
+        self.check_watched()?;
         let fd = in_its_process(self)?;
         SourceFd(&fd).register(registry, token, interests)
     }
@@ -99,6 +104,7 @@ impl Source for Signals {
         token: Token,
         interests: Interest,
     ) -> io::Result<()> {
+        self.check_watched()?;
         let fd = in_its_process(self)?;
         SourceFd(&fd).register(registry, token, interests)
     }

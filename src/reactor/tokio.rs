@@ -113,10 +113,11 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
     ///   `enable_io`. The last can only be found out by a panic of tokio's, which is
     ///   caught; where panics abort, it aborts.
     /// - [`Error::Forked`]: the receiver is of the process that this one was forked from.
+    /// - [`Error::NotBlocked`]: the calling thread does not block its signals (any more).
     /// - [`Error::Os`]: `EEXIST` if the runtime watches the receiver already, `ENOMEM`,
     ///   or `ENOSPC` for too many watches (`/proc/sys/fs/epoll/max_user_watches`).
     pub fn new(receiver: R) -> Result<Self, Error> {
-        receiver.as_ref().check_process()?;
+        receiver.as_ref().check_watched()?;
         let watched = Watched::new(receiver);
         let _runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
         let fd = catch_unwind(AssertUnwindSafe(|| register(watched)));

@@ -12,7 +12,12 @@ use super::pace::{Moderation, Spin};
 use super::waker::WakerCell;
 use super::{Batch, Options, Parker, Recv, RecvBatch, Running, SignalFd};
 use crate::error::Error;
-#[cfg(feature = "tokio")]
+#[cfg(any(
+    feature = "tokio",
+    feature = "async-io",
+    feature = "mio",
+    feature = "calloop"
+))]
 use crate::process;
 use crate::process::Quick;
 use crate::process::mask::EveryThread;
@@ -759,6 +764,24 @@ impl Receiver {
             return Ok(());
         }
         self.signalfd().birth().check()
+    }
+
+    /// Checks that a loop may watch it: in the process that made it, and from a thread
+    /// that blocks its signals, or they would never come.
+    #[cfg(any(
+        feature = "tokio",
+        feature = "async-io",
+        feature = "mio",
+        feature = "calloop"
+    ))]
+    pub(crate) fn check_watched(&self) -> Result<(), Error> {
+        self.check_process()?;
+        let open = self.signals() - process::mask::current()?;
+        // One that has every thread block them catches them in this one, too.
+        if self.every.is_none() && !open.is_empty() {
+            return Err(Error::NotBlocked(open));
+        }
+        Ok(())
     }
 
     /// Whether it is known at once that this is the process that made it, and that

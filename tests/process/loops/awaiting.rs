@@ -265,6 +265,7 @@ macro_rules! awaiting {
                 the_first_signal_of_a_shutdown,
                 a_shutdown_that_ignores_all_waits,
                 a_future_of_the_first_signal_may_be_dropped,
+                a_thread_that_does_not_block_is_told,
                 a_forked_child_is_told,
                 what_a_forked_child_drops_stays_in_the_parents_loop,
                 what_was_left_is_found,
@@ -302,6 +303,10 @@ macro_rules! awaiting {
 
             fn a_future_of_the_first_signal_may_be_dropped() {
                 awaiting::the_future_of_the_first_may_be_dropped::<$runtime>();
+            }
+
+            fn a_thread_that_does_not_block_is_told() {
+                awaiting::a_thread_that_does_not_block::<$runtime>();
             }
 
             fn a_forked_child_is_told() {
@@ -503,6 +508,18 @@ pub(super) fn the_future_of_the_first_may_be_dropped<T: Runtime>() {
         assert_eq!(shutdown.first(), None);
         let first = T::recv_first(&mut shutdown).await.unwrap();
         assert_eq!(first.signal(), Signal::TERM);
+    });
+}
+
+/// The guard has gone, and the receiver has not.
+pub(super) fn a_thread_that_does_not_block<T: Runtime>() {
+    let guard = block(rt() | Signal::USR1).unwrap();
+    let receiver = receiver_for(rt() | Signal::USR1).unwrap();
+    drop(guard);
+    let _part = block(rt()).unwrap();
+    T::run(async {
+        let error = T::watch(&receiver).err().unwrap();
+        assert_eq!(error, Error::NotBlocked(Signal::USR1.into()));
     });
 }
 

@@ -23,6 +23,7 @@ cases! {
     a_source_may_be_removed_and_inserted_again,
     an_error_is_told_by_the_dispatch,
     nothing_is_allocated_for_a_signal,
+    a_receiver_is_not_inserted_where_nobody_blocks,
     a_forked_receiver_is_not_inserted,
     what_a_forked_child_drops_stays_in_the_parents_loop,
     it_is_made_of_anything_that_has_a_receiver,
@@ -168,6 +169,18 @@ fn nothing_is_allocated_for_a_signal() {
         }
         assert!(size == goal || allocated() - before <= dispatches);
     }
+}
+
+fn a_receiver_is_not_inserted_where_nobody_blocks() {
+    let guard = block(rt()).unwrap();
+    let receiver = receiver_for(rt()).unwrap();
+    drop(guard);
+    let event_loop = EventLoop::try_new().unwrap();
+    let inserted =
+        event_loop.handle().insert_source(Source::new(receiver), push);
+    let text = inserted.unwrap_err().to_string();
+    let error = Error::NotBlocked(rt().into());
+    assert!(text.contains(&error.to_string()), "{text}");
 }
 
 fn a_forked_receiver_is_not_inserted() {

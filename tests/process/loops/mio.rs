@@ -18,6 +18,7 @@ cases! {
     a_scope_is_a_source,
     a_receiver_is_a_source,
     an_event_for_nothing_is_followed_by_the_next,
+    a_thread_that_does_not_block_is_told,
     a_forked_child_changes_nothing,
     nothing_is_allocated_for_a_signal,
 }
@@ -139,6 +140,17 @@ fn an_event_for_nothing_is_followed_by_the_next() {
         assert!(signals.try_recv_batch(&mut batch).unwrap().is_empty());
         is_told(&mut poll, &mut events, &signals, SIGNALS);
     }
+}
+
+fn a_thread_that_does_not_block_is_told() {
+    let guard = signalfd::block(rt()).unwrap();
+    let mut receiver = receiver_for(rt()).unwrap();
+    drop(guard);
+    let poll = Poll::new().unwrap();
+    let readable = Interest::READABLE;
+    let result = poll.registry().register(&mut receiver, SIGNALS, readable);
+    let text = result.unwrap_err().to_string();
+    assert_eq!(text, Error::NotBlocked(rt().into()).to_string());
 }
 
 fn a_forked_child_changes_nothing() {

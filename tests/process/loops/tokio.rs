@@ -149,8 +149,8 @@ fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
 }
 
 fn without_a_runtime_it_is_an_error() {
+    let _guard = block(rt()).unwrap();
     let receiver: Receiver = {
-        let _guard = block(rt()).unwrap();
         let receiver = receiver_for(rt()).unwrap();
         let error = AsyncReceiver::new(&receiver).unwrap_err();
         assert_eq!(error, Error::NoRuntime);
