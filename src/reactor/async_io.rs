@@ -1,7 +1,7 @@
 //! Signals in smol and async-std, and wherever else async-io is the reactor.
 //!
 //! async-io watches the receiver's descriptor and wakes the tasks; this crate reads. No
-//! handler is installed.
+//! handler is installed, unless `every_thread` is asked for.
 //!
 //! # Where to open the receiver
 //!

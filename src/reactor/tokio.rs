@@ -1,7 +1,7 @@
 //! Signals in a tokio runtime.
 //!
 //! tokio watches the receiver's descriptor and wakes the tasks; this crate reads. No
-//! handler is installed, and no thread is started.
+//! handler is installed, unless `every_thread` is asked for, and no thread is started.
 //!
 //! # Where to open the receiver
 //!
