@@ -123,7 +123,13 @@ fn hexadecimal(text: &[u8]) -> Option<SignalSet> {
 /// Reads the last of some numbers: `4711\t1`.
 fn last_number(text: &[u8]) -> Option<u32> {
     let last = text.rsplit(|&byte| byte == b'\t').next()?;
-    core::str::from_utf8(last).ok()?.parse().ok()
+    decimal(core::str::from_utf8(last).ok()?)?.try_into().ok()
+}
+
+/// Reads a number that is nothing but digits.
+fn decimal(text: &str) -> Option<u64> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| text.parse().ok())?
 }
 
 /// Reads how many signals are queued, and how many may be: `0/95`.
@@ -131,7 +137,7 @@ fn is_full(text: &[u8]) -> bool {
     let numbers = || {
         let (queued, limit) =
             core::str::from_utf8(text).ok()?.split_once('/')?;
-        Some((queued.parse::<u64>().ok()?, limit.parse().ok()?))
+        Some((decimal(queued)?, decimal(limit)?))
     };
     numbers().is_some_and(|(queued, limit)| queued >= limit)
 }
@@ -183,6 +189,8 @@ mod tests {
         assert_eq!(read(b"NSpid:\t4711\t12\t1\n", 2).tid, Some(1));
         assert_eq!(read(b"NSpid:\t\n", 2).tid, None);
         assert_eq!(read(b"NSpid:\t4711\tx\n", 2).tid, None);
+        assert_eq!(read(b"NSpid:\t+1\n", 2).tid, None);
+        assert_eq!(read(b"NSpid:\t4294967296\n", 2).tid, None);
     }
 
     #[test]
@@ -190,7 +198,12 @@ mod tests {
         assert!(read(b"SigQ:\t95/95\n", 2).is_queue_full);
         assert!(read(b"SigQ:\t96/95\n", 2).is_queue_full);
         assert!(read(b"SigQ:\t0/0\n", 2).is_queue_full);
-        for text in [&b"SigQ:\t94/95\n"[..], b"SigQ:\t\n", b"SigQ:\t1\n"] {
+        for text in [
+            &b"SigQ:\t94/95\n"[..],
+            b"SigQ:\t\n",
+            b"SigQ:\t1\n",
+            b"SigQ:\t+2/1\n",
+        ] {
             assert!(!read(text, 2).is_queue_full);
         }
     }
