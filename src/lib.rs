@@ -186,11 +186,11 @@
     clippy::unwrap_used
 )]
 #![cfg_attr(
-    test,
+    any(test, fuzzing),
     expect(
         clippy::disallowed_types,
         clippy::std_instead_of_alloc,
-        reason = "unit tests may allocate; the build without them is checked"
+        reason = "unit tests and fuzzing may allocate; the build without is checked"
     )
 )]
 
@@ -221,6 +221,13 @@ extern crate std;
 
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(loom)))]
 mod error;
+#[cfg(all(
+    any(test, fuzzing),
+    any(target_os = "linux", target_os = "android"),
+    not(loom)
+))]
+#[doc(hidden)]
+pub mod fuzz;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod primitive;
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(loom)))]

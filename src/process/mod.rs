@@ -9,6 +9,9 @@ mod command;
 mod every;
 mod exit;
 mod fork;
+#[cfg(any(test, fuzzing))]
+#[path = "../fuzz/proc_status.rs"]
+pub(crate) mod fuzz;
 mod held;
 pub mod mask;
 mod reap;

@@ -176,7 +176,7 @@ impl<'h> Cells<'h> {
         self.parts.into_iter().flatten().for_each(Cell::forget);
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn are_free(self) -> bool {
         self.parts.into_iter().flatten().all(Cell::is_free)
     }

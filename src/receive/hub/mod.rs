@@ -124,8 +124,11 @@
 mod cells;
 mod dispatcher;
 mod future;
+#[cfg(any(test, fuzzing))]
+#[path = "../../fuzz/hub.rs"]
+pub(crate) mod fuzz;
 mod iter;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod model;
 mod ring;
 mod seat;

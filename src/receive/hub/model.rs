@@ -1,7 +1,14 @@
 //! A hub that tests look into: places, rings and cells, and what the dispatcher does.
 //!
 //! A record is a number and its complement, so a torn one shows. Models are checked by
-//! loom (`models.rs`), and sequences compared with a plain queue (`tests.rs`).
+//! loom (`models.rs`), and sequences compared with plain queues (`src/fuzz/hub.rs`).
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "it is for tests and fuzzers"
+)]
 
 extern crate std;
 
@@ -18,7 +25,9 @@ use crate::primitive::{AtomicU64, AtomicUsize, Ordering};
 
 pub(super) const PROCESS: u32 = 1;
 /// Two signals.
+#[cfg(test)]
 pub(super) const ONE: u64 = 1;
+#[cfg(test)]
 pub(super) const TWO: u64 = 2;
 
 /// A hub.

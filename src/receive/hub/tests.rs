@@ -1,151 +1,21 @@
-//! Sequences of what can be done with a hub, compared with plain queues.
-
-extern crate std;
-
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
-use std::vec::Vec;
+//! What a hub promises beside what it hands out, which `src/fuzz/hub.rs` tests.
 
 use super::cells::Words;
-use super::model::{Member, Model, ONE, TWO, Unclaimed};
+use super::model::{Member, Model, ONE, TWO};
 use crate::receive::hub::{Hub, Subscriber};
-
-/// A generator of numbers (xorshift), so that a sequence can be repeated.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-
-    fn index(&mut self, end: usize) -> usize {
-        usize::try_from(self.below(end as u64)).unwrap()
-    }
-}
-
-/// What a subscriber should have.
-#[derive(Default)]
-struct Queue {
-    wanted: u64,
-    records: VecDeque<u64>,
-    missed: u64,
-}
-
-/// How many still have a record, and whether somebody has seen it.
-#[derive(Default)]
-struct Fate {
-    holders: usize,
-    is_seen: bool,
-}
-
-/// A hub, and what it should be.
-struct Both {
-    depth: usize,
-    model: Arc<Model>,
-    members: Vec<Option<(Member, Queue)>>,
-    fates: HashMap<u64, Fate>,
-}
-
-impl Both {
-    fn new(seats: usize, depth: usize) -> Self {
-        let members = (0..seats).map(|_| None).collect();
-        let model = Model::new(seats, depth);
-        Self { depth, model, members, fates: HashMap::new() }
-    }
-
-    fn join(&mut self, index: usize, wanted: u64) {
-        let joined = Member::join(&self.model, index, wanted);
-        assert_eq!(joined.is_some(), self.members[index].is_none());
-        if let Some(member) = joined {
-            let queue = Queue { wanted, ..Queue::default() };
-            self.members[index] = Some((member, queue));
-        }
-    }
-
-    fn leave(&mut self, index: usize) {
-        let Some((member, queue)) = self.members[index].take() else { return };
-        let mut expected = Vec::new();
-        for number in queue.records {
-            let fate = self.fates.get_mut(&number).unwrap();
-            fate.holders -= 1;
-            if fate.holders == 0 && !fate.is_seen {
-                expected.push(number);
-            }
-        }
-        assert_eq!(member.leave(), expected);
-    }
-
-    fn dispatch(&mut self, signal: u64, number: u64) {
-        let mut fate = Fate::default();
-        for (_, queue) in self.members.iter_mut().flatten() {
-            if queue.wanted & signal == 0 {
-                continue;
-            }
-            queue.records.push_back(number);
-            fate.holders += 1;
-            if queue.records.len() > self.depth {
-                let lost = queue.records.pop_front().unwrap();
-                queue.missed += 1;
-                self.fates.get_mut(&lost).unwrap().holders -= 1;
-            }
-        }
-        let expected = if fate.holders > 0 { Ok(()) } else { Err(Unclaimed) };
-        self.fates.insert(number, fate);
-        assert_eq!(self.model.dispatch(signal, number), expected);
-    }
-
-    fn take(&mut self, index: usize) {
-        let Some((member, queue)) = &mut self.members[index] else { return };
-        assert_eq!(member.missed(), queue.missed);
-        assert_eq!(member.has_some(), !queue.records.is_empty());
-        let expected = queue.records.pop_front();
-        assert_eq!(member.take(), expected);
-        assert_eq!(member.missed(), queue.missed);
-        if let Some(number) = expected {
-            let fate = self.fates.get_mut(&number).unwrap();
-            fate.holders -= 1;
-            fate.is_seen = true;
-        }
-    }
-}
-
-#[test]
-fn every_sequence_is_that_of_plain_queues() {
-    for seed in 1..=300 {
-        let mut numbers = Numbers(seed << 32 | seed);
-        let seats = 1 + numbers.index(4);
-        let depth = 1 + numbers.index(30);
-        // Some seeds let the rings run over, others seldom.
-        let takes = 1 + numbers.below(8);
-        let mut both = Both::new(seats, depth);
-        for step in 0..1000 {
-            let index = numbers.index(seats);
-            let signals = 1 + numbers.below(3);
-            match numbers.below(8 + takes) {
-                0 => both.join(index, signals),
-                1 => both.leave(index),
-                2..8 => both.dispatch(signals, step),
-                _ => both.take(index),
-            }
-        }
-        (0..seats).for_each(|index| both.leave(index));
-        assert!(both.model.cells().are_free(), "seed {seed}");
-    }
-}
 
 /// Each subscriber has as many cells as it can hold, and they are used again.
 #[test]
 fn a_hub_that_is_full_has_a_cell_to_spare() {
-    let mut both = Both::new(3, 2);
-    (0..3).for_each(|index| both.join(index, 1 << index));
+    let model = Model::new(3, 2);
+    let join = |index| Member::join(&model, index, 1 << index).unwrap();
+    let members = [0, 1, 2].map(join);
     for number in 0..100 {
-        both.dispatch(1 << (number % 3), number);
+        assert_eq!(model.dispatch(1 << (number % 3), number), Ok(()));
     }
-    (0..3).for_each(|index| both.leave(index));
-    assert!(both.model.cells().are_free());
+    let left = members.map(Member::leave);
+    assert_eq!(left, [[96, 99], [94, 97], [95, 98]]);
+    assert!(model.cells().are_free());
 }
 
 #[test]

@@ -235,7 +235,7 @@ impl Buffers {
 }
 
 /// What the kernel does, for tests.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl Buffers {
     pub(super) const fn tail(&self) -> u16 {
         self.tail

@@ -15,7 +15,7 @@ const _: () = assert!(BUFFERS as u32 <= u64::BITS);
 /// already.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    buffers: Buffers,
+    pub(super) buffers: Buffers,
     queue: [Filled; BUFFERS as usize],
     /// Which are in the queue, a bit for each.
     queued: u64,
@@ -37,7 +37,7 @@ impl Inbox {
         Buffers::new(ring, group).map(Self::of)
     }
 
-    const fn of(buffers: Buffers) -> Self {
+    pub(super) const fn of(buffers: Buffers) -> Self {
         Self {
             buffers,
             queue: [Filled { buffer: 0, records: 0 }; BUFFERS as usize],
@@ -131,115 +131,5 @@ impl Inbox {
         birth: Birth,
     ) {
         self.buffers.close(ring, group, is_over, birth);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::VecDeque;
-    use std::vec::Vec;
-
-    use super::*;
-    use crate::receive::ring::tests::Random;
-    use crate::signal::Signal;
-
-    fn record(value: u64) -> SigInfo {
-        let signo = Signal::HUP.as_raw();
-        SigInfo { signo, ptr: value, ..SigInfo::EMPTY }
-    }
-
-    /// What the kernel does: takes buffers in order, fills them, and says so.
-    struct Kernel {
-        /// How many buffers it has taken.
-        head: u16,
-        /// How many records it has written.
-        written: u64,
-        /// What it has said and nobody was told yet.
-        said: VecDeque<(u16, usize)>,
-    }
-
-    impl Kernel {
-        fn fill(&mut self, inbox: &mut Inbox, records: usize) {
-            if inbox.buffers.tail() == self.head {
-                return; // ENOBUFS
-            }
-            let buffer = inbox.buffers.slot(self.head);
-            self.head = self.head.wrapping_add(1);
-            for at in 0..records {
-                inbox.buffers.write(buffer, at, &record(self.written));
-                self.written += 1;
-            }
-            self.said.push_back((buffer, records));
-        }
-    }
-
-    /// Whatever is said, and how often: each record comes once and none is missing,
-    /// and if nothing is said but what the kernel has said, they come in order.
-    #[test]
-    fn arbitrary_completions() {
-        let all = SignalSet::from(Signal::HUP);
-        for seed in 0..400 {
-            let mut random = Random::new(seed);
-            let lies = seed % 2 == 0;
-            let buffers = Buffers::unregistered().unwrap();
-            let mut inbox = Inbox::of(buffers);
-            let said = VecDeque::new();
-            let mut kernel = Kernel { head: 0, written: 0, said };
-            let mut seen = Vec::new();
-            let mut heard = Vec::new();
-            for _ in 0..300 {
-                match random.below(5) {
-                    0 | 1 => {
-                        let records = 1 + random.below(RECORDS);
-                        kernel.fill(&mut inbox, records);
-                    }
-                    2 => {
-                        let Some((buffer, records)) = kernel.said.pop_front()
-                        else {
-                            continue;
-                        };
-                        let is_new = inbox.push(buffer, records);
-                        assert!(is_new || lies, "{buffer}");
-                        heard.push((buffer, records));
-                    }
-                    3 if lies => {
-                        // Said twice, or invented.
-                        let (buffer, records) = match random.below(2) {
-                            0 if !heard.is_empty() => {
-                                heard[random.below(heard.len())]
-                            }
-                            _ => {
-                                let buffer = random.below(1 << 16);
-                                let buffer = buffer.try_into().unwrap();
-                                (buffer, random.below(100))
-                            }
-                        };
-                        inbox.push(buffer, records);
-                    }
-                    _ => {
-                        let room = 1 + random.below(100);
-                        let mut room = std::vec![SigInfo::EMPTY; room];
-                        let taken = inbox.take(&mut room, all, Birth::here());
-                        seen.extend(room[..taken].iter().map(|info| info.ptr));
-                    }
-                }
-            }
-            if !lies {
-                for (buffer, records) in kernel.said.drain(..) {
-                    assert!(inbox.push(buffer, records));
-                }
-            }
-            inbox.push_all();
-            let mut room = std::vec![SigInfo::EMPTY; 64 * 64 + 1];
-            let taken = inbox.take(&mut room, all, Birth::here());
-            seen.extend(room[..taken].iter().map(|info| info.ptr));
-            if !lies {
-                assert!(seen.iter().copied().eq(0..kernel.written));
-            }
-            seen.sort_unstable();
-            let all = 0..kernel.written;
-            assert!(seen.into_iter().eq(all), "none is lost or doubled");
-            inbox.buffers.release();
-        }
     }
 }

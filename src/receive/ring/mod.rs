@@ -2,6 +2,9 @@
 //! receiver's own.
 
 mod buffers;
+#[cfg(any(test, fuzzing))]
+#[path = "../../fuzz/uring_state.rs"]
+pub(crate) mod fuzz;
 mod inbox;
 mod own;
 mod register;
@@ -41,50 +44,4 @@ fn hand_out(
         }
     }
     used
-}
-
-#[cfg(test)]
-pub(super) mod tests {
-    /// Numbers that are the same in every run (xorshift64).
-    pub(super) struct Random(u64);
-
-    impl Random {
-        pub(super) const fn new(seed: u64) -> Self {
-            Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-        }
-
-        pub(super) const fn next(&mut self) -> u64 {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            self.0
-        }
-
-        pub(super) fn below(&mut self, end: usize) -> usize {
-            (self.next() % end as u64).try_into().unwrap()
-        }
-
-        /// The result and flags of a completion: likely ones, and any at all.
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_possible_wrap,
-            reason = "any bits will do"
-        )]
-        pub(super) fn completion(&mut self) -> (i32, u32) {
-            let result = match self.below(4) {
-                0 => -(self.below(140) as i32),
-                1 => (self.below(70) * 128) as i32,
-                2 => [libc::ECANCELED, libc::ENOBUFS, libc::EINVAL]
-                    [self.below(3)]
-                .wrapping_neg(),
-                _ => self.next() as i32,
-            };
-            let flags = match self.below(3) {
-                0 => (self.below(70) << 16 | 3) as u32,
-                1 => (self.below(70) << 16 | self.below(4)) as u32,
-                _ => self.next() as u32,
-            };
-            (result, flags)
-        }
-    }
 }

@@ -415,44 +415,4 @@ mod tests {
         request.arm().unwrap();
         assert!(request.is_in_flight());
     }
-
-    /// Any completions, in any order: the phases stay what they are.
-    #[test]
-    fn arbitrary_completions() {
-        let mut random = crate::receive::ring::tests::Random::new(1);
-        for _ in 0..20_000 {
-            let kinds = [Kind::Readiness, Kind::Completion];
-            let mut request = Request::new(kinds[random.below(2)]);
-            let mut has_failed = None;
-            for _ in 0..random.below(30) {
-                let was_in_flight = request.is_in_flight();
-                match random.below(6) {
-                    0 => match request.arm() {
-                        Ok(()) => assert!(!was_in_flight),
-                        Err(Error::AlreadyArmed) => assert!(was_in_flight),
-                        Err(error) => assert_eq!(has_failed, Some(error)),
-                    },
-                    1 => assert_eq!(request.stop(), was_in_flight),
-                    _ => {
-                        let (result, flags) = random.completion();
-                        match request.complete(result, flags) {
-                            Ok(_) => assert!(was_in_flight),
-                            Err(Error::ForeignCompletion) => assert_eq!(
-                                request.is_in_flight(),
-                                was_in_flight
-                            ),
-                            Err(error) => {
-                                assert!(was_in_flight);
-                                has_failed = Some(error);
-                            }
-                        }
-                    }
-                }
-                assert!(!(request.is_idle() && request.is_in_flight()));
-                if let Some(error) = has_failed {
-                    assert_eq!(request.arm(), Err(error));
-                }
-            }
-        }
-    }
 }

@@ -1,0 +1,382 @@
+//! Any completions for a request and its buffers, against what a kernel does.
+//!
+//! In half of the inputs nothing is said but what that kernel has said, and in order.
+//! Then each record comes once and in order, the request is in the ring when it thinks
+//! that it is, and all buffers are the kernel's again at the end. In the other half
+//! completions are also given twice, invented, and given for other buffers: each record
+//! still comes once. In both a request that has not failed can be armed at the end.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a panic is what a fuzzer looks for"
+)]
+
+extern crate std;
+
+use std::collections::VecDeque;
+use std::vec::Vec;
+
+use super::{BUFFERS, Buffers, Inbox, Outcome, RECORDS, Request};
+use crate::fuzz::Input;
+use crate::process::Birth;
+use crate::signal::{SigInfo, Signal, SignalSet};
+use crate::{Error, Kind};
+
+/// `IORING_CQE_F_MORE` and `IORING_CQE_F_BUFFER`.
+const MORE: u32 = 2;
+const BUFFER: u32 = 1;
+
+/// What is asked of a kernel and what it says: it takes buffers in order, fills them,
+/// and says so.
+struct Kernel {
+    /// Whether the request is there.
+    is_armed: bool,
+    /// How many buffers it has taken, and how many records it has written.
+    head: u16,
+    written: u64,
+    /// What it has said and nobody was told yet: a result and flags.
+    said: VecDeque<(i32, u32)>,
+}
+
+struct State {
+    kind: Kind,
+    lies: bool,
+    request: Request,
+    /// Where there is one: a poll needs none.
+    inbox: Option<Inbox>,
+    kernel: Kernel,
+    /// What was told.
+    heard: Vec<(i32, u32)>,
+    /// What was taken, by number.
+    seen: Vec<u64>,
+    failure: Option<Error>,
+    /// Whether it was stopped, and not armed since.
+    is_stopped: bool,
+    /// Whether a request of many shots was refused.
+    is_of_one_shot: bool,
+}
+
+const fn record(number: u64) -> SigInfo {
+    let signo = Signal::HUP.as_raw();
+    SigInfo { signo, ptr: number, ..SigInfo::EMPTY }
+}
+
+impl Kernel {
+    fn say(&mut self, result: i32, flags: u32) {
+        self.is_armed = flags & MORE != 0;
+        self.said.push_back((result, flags));
+    }
+
+    /// Fills a buffer, if the request is there to do it.
+    fn fill(&mut self, inbox: &mut Inbox, records: usize, more: bool) {
+        if inbox.buffers.tail() == self.head {
+            return self.say(-libc::ENOBUFS, 0);
+        }
+        let buffer = inbox.buffers.slot(self.head);
+        self.head = self.head.wrapping_add(1);
+        for at in 0..records {
+            inbox.buffers.write(buffer, at, &record(self.written));
+            self.written += 1;
+        }
+        let bytes = records * size_of::<SigInfo>();
+        let more = if more { MORE } else { 0 };
+        let flags = more | BUFFER | u32::from(buffer) << 16;
+        self.say(bytes.try_into().unwrap(), flags);
+    }
+}
+
+impl State {
+    fn new(kind: Kind, lies: bool) -> Self {
+        let inbox = (kind == Kind::Completion)
+            .then(|| Inbox::of(Buffers::unregistered().unwrap()));
+        Self {
+            kind,
+            lies,
+            request: Request::new(kind),
+            inbox,
+            kernel: Kernel {
+                is_armed: false,
+                head: 0,
+                written: 0,
+                said: VecDeque::new(),
+            },
+            heard: Vec::new(),
+            seen: Vec::new(),
+            failure: None,
+            is_stopped: false,
+            is_of_one_shot: false,
+        }
+    }
+
+    /// Something has come.
+    fn answer(&mut self, records: usize, more: bool) {
+        // Who is lied to may have armed it and not know, and the other way round.
+        if !self.kernel.is_armed && !self.lies {
+            return;
+        }
+        let more = more && !self.is_of_one_shot;
+        match &mut self.inbox {
+            Some(inbox) => self.kernel.fill(inbox, records, more),
+            None => self.kernel.say(libc::POLLIN.into(), 0),
+        }
+    }
+
+    /// The request ends with an error.
+    fn fail(&mut self, errno: i32) {
+        if self.kernel.is_armed {
+            self.kernel.say(-errno, 0);
+        }
+    }
+
+    fn arm(&mut self) {
+        let was_in_flight = self.request.is_in_flight();
+        match self.request.arm() {
+            Ok(()) => {
+                assert!(!was_in_flight && self.failure.is_none());
+                self.kernel.is_armed = true;
+                self.is_stopped = false;
+            }
+            Err(Error::AlreadyArmed) => assert!(was_in_flight),
+            Err(error) => assert_eq!(self.failure, Some(error)),
+        }
+    }
+
+    /// Asks for its cancellation. The kernel answers, if it is there.
+    fn stop(&mut self) {
+        let was_in_flight = self.request.is_in_flight();
+        assert_eq!(self.request.stop(), was_in_flight);
+        self.is_stopped = true;
+        assert_eq!(self.request.is_stopping(), was_in_flight);
+        self.fail(libc::ECANCELED);
+    }
+
+    /// The next thing that the kernel has said.
+    fn hear(&mut self) {
+        let Some((result, flags)) = self.kernel.said.pop_front() else {
+            return;
+        };
+        self.heard.push((result, flags));
+        let told = self.tell(result, flags);
+        if self.lies {
+            return;
+        }
+        let fails = match result.wrapping_neg() {
+            libc::ECANCELED | libc::ENOBUFS | libc::EINTR => false,
+            libc::EAGAIN => self.kind == Kind::Readiness,
+            libc::EINVAL => self.kind == Kind::Readiness || self.is_of_one_shot,
+            errno => errno > 0,
+        };
+        self.is_of_one_shot |= result == -libc::EINVAL;
+        assert_eq!(told.is_err(), fails, "{result}");
+        assert_ne!(told, Err(Error::ForeignCompletion));
+    }
+
+    /// Takes a completion as a source does.
+    fn tell(&mut self, result: i32, flags: u32) -> Result<(), Error> {
+        let was_in_flight = self.request.is_in_flight();
+        let was_stopping = self.request.is_stopping();
+        let told = self.take_completion(result, flags);
+        match told {
+            Ok(()) => assert!(was_in_flight),
+            Err(Error::ForeignCompletion) => {
+                assert_eq!(self.request.is_in_flight(), was_in_flight);
+                assert_eq!(self.request.is_stopping(), was_stopping);
+            }
+            Err(error) => {
+                assert!(was_in_flight && self.request.has_failed());
+                assert_eq!(error.raw_os_error(), Some(result.saturating_neg()));
+                self.failure = Some(error);
+            }
+        }
+        told
+    }
+
+    fn take_completion(
+        &mut self,
+        result: i32,
+        flags: u32,
+    ) -> Result<(), Error> {
+        let outcome = self.request.look(result, flags)?;
+        assert!(self.request.is_in_flight());
+        match (outcome, &mut self.inbox) {
+            (Outcome::Filled { buffer, records }, Some(inbox)) => {
+                assert!(buffer < BUFFERS && records <= RECORDS);
+                let is_new = inbox.push(buffer, records);
+                if !is_new && !self.request.is_stopping() {
+                    return Err(Error::ForeignCompletion);
+                }
+            }
+            (Outcome::Readable, None) => assert!(result >= 0),
+            (Outcome::Nothing, _) => assert!(result < 0),
+            outcome => unreachable!("{outcome:?}"),
+        }
+        let completed = self.request.complete(result, flags)?;
+        assert_eq!(completed, outcome);
+        Ok(())
+    }
+
+    /// A completion that the kernel has not said, or has said before.
+    fn lie(&mut self, input: &mut Input<'_>) {
+        let result = match input.below(5) {
+            0 if !self.heard.is_empty() => {
+                let (result, flags) = self.heard[input.below(self.heard.len())];
+                let _refused = self.tell(result, flags);
+                return;
+            }
+            0 | 1 => -i32::from(input.byte()),
+            2 => i32::from(input.byte() % 70) * 128,
+            3 => {
+                let likely = [libc::ECANCELED, libc::ENOBUFS, libc::EINVAL];
+                -likely[input.below(3)]
+            }
+            _ => i32::from_le_bytes(input.take()),
+        };
+        let flags = match input.below(3) {
+            0 => u32::from(input.byte() % 70) << 16 | BUFFER | MORE,
+            1 => {
+                u32::from(input.byte() % 70) << 16 | u32::from(input.byte() % 4)
+            }
+            _ => u32::from_le_bytes(input.take()),
+        };
+        let _refused = self.tell(result, flags);
+    }
+
+    /// Tells the inbox alone.
+    fn lie_of_buffers(&mut self, buffer: u16, records: usize) {
+        if let Some(inbox) = &mut self.inbox {
+            inbox.push(buffer, records);
+        }
+    }
+
+    fn take(&mut self, room: usize) -> usize {
+        let Some(inbox) = &mut self.inbox else { return 0 };
+        let mut infos = std::vec![SigInfo::EMPTY; room];
+        let wanted = SignalSet::from(Signal::HUP);
+        let taken = inbox.take(&mut infos, wanted, Birth::here());
+        for info in &infos[..taken] {
+            assert_eq!(*info, record(info.ptr));
+            self.seen.push(info.ptr);
+        }
+        taken
+    }
+
+    fn check(&mut self) {
+        let wants_nothing = self.request.is_in_flight()
+            || self.is_stopped
+            || self.failure.is_some();
+        assert_eq!(self.request.is_idle(), !wants_nothing);
+        assert_eq!(self.request.has_failed(), self.failure.is_some());
+        if let Some(error) = self.failure {
+            assert_eq!(self.request.clone().arm(), Err(error), "it stays so");
+        }
+        if let Some(inbox) = &self.inbox {
+            let free = inbox.buffers.tail().wrapping_sub(self.kernel.head);
+            assert!(free <= BUFFERS, "more than there are");
+        }
+        if self.lies {
+            return;
+        }
+        let is_last = |&(_, flags): &(i32, u32)| flags & MORE == 0;
+        let is_there =
+            self.kernel.is_armed || self.kernel.said.iter().any(is_last);
+        assert_eq!(self.request.is_in_flight(), is_there);
+        if let Some(inbox) = &self.inbox {
+            let is_filled = |&(result, _): &(i32, u32)| result > 0;
+            let is_unsaid = self.kernel.said.iter().any(is_filled);
+            assert_eq!(inbox.has_more(), is_unsaid);
+        }
+    }
+
+    fn end(mut self) {
+        self.stop();
+        while !self.kernel.said.is_empty() {
+            self.hear();
+            self.check();
+        }
+        if self.lies {
+            // It may have been told nothing of its end.
+            if self.request.is_in_flight() {
+                let _refused = self.tell(-libc::ECANCELED, 0);
+            }
+            if let Some(inbox) = &mut self.inbox {
+                inbox.push_all();
+            }
+        }
+        assert!(!self.request.is_in_flight());
+        while self.take(100) > 0 {}
+        if self.lies {
+            self.seen.sort_unstable();
+        }
+        let all = 0..self.kernel.written;
+        assert!(self.seen.drain(..).eq(all), "none is lost or doubled");
+        if let Some(inbox) = &self.inbox {
+            assert!(inbox.has_room() && !inbox.has_more());
+            let free = inbox.buffers.tail().wrapping_sub(self.kernel.head);
+            assert_eq!(free, BUFFERS, "the kernel has all of them");
+        }
+        self.go_on();
+        if let Some(inbox) = &mut self.inbox {
+            inbox.buffers.release();
+        }
+    }
+
+    /// It goes on from here, unless it has failed.
+    fn go_on(&mut self) {
+        let first = self.kernel.written;
+        self.arm();
+        assert_eq!(self.request.is_in_flight(), self.failure.is_none());
+        if self.failure.is_none() {
+            self.lies = false;
+            self.answer(1, false);
+            self.hear();
+            assert!(self.request.is_idle());
+            let taken = self.take(2);
+            assert_eq!(taken, usize::from(self.inbox.is_some()));
+            assert!(self.seen.drain(..).eq(first..self.kernel.written));
+        }
+    }
+}
+
+pub(crate) fn run(data: &[u8]) {
+    let mut input = Input::new(data);
+    // Most inputs are of reads, which have more to go wrong.
+    let kind = match input.below(4) {
+        0 => Kind::Readiness,
+        _ => Kind::Completion,
+    };
+    let mut state = State::new(kind, input.below(2) == 1);
+    while !input.is_empty() {
+        match input.below(12) {
+            0..3 => {
+                let records = 1 + input.below(RECORDS);
+                state.answer(records, input.below(8) > 0);
+            }
+            3..5 => state.hear(),
+            5 if input.below(8) == 0 => state.stop(),
+            5 | 6 => state.arm(),
+            7 => {
+                let likely = [
+                    libc::ECANCELED,
+                    libc::ENOBUFS,
+                    libc::EINTR,
+                    libc::EAGAIN,
+                    libc::EINVAL,
+                    libc::EBADF,
+                ];
+                state.fail(likely[input.below(6).min(input.below(6))]);
+            }
+            8 if state.lies => state.lie(&mut input),
+            9 if state.lies => {
+                let [low, high, records] = input.take();
+                let buffer = u16::from_le_bytes([low, high % 2]);
+                state.lie_of_buffers(buffer, records.into());
+            }
+            _ => {
+                state.take(1 + input.below(100));
+            }
+        }
+        state.check();
+    }
+    state.end();
+}
