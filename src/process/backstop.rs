@@ -375,10 +375,14 @@ unsafe extern "C" fn handle(
 /// Whether a handler is installed that has found this one, and hands on to it.
 ///
 /// If it is the one from before, the kernel may have called this one a moment ago. It
-/// does so with everything blocked.
+/// does so with everything blocked but faults, which a handler with a full mask
+/// (`sigfillset(3)`) blocks as well.
 fn was_called_by_another(signal: Signal) -> bool {
-    let by_the_kernel =
-        || sys::sigprocmask(None).is_ok_and(|it| it.contains(SignalSet::all()));
+    let by_the_kernel = || {
+        sys::sigprocmask(None).is_ok_and(|it| {
+            it.contains(SignalSet::all()) && !it.has(Signal::SEGV)
+        })
+    };
     action::action(signal).is_ok_and(|Action { handler, .. }| {
         ![address(), libc::SIG_DFL, libc::SIG_IGN].contains(&handler)
             && (handler != previous(signal).handler || !by_the_kernel())

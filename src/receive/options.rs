@@ -68,8 +68,8 @@ impl Options {
     /// before, or when so many are there.
     ///
     /// The receiver then sleeps less often and leaves the kernel's queue alone
-    /// meanwhile. At rates of some hundred thousand signals a second that saves a third
-    /// or more of its CPU time; at lower ones it saves nothing. The price is latency:
+    /// meanwhile. At some hundred thousand signals a second that saves a third or more of
+    /// its CPU time, and where they come as fast as can be, a fifth. The price is latency:
     /// up to the delay, and the 50 us that the kernel may add to a sleep
     /// (`PR_SET_TIMERSLACK`). A signal that comes when no batch was handed out for that
     /// long is not delayed.
@@ -78,9 +78,10 @@ impl Options {
     /// [`wait_batch_timeout`](Receiver::wait_batch_timeout), for
     /// [`recv_batch`](Receiver::recv_batch) inside [`block_on`](crate::block_on), and for
     /// an [`Epoll`](crate::Epoll) whose receivers are all moderated. What takes one
-    /// signal, or takes without waiting, is never delayed. A ring that reads ahead
-    /// ([`Kind::Completion`]) lets the kernel count and wait (`min_wait_usec`, Linux
-    /// 6.12).
+    /// signal, or takes without waiting, is never delayed. The count is for the blocking
+    /// waits: a thread that waits for several receivers or tasks sleeps for the delay, and
+    /// looks at none meanwhile. A ring that reads ahead ([`Kind::Completion`]), and whose
+    /// descriptor was asked for, lets the kernel wait (`min_wait_usec`, Linux 6.12).
     ///
     /// No delay turns it off; a count of one, too.
     ///

@@ -99,7 +99,8 @@ impl Moderation {
 
     /// Notes that so many records are handed out.
     pub(super) fn note(&self, taken: usize, room: usize) {
-        if self.is_off() {
+        // A wait that was over before anything came has handed out no batch.
+        if self.is_off() || taken == 0 {
             return;
         }
         let now = if taken >= self.enough(room) {

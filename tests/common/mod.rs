@@ -427,12 +427,23 @@ pub(crate) fn action(signal: Signal) -> (usize, c_int, u64) {
 }
 
 pub(crate) fn set_action(signal: Signal, handler: usize, flags: c_int) {
+    set_masked_action(signal, handler, flags, Signal::USR2.into());
+}
+
+/// Sets an action whose handler runs with these signals blocked.
+pub(crate) fn set_masked_action(
+    signal: Signal,
+    handler: usize,
+    flags: c_int,
+    blocked: SignalSet,
+) {
     // SAFETY: an all-zero value is allowed.
     let mut new: libc::sigaction = unsafe { mem::zeroed() };
     new.sa_sigaction = handler;
     new.sa_flags = flags;
-    // SAFETY: adds a signal to the set.
-    unsafe { libc::sigaddset(&raw mut new.sa_mask, libc::SIGUSR2) };
+    let mask = (&raw mut new.sa_mask).cast::<u64>();
+    // SAFETY: a set begins with the kernel's, which has 64 bits.
+    unsafe { mask.write(blocked.bits()) };
     // SAFETY: reads a sigaction; the handlers of these tests are safe to run.
     let result = unsafe {
         libc::sigaction(signal.as_raw(), &raw const new, ptr::null_mut())

@@ -21,8 +21,9 @@ use signalfd::{
 use super::exit::fork_pid_1;
 use crate::common::{
     Child, End, Forged, HeldCalls, action, forbid, kill, options, pid,
-    set_action, set_limit, set_mask, sigqueue, sigqueue_to_thread, storm_size,
-    tgkill, tid, uid, wait_until, wait_until_asleep,
+    set_action, set_limit, set_mask, set_masked_action, sigqueue,
+    sigqueue_to_thread, storm_size, tgkill, tid, uid, wait_until,
+    wait_until_asleep,
 };
 use crate::harness::{battery, cases, racing_rounds, skip};
 
@@ -57,6 +58,7 @@ cases! {
     a_handler_that_hands_on_is_no_trouble,
     a_handler_that_hands_on_goes_on_afterwards,
     a_handler_that_hands_on_goes_on_after_a_second_receiver,
+    a_handler_that_blocks_all_goes_on_after_a_second_receiver,
     a_handler_installed_again_afterwards_gives_way,
     what_is_unread_at_the_end_reaches_its_handler_as_it_was,
     what_an_outer_receiver_waits_for_is_not_dropped,
@@ -1033,6 +1035,24 @@ fn a_handler_that_hands_on_goes_on_afterwards() {
 }
 
 /// Then what it hands on to has found it, and gives it back.
+/// As `sigfillset(3)` makes it: it blocks what the crate's own handler does, and more.
+fn a_handler_that_blocks_all_goes_on_after_a_second_receiver() {
+    set_action(Signal::HUP, counting(), 0);
+    let handler: Handler = hand_on;
+    drop({
+        let signals = open(Signal::HUP);
+        OURS.store(action(Signal::HUP).0, Ordering::Relaxed);
+        let all = SignalSet::from_bits_retain(u64::MAX);
+        set_masked_action(Signal::HUP, handler as usize, libc::SA_SIGINFO, all);
+        signals
+    });
+    for round in 1..=3 {
+        drop(open(Signal::HUP));
+        kill(pid(), Signal::HUP);
+        assert_eq!(COUNTED.swap(0, Ordering::Relaxed), 2, "{round}");
+    }
+}
+
 fn a_handler_that_hands_on_goes_on_after_a_second_receiver() {
     set_action(Signal::HUP, counting(), 0);
     let handler: Handler = hand_on;

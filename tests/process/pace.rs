@@ -14,6 +14,7 @@ use crate::harness::cases;
 
 cases! {
     a_first_signal_is_handed_out_at_once,
+    a_wait_in_vain_delays_no_signal,
     signals_gather_until_there_are_enough,
     signals_gather_until_the_time_is_over,
     a_full_batch_is_followed_by_another_at_once,
@@ -52,6 +53,17 @@ fn send(values: &[i32]) {
 fn a_first_signal_is_handed_out_at_once() {
     // Not to be waited for is to have ended at all.
     drop(in_the_flow(LONG, 64));
+}
+
+fn a_wait_in_vain_delays_no_signal() {
+    let signals = options().moderate(LONG, 64).open(rt()).unwrap();
+    let mut batch = Batch::<64>::new();
+    let soon = Duration::from_millis(1);
+    let infos = signals.wait_batch_timeout(&mut batch, soon).unwrap();
+    assert!(infos.is_empty());
+    sigqueue(pid(), rt(), 0).unwrap();
+    // Not to be waited for is to have ended at all.
+    assert_eq!(signals.wait_batch(&mut batch).unwrap().len(), 1);
 }
 
 fn signals_gather_until_there_are_enough() {

@@ -135,7 +135,7 @@ pub(crate) struct Amount {
 impl Amount {
     pub(crate) const fn of(asked: &Asked) -> Self {
         if asked.quick {
-            return Self { rounds: 3, percent: 10 };
+            return Self { rounds: 2, percent: 10 };
         }
         Self { rounds: 11, percent: 100 }
     }
