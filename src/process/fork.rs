@@ -78,7 +78,7 @@ impl Birth {
     pub(crate) fn quick(self) -> Quick {
         match sys::wiped_on_fork() {
             Some(word) => Quick { word, ordinary: self.0.into() },
-            None => Quick::NEVER,
+            None => Quick::never(),
         }
     }
 }
@@ -108,10 +108,11 @@ pub(crate) struct Quick {
 
 impl Quick {
     /// Always has to look.
-    pub(crate) const NEVER: Self = {
+    // No constant: to refer to what can change in one takes Rust 1.86.
+    pub(crate) fn never() -> Self {
         static ZERO: AtomicU64 = AtomicU64::new(0);
         Self { word: &ZERO, ordinary: u64::MAX }
-    };
+    }
 
     /// Whether this is the process, and there is nothing but the kernel's queue.
     #[inline]

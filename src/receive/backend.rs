@@ -32,7 +32,7 @@ pub enum Backend {
     ///
     /// Any thread may use the receiver, drop it, or take it over from a thread that
     /// has ended. A ring works on behalf of one thread: of the one that began to wait
-    /// last, or, for [`Kind::Completion`], began to wait or took last. A signal
+    /// last, or, for [`Kind::Completion`], began to wait or took something last. A signal
     /// directed at another thread (`pthread_kill(3)`) stays pending until that one
     /// begins to. The `epoll_wait(2)` of that thread may end with `EINTR` when a
     /// signal comes, though no handler ran.
@@ -73,6 +73,8 @@ pub enum Kind {
     ///   where the other ways leave it alone.
     /// - While one thread takes, another that would take at that moment finds nothing.
     ///   It is told again: by its waker, or by an edge of the descriptor.
+    /// - After a hundred or more signals for others that came at once, the kernel may tell
+    ///   of the very next one only together with another.
     ///
     /// The ring reads into 512 KiB of memory that is mapped, and used as it is
     /// filled.

@@ -656,11 +656,11 @@ impl Receiver {
 /// Whether a read of the signalfd does, to take and to wait.
 fn what_will_do(engine: &Engine, options: Options) -> [Quick; 2] {
     if engine.has_ring() {
-        return [Quick::NEVER; 2];
+        return [Quick::never(); 2];
     }
     let quick = engine.signalfd().birth().quick();
     let just_waits = options.spin.is_zero() && options.delay.is_zero();
-    [quick, if just_waits { quick } else { Quick::NEVER }]
+    [quick, if just_waits { quick } else { Quick::never() }]
 }
 
 /// What is known once a waker is registered.

@@ -17,9 +17,10 @@
 //! told from others that are sent with `kill(2)`. So of each signal one wake is on its
 //! way at a time, there is a note of it, and the next record that reads like one is taken
 //! for it. Which of several that is makes no difference: what is noted comes. It comes
-//! once, whatever it meets in the queue, since the kernel keeps one signal of a number
-//! that has no record: were there a count, some would be left on it, and real signals be
-//! taken for these. And a signal without a record that another one sends meanwhile is one
+//! once at most, since the kernel keeps one signal of a number that has no record: were
+//! there a count, some would be left on it, and real signals be taken for these. It does
+//! not come at all where it meets a record of its number, the last of which takes it along
+//! (`collect_signal()`): then the note stays for the next one. And a signal without a record that another one sends meanwhile is one
 //! with the wake, as it would have been with the record that was left, were that in the
 //! queue.
 //!

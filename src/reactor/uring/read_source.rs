@@ -28,8 +28,8 @@ use crate::signal::SigInfo;
 /// `IORING_SETUP_DEFER_TASKRUN`, signals are read as they come and fill a buffer each,
 /// and the request ends when there is no room: with the 16 completions of a ring of 8
 /// it is 0.004, and 0.006 if the loop waits first. Without requests that last it is
-/// 0.016. At the end of 128 or more comes one `signalfd4(2)`, which makes up for what a
-/// read that stands may have overlooked.
+/// 0.016. At the end of 128 or more comes one `signalfd4(2)` (two for a receiver that has
+/// waited itself), which makes up for what a read that stands may have overlooked.
 ///
 /// What the ring has read is no longer pending. A signal that some thread does not
 /// block is taken away from its handler or default action if the ring looks first, as

@@ -15,7 +15,7 @@ use crate::signal::SigInfo;
 ///
 /// The request is a poll (`IORING_OP_POLL_ADD`) of one shot, so it is armed before each
 /// wait; that takes no system call besides the one that waits. (One of many shots can
-/// overlook a signal under a flood, on every kernel up to Linux 6.18 at least.) It names no
+/// overlook a signal under a flood, seen on Linux 6.18.) It names no
 /// memory, and takes no signal: [`take`](Self::take) does, with a read of its own. So it
 /// can be dropped, moved, forgotten or forked at any time, and works in a ring of any kind.
 ///

@@ -20,7 +20,7 @@
 //! that stands, the kernel counts how often it was woken until it looks, and from the
 //! 128th time on it notes only that it was. A signal which it notes after it has looked,
 //! and before it puts the count back, is never told (`io_poll_check_events()` and
-//! `io_poll_get_ownership_slowpath()`, up to Linux 6.18 at least), and a standard signal
+//! `io_poll_get_ownership_slowpath()`, seen on Linux 6.18), and a standard signal
 //! that is pending is not announced again. Under a flood that takes a second or so. A
 //! poll of one shot is made after the last read, and looks when it is made. A read that
 //! stands goes on for as long as signals come, so what it has overlooked came last: who
@@ -69,7 +69,9 @@ pub(crate) enum Shots {
 }
 
 /// From so many wakes on the kernel only notes that there were more
-/// (`IO_POLL_REF_BIAS`); each leaves a record at least.
+/// (`IO_POLL_REF_BIAS`). Each of a signal that is received leaves a record. One for
+/// others leaves none, so after a flood of these the end is not announced: the next
+/// signal of the process does that.
 pub(crate) const NOTED: usize = 128;
 
 /// See the head of this file.

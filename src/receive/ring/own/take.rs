@@ -35,8 +35,8 @@ impl OwnRing {
     /// Takes records, when the ring reads. Records that are not wanted go back to the
     /// kernel.
     ///
-    /// Afterwards there is something to take or a request in the ring, and if less
-    /// came than there is room for, one on behalf of this thread; unless the caller
+    /// Afterwards there is something to take or a request in the ring, and if something
+    /// came, but less than there is room for, one on behalf of this thread; unless the caller
     /// takes care of that, and then it may go on to read the signalfd (`Continue`). Or
     /// else another thread has its turn; that one then hears of it, and tells when it is
     /// done.
