@@ -108,7 +108,7 @@ pub(crate) struct Quick {
 
 impl Quick {
     /// Always has to look.
-    // No constant: to refer to what can change in one takes Rust 1.86.
+    // No constant: to refer in one to what can change takes a newer Rust.
     pub(crate) fn never() -> Self {
         static ZERO: AtomicU64 = AtomicU64::new(0);
         Self { word: &ZERO, ordinary: u64::MAX }
