@@ -137,7 +137,11 @@ fn every_call_that_is_made_is_in_the_table() {
         let trial = Trial::new(&supervisor, Adversity::None);
         let (made, end) = supervisor.run(None, || trial.run(operation));
         assert_eq!(end, End::Exited(0), "{name}");
-        for made in made {
+        // A system call only where the clock cannot be read without one, and one that
+        // cannot fail.
+        let is_a_look_at_the_clock =
+            |made: &Made| made.call == libc::SYS_clock_gettime;
+        for made in made.into_iter().filter(|it| !is_a_look_at_the_clock(it)) {
             let mut lines = table::lines(made.call, made.on);
             assert!(lines.next().is_some(), "{name} calls {made}");
         }
