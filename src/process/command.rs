@@ -56,8 +56,8 @@ pub trait RestoreSignals: sealed::Sealed {
     /// # Cost
     ///
     /// One system call in the child, one for each such signal, and one for each that ever
-    /// had the handler. And the standard library calls `fork(2)` and `execve(2)` itself then, where it could have called `posix_spawn(3)`, which
-    /// does not copy the page tables of a large parent.
+    /// had the handler. And the standard library calls `fork(2)` and `execve(2)` itself
+    /// then, where it could have called `posix_spawn(3)`, which does not copy the page tables of a large parent.
     ///
     /// # Errors
     ///

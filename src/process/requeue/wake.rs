@@ -20,8 +20,8 @@
 //! once at most, since the kernel keeps one signal of a number that has no record: were
 //! there a count, some would be left on it, and real signals be taken for these. It does
 //! not come at all where it meets a record of its number, the last of which takes it along
-//! (`collect_signal()`): then the note stays for the next one. And a signal without a record that another one sends meanwhile is one
-//! with the wake, as it would have been with the record that was left, were that in the
+//! (`collect_signal()`): then the note stays for the next one. And a signal without a
+//! record that another one sends meanwhile is one with the wake, as it would have been with the record that was left, were that in the
 //! queue.
 //!
 //! One is enough: who leaves a record sees the note, and who reads the wake takes the

@@ -2,7 +2,6 @@
 
 use core::fmt;
 use core::marker::PhantomData;
-use core::mem;
 
 use io_uring::{IoUring, cqueue, squeue};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
@@ -10,7 +9,7 @@ use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use super::slot::Slot;
 use crate::error::{Error, Op};
 use crate::process;
-use crate::receive::ring::{self, Inbox, NOTED, Outcome, Request};
+use crate::receive::ring::{self, Inbox, Outcome, Request, Unannounced};
 use crate::receive::{Batch, Kind, Receiver};
 use crate::signal::SigInfo;
 
@@ -106,8 +105,7 @@ pub struct ReadSource<R: AsRef<Receiver>> {
     /// Whether it is known to have left the submission queue: it has read. A completion
     /// alone does not say so.
     is_submitted: bool,
-    /// How much was taken since there was last nothing left, up to [`NOTED`].
-    unannounced: usize,
+    unannounced: Unannounced,
     inbox: Inbox,
     /// The caller's ring, which stays for as long as the source.
     ring: OwnedFd,
@@ -158,7 +156,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
             slot: Slot::new(request),
             is_cancelled: false,
             is_submitted: false,
-            unannounced: 0,
+            unannounced: Unannounced::new(),
             inbox,
             ring,
             signalfd,
@@ -286,12 +284,12 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
             taken = process::take_left(room, || signalfd.unshadowed());
         }
         if let Some(rest) = room.get_mut(taken..) {
+            let left = rest.len();
             let here = self.inbox.take(rest, wanted, birth);
             taken += here;
-            self.unannounced = (self.unannounced + here).min(NOTED);
-        }
-        if taken < N && mem::take(&mut self.unannounced) == NOTED {
-            signalfd.announce();
+            if self.unannounced.is_due(here, left) {
+                signalfd.announce();
+            }
         }
         Ok(batch.filled(taken))
     }

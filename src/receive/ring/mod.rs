@@ -17,7 +17,7 @@ pub(super) use own::OwnRing;
 use register::cancel_all;
 pub(crate) use register::{can_cancel, cancel, descriptor, duplicate, push};
 use request::filled;
-pub(crate) use request::{NOTED, Outcome, Request, Shots, Target};
+pub(crate) use request::{Outcome, Request, Shots, Target, Unannounced};
 
 use crate::process::{self, BUFFERS, Birth, RECORDS, give_back};
 use crate::signal::{SigInfo, SignalSet};

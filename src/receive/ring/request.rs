@@ -44,6 +44,8 @@
 //! it is given twice, or invented. So is one that names no buffer, or a buffer
 //! that there is not. It is refused, and nothing changes.
 
+use core::sync::atomic::{AtomicUsize, Ordering};
+
 use io_uring::{IoUring, Probe, cqueue, opcode, squeue, types};
 use rustix::fd::RawFd;
 
@@ -72,7 +74,27 @@ pub(crate) enum Shots {
 /// (`IO_POLL_REF_BIAS`). Each of a signal that is received leaves a record. One for
 /// others leaves none, so after a flood of these the end is not announced: the next
 /// signal of the process does that.
-pub(crate) const NOTED: usize = 128;
+const NOTED: usize = 128;
+
+/// What was taken since there was last nothing left, of what a read that stands has read.
+#[derive(Debug)]
+pub(crate) struct Unannounced(AtomicUsize);
+
+impl Unannounced {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicUsize::new(0))
+    }
+
+    /// Whether the signalfd is to be announced again, now that so much was taken of what
+    /// there was room for: this is the end of many.
+    pub(crate) fn is_due(&self, taken: usize, room: usize) -> bool {
+        if taken == room {
+            self.0.fetch_add(taken, Ordering::Relaxed);
+            return false;
+        }
+        self.0.swap(0, Ordering::Relaxed).saturating_add(taken) >= NOTED
+    }
+}
 
 /// See the head of this file.
 #[derive(Clone, Debug)]

@@ -55,9 +55,7 @@ mod sleep;
 mod take;
 
 use core::fmt;
-use core::sync::atomic::{
-    AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering,
-};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 
 use io_uring::{IoUring, opcode};
@@ -68,7 +66,7 @@ use rustix::io::Errno;
 use self::queues::{ASIDE, Inner, nothing};
 use super::register::descriptor;
 use super::turn::Turns;
-use super::{BUFFERS, Buffers, NOTED, Request};
+use super::{BUFFERS, Buffers, Request, Unannounced};
 use crate::error::{Error, Op};
 use crate::process::{self, Birth};
 use crate::receive::{Kind, SignalFd};
@@ -87,8 +85,7 @@ pub(crate) struct OwnRing {
     /// Whether signals were taken out of the set, and what was read of them is still to go
     /// back.
     is_narrowed: AtomicBool,
-    /// How much was taken since there was last nothing left.
-    unannounced: AtomicUsize,
+    unannounced: Unannounced,
     /// Why the ring is not used any more; 0 while it is.
     failure: AtomicU64,
     birth: Birth,
@@ -144,7 +141,7 @@ impl OwnRing {
             is_shown: AtomicBool::new(false),
             sleepers: Sleepers::new(),
             is_narrowed: AtomicBool::new(false),
-            unannounced: AtomicUsize::new(0),
+            unannounced: Unannounced::new(),
             failure,
             birth,
         };
@@ -206,15 +203,7 @@ impl OwnRing {
         taken: usize,
         room: usize,
     ) -> bool {
-        if !self.stands() {
-            return false;
-        }
-        if taken == room {
-            self.unannounced.fetch_add(taken, Ordering::Relaxed);
-            return false;
-        }
-        let before = self.unannounced.swap(0, Ordering::Relaxed);
-        before.saturating_add(taken) >= NOTED
+        self.stands() && self.unannounced.is_due(taken, room)
     }
 
     fn reads(&self) -> bool {
