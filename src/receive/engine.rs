@@ -97,10 +97,9 @@ impl Engine {
     ) -> Result<usize, Error> {
         let Some(own) = &self.ring else { return self.signalfd.read(room) };
         self.signalfd.birth().check()?;
-        let wanted = self.signalfd.wanted();
         let mut used = process::take_left(room, || self.signalfd.unshadowed());
         if let Some(rest @ [_, ..]) = room.get_mut(used..) {
-            match own.take(rest, wanted, &self.signalfd, next, tell) {
+            match own.take(rest, &self.signalfd, next, tell) {
                 ControlFlow::Break(taken) => {
                     if own.may_have_overlooked(taken, rest.len()) {
                         self.signalfd.announce();

@@ -999,8 +999,12 @@ extern "C" fn hand_on_too(
     info: *mut libc::siginfo_t,
     context: *mut libc::c_void,
 ) {
+    // It does something else than `hand_on`, or it might be the same function.
+    HANDED_ON_TOO.fetch_add(1, Ordering::Relaxed);
     hand_on(signal, info, context);
 }
+
+static HANDED_ON_TOO: AtomicI32 = AtomicI32::new(0);
 
 fn a_handler_that_hands_on_is_no_trouble() {
     let signals = open(Signal::TERM);
@@ -1080,6 +1084,7 @@ fn a_handler_that_hands_on_goes_on_after_a_second_receiver() {
     drop(signals);
     kill(pid(), Signal::HUP);
     assert_eq!(COUNTED.swap(0, Ordering::Relaxed), 3);
+    assert_eq!(HANDED_ON_TOO.load(Ordering::Relaxed), 1);
     // The third is out of sight now.
     drop(open(Signal::HUP));
     kill(pid(), Signal::HUP);

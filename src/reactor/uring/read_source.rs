@@ -278,14 +278,13 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         receiver.check_process()?;
         let room = batch.room()?;
         let signalfd = receiver.signalfd();
-        let (wanted, birth) = (signalfd.wanted(), signalfd.birth());
         let mut taken = 0;
         if !receiver.is_ordinary() {
             taken = process::take_left(room, || signalfd.unshadowed());
         }
         if let Some(rest) = room.get_mut(taken..) {
             let left = rest.len();
-            let here = self.inbox.take(rest, wanted, birth);
+            let here = self.inbox.take(rest, signalfd);
             taken += here;
             if self.unannounced.is_due(here, left) {
                 signalfd.announce();

@@ -7,7 +7,7 @@ use rustix::fd::BorrowedFd;
 use crate::error::Error;
 use crate::receive::engine::Next;
 use crate::receive::{Kind, SignalFd};
-use crate::signal::{SigInfo, SignalSet};
+use crate::signal::SigInfo;
 use crate::sys::Deadline;
 
 /// A ring of the receiver's own, of which there is none.
@@ -36,7 +36,6 @@ impl OwnRing {
     pub(crate) const fn take(
         &self,
         _room: &mut [SigInfo],
-        _wanted: SignalSet,
         _signalfd: &SignalFd,
         _next: Next,
         _tell: &dyn Fn(),

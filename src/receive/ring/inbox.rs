@@ -5,7 +5,8 @@ use rustix::fd::BorrowedFd;
 use super::{BUFFERS, Buffers, RECORDS, hand_out};
 use crate::error::Error;
 use crate::process::Birth;
-use crate::signal::{SigInfo, SignalSet};
+use crate::receive::SignalFd;
+use crate::signal::SigInfo;
 
 const _: () = assert!(BUFFERS as u32 <= u64::BITS);
 
@@ -91,10 +92,9 @@ impl Inbox {
     pub(crate) fn take(
         &mut self,
         room: &mut [SigInfo],
-        wanted: SignalSet,
-        birth: Birth,
+        signalfd: &SignalFd,
     ) -> usize {
-        hand_out(room, wanted, birth, |place| self.next(place))
+        hand_out(room, signalfd, |place| self.next(place))
     }
 
     /// Takes the next record. A buffer with no more of them goes to the kernel.

@@ -19,15 +19,18 @@ pub(crate) use register::{can_cancel, cancel, descriptor, duplicate, push};
 use request::filled;
 pub(crate) use request::{Outcome, Request, Shots, Target, Unannounced};
 
-use crate::process::{self, BUFFERS, Birth, RECORDS, give_back};
-use crate::signal::{SigInfo, SignalSet};
+use super::SignalFd;
+use crate::process::{self, BUFFERS, RECORDS, give_back};
+use crate::signal::SigInfo;
 
 /// Fills the room with the records that come next. Those that are not wanted go back.
+///
+/// Each is asked for when it is there: had a signal been added meanwhile, an older answer
+/// would send it back, and the kernel would deliver it again, for ever.
 #[inline]
 fn hand_out(
     room: &mut [SigInfo],
-    wanted: SignalSet,
-    birth: Birth,
+    signalfd: &SignalFd,
     mut next: impl FnMut(&mut SigInfo) -> bool,
 ) -> usize {
     let mut used = 0;
@@ -39,7 +42,8 @@ fn hand_out(
             continue;
         }
         // What cannot go back is handed out rather than lost.
-        if wanted.has(place.signal()) || !give_back(place, birth) {
+        let is_wanted = signalfd.wanted().has(place.signal());
+        if is_wanted || !give_back(place, signalfd.birth()) {
             used += 1;
         }
     }

@@ -19,7 +19,7 @@ use crate::receive::engine::Next;
 use crate::receive::ring::register::descriptor;
 use crate::receive::ring::turn::Done;
 use crate::receive::ring::{Shots, hand_out};
-use crate::signal::{SigInfo, SignalSet};
+use crate::signal::SigInfo;
 use crate::sys::{self, Deadline};
 
 /// Whether there is something to read on behalf of this thread; if that cannot be told,
@@ -43,7 +43,6 @@ impl OwnRing {
     pub(crate) fn take(
         &self,
         room: &mut [SigInfo],
-        wanted: SignalSet,
         signalfd: &SignalFd,
         next: Next,
         tell: &dyn Fn(),
@@ -51,8 +50,7 @@ impl OwnRing {
         if !self.reads() {
             return ControlFlow::Continue(0);
         }
-        let fill =
-            |inner: &mut _| self.fill(inner, room, wanted, next, signalfd);
+        let fill = |inner: &mut _| self.fill(inner, room, next, signalfd);
         match self.turn(tell, signalfd, fill) {
             None => ControlFlow::Break(0),
             Some(ControlFlow::Break(0)) if self.failure().is_some() => {
@@ -102,7 +100,6 @@ impl OwnRing {
         &self,
         inner: &mut Inner,
         room: &mut [SigInfo],
-        wanted: SignalSet,
         next: Next,
         signalfd: &SignalFd,
     ) -> ControlFlow<usize, usize> {
@@ -111,7 +108,7 @@ impl OwnRing {
         loop {
             let before = taken;
             let rest = room.get_mut(taken..).unwrap_or_default();
-            taken += hand_out(rest, wanted, self.birth, |place| {
+            taken += hand_out(rest, signalfd, |place| {
                 self.next(inner, place, signalfd.as_fd())
             });
             // Who got all it asked for may wait for the descriptor as well as ask
