@@ -15,17 +15,22 @@
 extern crate std;
 
 use std::collections::VecDeque;
+use std::sync::LazyLock;
 use std::vec::Vec;
 
 use super::{BUFFERS, Buffers, Inbox, Outcome, RECORDS, Request};
 use crate::fuzz::Input;
-use crate::process::Birth;
-use crate::signal::{SigInfo, Signal, SignalSet};
+use crate::receive::SignalFd;
+use crate::signal::{SigInfo, Signal};
 use crate::{Error, Kind};
 
 /// `IORING_CQE_F_MORE` and `IORING_CQE_F_BUFFER`.
 const MORE: u32 = 2;
 const BUFFER: u32 = 1;
+
+/// It is not read: what is said to come from it is invented.
+static SIGNALFD: LazyLock<SignalFd> =
+    LazyLock::new(|| SignalFd::new(Signal::HUP).unwrap());
 
 /// What is asked of a kernel and what it says: it takes buffers in order, fills them,
 /// and says so.
@@ -252,8 +257,7 @@ impl State {
     fn take(&mut self, room: usize) -> usize {
         let Some(inbox) = &mut self.inbox else { return 0 };
         let mut infos = std::vec![SigInfo::EMPTY; room];
-        let wanted = SignalSet::from(Signal::HUP);
-        let taken = inbox.take(&mut infos, wanted, Birth::here());
+        let taken = inbox.take(&mut infos, &SIGNALFD);
         for info in &infos[..taken] {
             assert_eq!(*info, record(info.ptr));
             self.seen.push(info.ptr);

@@ -36,7 +36,8 @@ pub struct SignalFd {
     /// does not. It is made when a thread first waits, and never for a signalfd from
     /// elsewhere, whose set others may change.
     blocking: LateFd,
-    is_ours: bool,
+    /// Others may have changed the set of one from elsewhere.
+    pub(super) is_ours: bool,
     set: AtomicU64,
     claim: Claim,
     birth: Birth,
@@ -212,16 +213,6 @@ impl SignalFd {
                 }
             }
             _ => Ok(used),
-        }
-    }
-
-    /// What may be handed out. Others may have changed the set of a signalfd from
-    /// elsewhere, and what it receives then counts.
-    pub(crate) fn wanted(&self) -> SignalSet {
-        if self.is_ours {
-            self.signals()
-        } else {
-            SignalSet::from_bits_retain(u64::MAX)
         }
     }
 

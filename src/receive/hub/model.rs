@@ -78,9 +78,11 @@ impl Model {
         self.step();
         let cells = self.cells();
         let index = cells.fill(0, &record(number)).expect("one is free");
+        let mut count = 0;
         for index_of_seat in 0..self.seats.len() {
             let place = self.place(index_of_seat);
             let offered = place.offer(PROCESS, signal, index);
+            count += usize::from(offered.has_got_it);
             if offered.is_asleep {
                 place.seat.ring();
             }
@@ -88,7 +90,9 @@ impl Model {
                 place.seat.waker().wake();
             }
         }
-        if cells.get(index).unwrap().leave() { Err(Unclaimed) } else { Ok(()) }
+        let is_unclaimed = cells.get(index).unwrap().leave();
+        // That there are some to whom it came says the same.
+        if is_unclaimed || count == 0 { Err(Unclaimed) } else { Ok(()) }
     }
 }
 

@@ -23,8 +23,9 @@
 //! - The key is the same: the subscriber was there, so it takes the record, or finds it
 //!   when it leaves.
 //! - The subscriber has left meanwhile. It may have emptied the ring before the record
-//!   was put in, so the dispatcher takes it out again, unless the subscriber got it. One
-//!   of the two does, since an entry comes out once.
+//!   was put in, so the dispatcher takes it out again, unless the subscriber got it: it
+//!   has taken it and left, or found it when it left. One of the two does, since an entry
+//!   comes out once.
 //!
 //! The next subscriber of the place must not take a record that was meant for the one
 //! before. So it leaves the ring alone until the dispatcher has *opened* it for its key:
@@ -343,11 +344,12 @@ impl Place<'_> {
         let waiting = ASLEEP | AWAITED;
         let after = seat.state.fetch_and(!waiting, Ordering::AcqRel);
         let is_there = after & STATES == OWNED && Key::of(after) == key;
-        if !is_there && self.ring().undo(number, index) {
+        let is_undone = !is_there && self.ring().undo(number, index);
+        if is_undone {
             cell.leave();
         }
         Offered {
-            has_got_it: is_there,
+            has_got_it: !is_undone,
             is_asleep: after & ASLEEP != 0,
             is_awaited: after & AWAITED != 0,
             left,

@@ -21,7 +21,17 @@ pub(crate) use request::{Outcome, Request, Shots, Target, Unannounced};
 
 use super::SignalFd;
 use crate::process::{self, BUFFERS, RECORDS, give_back};
-use crate::signal::SigInfo;
+use crate::signal::{SigInfo, SignalSet};
+
+/// What may be handed out: of a signalfd whose set others may have changed, what it
+/// receives.
+fn wanted(signalfd: &SignalFd) -> SignalSet {
+    if signalfd.is_ours {
+        signalfd.signals()
+    } else {
+        SignalSet::from_bits_retain(u64::MAX)
+    }
+}
 
 /// Fills the room with the records that come next. Those that are not wanted go back.
 ///
@@ -42,7 +52,7 @@ fn hand_out(
             continue;
         }
         // What cannot go back is handed out rather than lost.
-        let is_wanted = signalfd.wanted().has(place.signal());
+        let is_wanted = wanted(signalfd).has(place.signal());
         if is_wanted || !give_back(place, signalfd.birth()) {
             used += 1;
         }

@@ -18,7 +18,7 @@ use crate::receive::SignalFd;
 use crate::receive::engine::Next;
 use crate::receive::ring::register::descriptor;
 use crate::receive::ring::turn::Done;
-use crate::receive::ring::{Shots, hand_out};
+use crate::receive::ring::{Shots, hand_out, wanted};
 use crate::signal::SigInfo;
 use crate::sys::{self, Deadline};
 
@@ -254,7 +254,7 @@ impl OwnRing {
         if !self.is_narrowed.swap(false, Ordering::SeqCst) {
             return;
         }
-        let wanted = signalfd.wanted();
+        let wanted = wanted(signalfd);
         let Some(buffers) = &mut inner.buffers else { return };
         // SAFETY: this thread has the turn, so there is no other value of this type. Not
         // being dropped it lets go of nothing.
