@@ -2,7 +2,8 @@
 //!
 //! In half of the inputs nothing is said but what that kernel has said, and in order.
 //! Then each record comes once and in order, the request is in the ring when it thinks
-//! that it is, and all buffers are the kernel's again at the end. In the other half
+//! that it is, and all buffers are the kernel's again at the end. Of many records that come
+//! at once the kernel overlooks the last, and it still comes. In the other half
 //! completions are also given twice, invented, and given for other buffers: each record
 //! still comes once. In both a request that has not failed can be armed at the end.
 
@@ -18,7 +19,9 @@ use std::collections::VecDeque;
 use std::sync::LazyLock;
 use std::vec::Vec;
 
-use super::{BUFFERS, Buffers, Inbox, Outcome, RECORDS, Request};
+use super::{
+    BUFFERS, Buffers, Inbox, Look, Outcome, RECORDS, Request, Target, Whose,
+};
 use crate::fuzz::Input;
 use crate::receive::SignalFd;
 use crate::signal::{SigInfo, Signal};
@@ -37,6 +40,10 @@ static SIGNALFD: LazyLock<SignalFd> =
 struct Kernel {
     /// Whether the request is there.
     is_armed: bool,
+    /// Whether a look is there.
+    looks: bool,
+    /// How many records it has overlooked.
+    unread: usize,
     /// How many buffers it has taken, and how many records it has written.
     head: u16,
     written: u64,
@@ -48,6 +55,7 @@ struct State {
     kind: Kind,
     lies: bool,
     request: Request,
+    look: Look,
     /// Where there is one: a poll needs none.
     inbox: Option<Inbox>,
     kernel: Kernel,
@@ -71,6 +79,13 @@ impl Kernel {
     fn say(&mut self, result: i32, flags: u32) {
         self.is_armed = flags & MORE != 0;
         self.said.push_back((result, flags));
+    }
+
+    fn say_of_look(&mut self, result: i32) {
+        if self.looks {
+            self.looks = false;
+            self.said.push_back((result, 0));
+        }
     }
 
     /// Fills a buffer, if the request is there to do it.
@@ -100,8 +115,11 @@ impl State {
             lies,
             request: Request::new(kind),
             inbox,
+            look: Look::new(),
             kernel: Kernel {
                 is_armed: false,
+                looks: false,
+                unread: 0,
                 head: 0,
                 written: 0,
                 said: VecDeque::new(),
@@ -114,16 +132,42 @@ impl State {
         }
     }
 
-    /// Something has come.
+    /// Something has come, and what was overlooked is found.
     fn answer(&mut self, records: usize, more: bool) {
         // Who is lied to may have armed it and not know, and the other way round.
         if !self.kernel.is_armed && !self.lies {
             return;
         }
+        self.kernel.say_of_look(libc::POLLIN.into());
         let more = more && !self.is_of_one_shot;
+        let unread = core::mem::take(&mut self.kernel.unread);
         match &mut self.inbox {
-            Some(inbox) => self.kernel.fill(inbox, records, more),
+            Some(inbox) => {
+                if unread > 0 && more {
+                    self.kernel.fill(inbox, unread, true);
+                }
+                if self.kernel.is_armed || self.lies {
+                    self.kernel.fill(inbox, records, more);
+                }
+            }
             None => self.kernel.say(libc::POLLIN.into(), 0),
+        }
+    }
+
+    /// So much has come before the kernel looked that it overlooks the last.
+    fn overlook(&mut self) {
+        let stands = self.inbox.is_some() && !self.is_of_one_shot;
+        if !self.lies && stands {
+            self.answer(RECORDS, true);
+            self.answer(RECORDS, true);
+            self.kernel.unread += usize::from(self.kernel.is_armed);
+        }
+    }
+
+    /// What a look would have told is told.
+    fn announce(&mut self) {
+        if self.kernel.unread > 0 {
+            self.answer(1, true);
         }
     }
 
@@ -134,13 +178,32 @@ impl State {
         }
     }
 
+    /// Both end, the one first or the other.
+    fn cancel(&mut self, look_first: bool) {
+        if look_first {
+            self.kernel.say_of_look(-libc::ECANCELED);
+        }
+        self.fail(libc::ECANCELED);
+        self.kernel.say_of_look(-libc::ECANCELED);
+    }
+
     fn arm(&mut self) {
+        if self.request.is_armed() && self.look.is_due() {
+            let _entry = self.look.arm(Target::Descriptor(-1));
+            self.kernel.looks = true;
+            if self.kernel.unread > 0 {
+                self.kernel.say_of_look(libc::POLLIN.into());
+            }
+            return;
+        }
         let was_in_flight = self.request.is_in_flight();
         match self.request.arm() {
             Ok(()) => {
                 assert!(!was_in_flight && self.failure.is_none());
+                self.look.read_is_armed();
                 self.kernel.is_armed = true;
                 self.is_stopped = false;
+                self.announce();
             }
             Err(Error::AlreadyArmed) => assert!(was_in_flight),
             Err(error) => assert_eq!(self.failure, Some(error)),
@@ -148,12 +211,12 @@ impl State {
     }
 
     /// Asks for its cancellation. The kernel answers, if it is there.
-    fn stop(&mut self) {
+    fn stop(&mut self, look_first: bool) {
         let was_in_flight = self.request.is_in_flight();
         assert_eq!(self.request.stop(), was_in_flight);
         self.is_stopped = true;
         assert_eq!(self.request.is_stopping(), was_in_flight);
-        self.fail(libc::ECANCELED);
+        self.cancel(look_first);
     }
 
     /// The next thing that the kernel has said.
@@ -181,6 +244,14 @@ impl State {
     fn tell(&mut self, result: i32, flags: u32) -> Result<(), Error> {
         let was_in_flight = self.request.is_in_flight();
         let was_stopping = self.request.is_stopping();
+        let result = match self.look.complete(result, flags, was_in_flight) {
+            Whose::Read(result) => result,
+            Whose::Look => return Ok(()),
+            Whose::Either => {
+                self.cancel(true);
+                return Ok(());
+            }
+        };
         let told = self.take_completion(result, flags);
         match told {
             Ok(()) => assert!(was_in_flight),
@@ -262,6 +333,9 @@ impl State {
             assert_eq!(*info, record(info.ptr));
             self.seen.push(info.ptr);
         }
+        if self.request.stands() && self.look.take(taken, room) {
+            self.announce();
+        }
         taken
     }
 
@@ -281,19 +355,48 @@ impl State {
         if self.lies {
             return;
         }
-        let is_last = |&(_, flags): &(i32, u32)| flags & MORE == 0;
-        let is_there =
-            self.kernel.is_armed || self.kernel.said.iter().any(is_last);
-        assert_eq!(self.request.is_in_flight(), is_there);
+        let is_last = |&&(_, flags): &&(i32, u32)| flags & MORE == 0;
+        let last = self.kernel.said.iter().filter(is_last).count();
+        let expected = [self.request.is_in_flight(), self.look.is_in_flight()];
+        let there = [self.kernel.is_armed, self.kernel.looks];
+        let count = |all: [bool; 2]| all.map(usize::from).iter().sum::<usize>();
+        assert_eq!(count(expected), count(there) + last);
         if let Some(inbox) = &self.inbox {
-            let is_filled = |&(result, _): &(i32, u32)| result > 0;
+            let is_filled = |&(_, flags): &(i32, u32)| flags & BUFFER != 0;
             let is_unsaid = self.kernel.said.iter().any(is_filled);
             assert_eq!(inbox.has_more(), is_unsaid);
         }
     }
 
-    fn end(mut self) {
-        self.stop();
+    /// Nothing more comes, and a loop goes on for as long as it has something to do.
+    fn go_to_sleep(&mut self) {
+        loop {
+            while !self.kernel.said.is_empty() {
+                self.hear();
+                self.check();
+            }
+            while self.take(100) > 0 {}
+            let needs_arming = match &self.inbox {
+                _ if self.request.is_armed() => self.look.is_due(),
+                Some(inbox) => self.request.is_idle() && inbox.has_room(),
+                None => self.request.is_idle(),
+            };
+            if needs_arming {
+                self.arm();
+            }
+            if self.kernel.said.is_empty() {
+                break;
+            }
+        }
+        // It is pending, unless somebody waits for it.
+        assert!(self.kernel.unread == 0 || !self.request.is_armed());
+    }
+
+    fn end(mut self, look_first: bool) {
+        if !self.lies {
+            self.go_to_sleep();
+        }
+        self.stop(look_first);
         while !self.kernel.said.is_empty() {
             self.hear();
             self.check();
@@ -333,10 +436,13 @@ impl State {
         if self.failure.is_none() {
             self.lies = false;
             self.answer(1, false);
-            self.hear();
+            while !self.kernel.said.is_empty() {
+                self.hear();
+            }
             assert!(self.request.is_idle());
-            let taken = self.take(2);
-            assert_eq!(taken, usize::from(self.inbox.is_some()));
+            self.take(100);
+            let is_read = self.kernel.written > first;
+            assert_eq!(is_read, self.inbox.is_some());
             assert!(self.seen.drain(..).eq(first..self.kernel.written));
         }
     }
@@ -357,7 +463,9 @@ pub(crate) fn run(data: &[u8]) {
                 state.answer(records, input.below(8) > 0);
             }
             3..5 => state.hear(),
-            5 if input.below(8) == 0 => state.stop(),
+            5 if input.below(8) == 0 => state.stop(input.below(2) == 1),
+            5 if input.below(8) == 0 => state.cancel(input.below(2) == 1),
+            5 if input.below(4) == 0 => state.overlook(),
             5 | 6 => state.arm(),
             7 => {
                 let likely = [
@@ -382,5 +490,5 @@ pub(crate) fn run(data: &[u8]) {
         }
         state.check();
     }
-    state.end();
+    state.end(data.len() % 2 == 1);
 }

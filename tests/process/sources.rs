@@ -4,6 +4,8 @@ use std::io::{self, Read, Write};
 use std::mem;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc::channel;
+use std::thread;
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use rustix::event::epoll::EventFlags;
@@ -26,7 +28,10 @@ cases! {
     reading_sources_stopped_and_made_anew_in_the_storm,
     reading_sources_dropped_and_made_anew_in_the_storm,
     a_flood_of_one_signal_leaves_no_source_asleep,
-    the_end_of_many_is_announced_again,
+    at_the_end_of_many_a_look_goes_along,
+    what_a_look_has_found_is_announced,
+    a_look_or_a_read_that_ends_with_its_thread,
+    a_source_that_looks_is_stopped_and_dropped,
     one_system_call_for_half_a_thousand_signals,
     more_than_the_buffers_hold,
     a_full_completion_queue,
@@ -311,9 +316,22 @@ fn flood(ring: &mut IoUring, source: &mut impl AnySource) {
     child.wait_for_success();
 }
 
+/// Takes so many that the source asks for a look, if its reads stand, and puts that into
+/// the ring.
+fn have_it_look(ring: &mut IoUring, source: &mut ReadSource<&Signals>) {
+    let mut values = Vec::new();
+    queue(0..128);
+    while values.len() < 128 {
+        turn(ring, source, &mut values);
+    }
+    assert_eq!(source.needs_arming(), has_many_shots());
+    arm(ring, source, MINE);
+    assert_eq!(source.arm(MINE).unwrap_err(), Error::AlreadyArmed);
+}
+
 /// What a read that stands may have overlooked came last, so it is the end of many that
-/// is announced. Who waits for an edge hears of that, too.
-fn the_end_of_many_is_announced_again() {
+/// is looked at. It costs no system call, of which who waits for an edge would hear.
+fn at_the_end_of_many_a_look_goes_along() {
     let signals = open(rt()).unwrap();
     let other = open(Signal::HUP).unwrap();
     kill(pid(), Signal::HUP);
@@ -322,20 +340,147 @@ fn the_end_of_many_is_announced_again() {
     let [.., defer, _] = builders();
     let mut ring: IoUring = defer.build(8).unwrap();
     let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
-    for count in [1, 127, 127, 128, 127, 200] {
+    let bursts =
+        [(127, false), (1, true), (127, false), (200, true), (1, false)];
+    for (count, can_overlook) in bursts {
         queue(0..count);
+        assert!(epoll.is_ready(), "they are announced");
         let mut values = Vec::new();
-        let mut are_announced = epoll.is_ready();
-        assert!(are_announced);
         while values.len() < count as usize {
             turn(&mut ring, &mut source, &mut values);
-            are_announced = epoll.is_ready();
         }
         assert!(values.into_iter().eq(0..count));
-        let can_overlook = has_many_shots() && count >= 128;
-        assert_eq!(are_announced, can_overlook, "{count}");
+        let is_due = can_overlook && has_many_shots();
+        assert_eq!(source.needs_arming(), is_due, "{count}");
+        assert!(!epoll.is_ready(), "nothing is announced again");
     }
     other.try_recv().unwrap().unwrap();
+}
+
+/// A poll of something else, which the source takes for its look, says that there is
+/// something, and the read brings nothing.
+fn what_a_look_has_found_is_announced() {
+    if !has_many_shots() {
+        return;
+    }
+    let signals = open(rt()).unwrap();
+    let other = open(Signal::HUP).unwrap();
+    kill(pid(), Signal::HUP);
+    let epoll = OwnEpoll::of(&other, EventFlags::ET);
+    for builder in builders() {
+        let mut ring = builder.build(8).unwrap();
+        let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+        have_it_look(&mut ring, &mut source);
+        let (mut theirs, ours) = UnixStream::pair().unwrap();
+        theirs.write_all(&[0]).unwrap();
+        let ours = types::Fd(ours.as_raw_fd());
+        let found = opcode::PollAdd::new(ours, libc::POLLIN as u32).build();
+        submit(&mut ring, found.user_data(MINE));
+        assert!(epoll.is_ready(), "they were announced");
+        assert!(!epoll.is_ready());
+        turn(&mut ring, &mut source, &mut Vec::new());
+        assert!(epoll.is_ready(), "they are announced again");
+    }
+    other.try_recv().unwrap().unwrap();
+}
+
+/// Their last completions are alike, so either of them ends the other one.
+fn a_look_or_a_read_that_ends_with_its_thread() {
+    if !has_many_shots() {
+        return;
+    }
+    let signals = open(rt()).unwrap();
+    for [reads, looks] in [[true, false], [false, true], [true, true]] {
+        let mut ring: IoUring = IoUring::new(8).unwrap();
+        let fd = ring.as_raw_fd();
+        let (tell, told) = channel();
+        let (done, is_done) = channel();
+        let other = thread::spawn(move || {
+            for () in told {
+                #[expect(unsafe_code, reason = "submits for another thread")]
+                // SAFETY: it is given no pointer.
+                let submitted = unsafe {
+                    libc::syscall(libc::SYS_io_uring_enter, fd, 1, 0, 0, 0, 0)
+                };
+                assert_eq!(submitted, 1);
+                done.send(()).unwrap();
+            }
+        });
+        let submit = |ring: &IoUring, by_other: bool| {
+            if by_other {
+                tell.send(()).unwrap();
+                is_done.recv().unwrap();
+            } else {
+                assert_eq!(ring.submit().unwrap(), 1);
+            }
+        };
+        let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+        arm(&mut ring, &mut source, MINE);
+        submit(&ring, reads);
+        have_it_look(&mut ring, &mut source);
+        submit(&ring, looks);
+        drop((tell, is_done));
+        other.join().unwrap();
+        let mut values = Vec::new();
+        queue(0..1000);
+        while values.len() < 1000 {
+            turn(&mut ring, &mut source, &mut values);
+        }
+        assert!(values.into_iter().eq(0..1000));
+    }
+}
+
+/// Whatever it is about to do.
+fn a_source_that_looks_is_stopped_and_dropped() {
+    let signals = open(rt()).unwrap();
+    for builder in builders() {
+        for is_stopped in [true, false] {
+            let mut ring = builder.build(8).unwrap();
+            let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+            have_it_look(&mut ring, &mut source);
+            ring.submit().unwrap();
+            // A thread of the kernel's may not have come round to it.
+            wait_until("it looks", || ring.submission().is_empty());
+            queue(0..3);
+            let mut values = Vec::new();
+            if is_stopped {
+                source.stop().unwrap();
+                take(&mut source, &mut values);
+                assert!(!source.needs_arming());
+                complete(&mut ring, &mut source, MINE);
+                assert!(!source.needs_arming());
+            }
+            drop(source);
+            let mut rest = Batch::<8>::new();
+            let rest = signals.try_recv_batch(&mut rest).unwrap();
+            values.extend(rest.iter().map(|info| info.value().unwrap()));
+            assert_eq!(values, [0, 1, 2]);
+            if ring.params().is_setup_sqpoll() {
+                // What has ended is told of whenever that thread comes round to it.
+                continue;
+            }
+            // Nothing of it is left in the ring.
+            completions_of_mine(&mut ring);
+            queue(0..1);
+            assert_eq!(completions_of_mine(&mut ring), 0);
+            signals.try_recv().unwrap().unwrap();
+        }
+    }
+}
+
+/// Lets the ring do what it has to do, and counts what it says of sources.
+fn completions_of_mine(ring: &mut IoUring) -> usize {
+    submit(ring, opcode::Nop::new().build().user_data(MINE + 1));
+    let mut count = 0;
+    let mut is_done = false;
+    while !is_done {
+        ring.submit_and_wait(1).unwrap();
+        for completion in ring.completion() {
+            is_done |= completion.user_data() == MINE + 1;
+            count += usize::from(completion.user_data() == MINE);
+        }
+    }
+    count
 }
 
 fn a_hundred_thousand_by_registered_files() {
@@ -496,13 +641,17 @@ fn one_system_call_for_half_a_thousand_signals() {
     // each buffer.
     let by_buffer = 0.02;
     let at_once = if has_many_shots() { 0.003 } else { by_buffer };
-    // Taking them needs no read.
+    // Taking them needs no read, and nobody is woken.
+    let other = open(Signal::HUP).unwrap();
+    kill(pid(), Signal::HUP);
+    let epoll = OwnEpoll::of(&other, EventFlags::ET);
     forbid(libc::SYS_read, libc::EPERM);
     for (ring, source) in &mut ready {
         let mut values = Vec::new();
         let mut enters = 0;
         for round in 0..10 {
             queue(round * DEPTH..(round + 1) * DEPTH);
+            assert!(epoll.is_ready(), "they are announced");
             loop {
                 complete(ring, source, MINE);
                 take(source, &mut values);
@@ -513,6 +662,7 @@ fn one_system_call_for_half_a_thousand_signals() {
                 ring.submit_and_wait(1).unwrap();
                 enters += 1;
             }
+            assert!(!epoll.is_ready(), "nothing is announced again");
         }
         assert!(values.into_iter().eq(0..10 * DEPTH));
         let each = f64::from(enters) / f64::from(10 * DEPTH);
@@ -900,7 +1050,7 @@ fn the_loop_of_the_readme() {
     let _guard = signalfd::block(Signal::HUP | Signal::TERM).unwrap();
     kill(pid(), Signal::HUP);
     let looping = tid();
-    let sender = std::thread::spawn(move || {
+    let sender = thread::spawn(move || {
         wait_until_asleep(looping);
         kill(pid(), Signal::TERM);
     });
@@ -951,7 +1101,7 @@ fn the_thread_that_armed_it_ends() {
     let receiver: &Receiver = &signals;
     let mut ring = IoUring::new(8).unwrap();
     let mut source = Source::new(receiver);
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         scope.spawn(|| {
             arm(&mut ring, &mut source, MINE);
             ring.submit().unwrap();
@@ -1218,7 +1368,7 @@ fn calls_of_a_drop<T>(make: impl FnOnce() -> T + Send) -> Vec<&'static str> {
     let is_dropping = &AtomicBool::new(false);
     let (tell, told) = std::sync::mpsc::channel();
     let mut calls = Vec::new();
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         scope.spawn(move || {
             let both = [libc::SYS_io_uring_register, libc::SYS_munmap];
             let held = HeldCalls::of_this_thread(&both);
@@ -1406,7 +1556,7 @@ fn a_signal_for_a_thread_is_taken_by_that_one_when_polling() {
     ring.submit_and_wait(1).unwrap();
     complete(&mut ring, &mut source, MINE);
     let mut values = Vec::new();
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         scope.spawn(|| take(&mut source, &mut values));
     });
     assert!(values.is_empty());
@@ -1503,7 +1653,7 @@ fn requests_of_the_caller_are_left_alone() {
 
 /// Sends a number while a thread sleeps, which is woken by it.
 fn wake_who_sleeps(receiver: &Receiver, value: i32) {
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let (send, there) = std::sync::mpsc::channel();
         let waiting = scope.spawn(move || {
             send.send(tid()).unwrap();

@@ -23,9 +23,7 @@ const MOST: &[Most] = &[
     Most::new("syscalls_per_signal_blocking", 0.032),
     Most::new("syscalls_per_signal_epoll", 0.063),
     Most::new("syscalls_per_signal_multishot", 0.016),
-    // One to wait and take all 512, and one to make up for what the kernel may have
-    // overlooked (`src/receive/ring/request.rs`); without that it would be 0.002.
-    Most::new("syscalls_per_signal_caller_ring", 0.004),
+    Most::new("syscalls_per_signal_caller_ring", 0.003),
     Most::new("syscalls_lone_blocking", 1.0),
     Most::new("syscalls_lone_epoll", 2.0),
     Most::new("syscalls_lone_ring", 1.0),

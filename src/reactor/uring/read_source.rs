@@ -9,7 +9,7 @@ use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use super::slot::Slot;
 use crate::error::{Error, Op};
 use crate::process;
-use crate::receive::ring::{self, Inbox, Outcome, Request, Unannounced};
+use crate::receive::ring::{self, Inbox, Look, Outcome, Request, Whose};
 use crate::receive::{Batch, Kind, Receiver};
 use crate::signal::SigInfo;
 
@@ -27,8 +27,12 @@ use crate::signal::SigInfo;
 /// `IORING_SETUP_DEFER_TASKRUN`, signals are read as they come and fill a buffer each,
 /// and the request ends when there is no room: with the 16 completions of a ring of 8
 /// it is 0.004, and 0.006 if the loop waits first. Without requests that last it is
-/// 0.016. At the end of 128 or more comes one `signalfd4(2)` (two for a receiver that has
-/// waited itself), which makes up for what a read that stands may have overlooked.
+/// 0.016.
+///
+/// A read that stands may overlook a signal at the end of 128 or more. So then the source
+/// asks to be armed once more, and what it hands out is a poll of one shot
+/// (`IORING_OP_POLL_ADD`), which goes along with the loop's next wait and tells whether
+/// something was overlooked. That costs one `signalfd4(2)` where it was.
 ///
 /// What the ring has read is no longer pending. A signal that some thread does not
 /// block is taken away from its handler or default action if the ring looks first, as
@@ -55,6 +59,9 @@ use crate::signal::SigInfo;
 /// has read, and was not armed again: that it was submitted is known from what it
 /// reads.) (A source that is *forgotten* leaves its buffers and its
 /// descriptors.)
+///
+/// A look that is still in the submission queue stays in the ring until the next signal,
+/// and takes nothing.
 ///
 /// Completions of a source that is gone may still come. Give a new one another
 /// `user_data` and another group of buffers, to tell them apart.
@@ -105,7 +112,7 @@ pub struct ReadSource<R: AsRef<Receiver>> {
     /// Whether it is known to have left the submission queue: it has read. A completion
     /// alone does not say so.
     is_submitted: bool,
-    unannounced: Unannounced,
+    look: Look,
     inbox: Inbox,
     /// The caller's ring, which stays for as long as the source.
     ring: OwnedFd,
@@ -156,7 +163,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
             slot: Slot::new(request),
             is_cancelled: false,
             is_submitted: false,
-            unannounced: Unannounced::new(),
+            look: Look::new(),
             inbox,
             ring,
             signalfd,
@@ -184,16 +191,23 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         self.receiver.as_ref()
     }
 
-    /// Says whether the request has to be put into the ring: at first, and
-    /// whenever it has ended and there is room to read into.
+    /// Says whether something has to be put into the ring: the request, at first, and
+    /// whenever it has ended and there is room to read into; and a look at the end of
+    /// many signals. Ask each time before the loop waits.
     #[must_use]
     pub const fn needs_arming(&self) -> bool {
-        self.slot.request.is_idle() && self.inbox.has_room()
+        let request = &self.slot.request;
+        if request.is_idle() {
+            self.inbox.has_room()
+        } else {
+            request.is_armed() && self.look.is_due()
+        }
     }
 
     /// Puts the request into a submission queue of the ring, with this
     /// `user_data`, which no other request in the ring may have for as long as there
-    /// is the source: it would be cancelled with it.
+    /// is the source: it would be cancelled with it. A look has that of the request
+    /// which is in the ring, whatever is given here.
     ///
     /// # Errors
     ///
@@ -203,9 +217,11 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         queue: &mut squeue::SubmissionQueue<'_, E>,
         user_data: u64,
     ) -> Result<(), Error> {
-        let before = self.slot.clone();
+        let before = (self.slot.clone(), self.look.clone());
         let entry = self.arm(user_data)?;
-        ring::push(queue, entry).inspect_err(|_| self.slot = before)
+        ring::push(queue, entry).inspect_err(|_| {
+            (self.slot, self.look) = before;
+        })
     }
 
     /// Hands out the submission, as [`Source::arm`](super::Source::arm) does. It
@@ -218,7 +234,19 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     pub fn arm(&mut self, user_data: u64) -> Result<squeue::Entry, Error> {
         self.receiver.as_ref().check_process()?;
         let raw = self.signalfd.as_raw_fd();
+        if self.slot.request.is_in_flight() {
+            if !self.needs_arming() {
+                return Err(Error::AlreadyArmed);
+            }
+            let user_data = self.slot.user_data.unwrap_or(user_data);
+            let look = self.look.arm(self.slot.target(raw));
+            return Ok(look.user_data(user_data));
+        }
+        if self.slot.user_data != Some(user_data) {
+            self.look.forget();
+        }
         let entry = self.slot.arm(raw, self.group, user_data)?;
+        self.look.read_is_armed();
         (self.is_cancelled, self.is_submitted) = (false, false);
         Ok(entry)
     }
@@ -239,6 +267,12 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     ) -> Result<(), Error> {
         self.receiver.as_ref().check_process()?;
         let (result, flags) = self.slot.open(&completion.into())?;
+        let is_reading = self.slot.request.is_in_flight();
+        let result = match self.look.complete(result, flags, is_reading) {
+            Whose::Read(result) => result,
+            Whose::Look => return Ok(()),
+            Whose::Either => return self.cancel().map(drop),
+        };
         if let Outcome::Filled { buffer, records } =
             self.slot.request.look(result, flags)?
         {
@@ -258,8 +292,8 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     }
 
     /// Takes signals, up to the size of the batch; the slice is empty when there
-    /// are none left. No system call, but for what goes back, and one at the end of
-    /// 128 or more that came together, to make up for what the kernel may have overlooked.
+    /// are none left. No system call, but for what goes back, and one where a read that
+    /// stands has overlooked something.
     ///
     /// Call it until the slice is shorter than the batch: a request that has ended for
     /// want of room asks to be armed again only when there is some.
@@ -286,7 +320,8 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
             let left = rest.len();
             let here = self.inbox.take(rest, signalfd);
             taken += here;
-            if self.unannounced.is_due(here, left) {
+            let stands = self.slot.request.stands();
+            if stands && self.look.take(here, left) {
                 signalfd.announce();
             }
         }

@@ -31,9 +31,13 @@ impl Slot {
     ) -> Result<squeue::Entry, Error> {
         self.request.arm()?;
         self.user_data = Some(user_data);
-        let target =
-            self.file.map_or(Target::Descriptor(raw), Target::Registered);
+        let target = self.target(raw);
         Ok(self.request.entry(target, group, Shots::Many).user_data(user_data))
+    }
+
+    /// The file, of which this is the descriptor.
+    pub(super) fn target(&self, raw: RawFd) -> Target {
+        self.file.map_or(Target::Descriptor(raw), Target::Registered)
     }
 
     /// The result and flags of a completion, unless its `user_data` is another.

@@ -6,6 +6,7 @@ mod buffers;
 #[path = "../../fuzz/uring_state.rs"]
 pub(crate) mod fuzz;
 mod inbox;
+mod look;
 mod own;
 mod register;
 mod request;
@@ -13,6 +14,7 @@ mod turn;
 
 use buffers::Buffers;
 pub(crate) use inbox::Inbox;
+pub(crate) use look::{Look, Whose};
 pub(super) use own::OwnRing;
 use register::cancel_all;
 pub(crate) use register::{can_cancel, cancel, descriptor, duplicate, push};

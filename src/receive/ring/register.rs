@@ -99,7 +99,7 @@ pub(super) fn buffers(
         ring_entries: entries.into(),
         ..BufReg::of(group)
     };
-    register(ring, IORING_REGISTER_PBUF_RING, &reg)
+    register(ring, IORING_REGISTER_PBUF_RING, &reg).map(drop)
 }
 
 /// Lets the ring forget a ring of buffers.
@@ -107,7 +107,7 @@ pub(super) fn forget_buffers(
     ring: BorrowedFd<'_>,
     group: u16,
 ) -> Result<(), Errno> {
-    register(ring, IORING_UNREGISTER_PBUF_RING, &BufReg::of(group))
+    register(ring, IORING_UNREGISTER_PBUF_RING, &BufReg::of(group)).map(drop)
 }
 
 /// Whether requests can be cancelled at once. It cancels none.
@@ -117,7 +117,7 @@ pub(crate) fn can_cancel(ring: BorrowedFd<'_>) -> Result<(), Errno> {
     match register_at(ring, IORING_REGISTER_SYNC_CANCEL, nowhere) {
         Err(Errno::FAULT) => Ok(()),
         Err(errno) => Err(errno),
-        Ok(()) => Err(Errno::INVAL),
+        Ok(_) => Err(Errno::INVAL),
     }
 }
 
@@ -125,34 +125,36 @@ pub(crate) fn can_cancel(ring: BorrowedFd<'_>) -> Result<(), Errno> {
 /// until their last completions.
 pub(super) fn cancel_all(ring: BorrowedFd<'_>) -> Result<(), Errno> {
     let flags = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL;
-    cancel_with(ring, 0, flags)
+    cancel_with(ring, 0, flags).map(drop)
 }
 
-/// Cancels the request with this `user_data`, and tells whether there was one. It
-/// returns once the kernel will do nothing more for it, though its last completion
+/// Cancels the requests with this `user_data`, and tells whether there was one. It
+/// returns once the kernel will do nothing more for them, though their last completions
 /// may come later (`io_sync_cancel()`).
 pub(crate) fn cancel(
     ring: BorrowedFd<'_>,
     user_data: u64,
 ) -> Result<bool, Errno> {
-    let mut found = false;
-    // There is one, but for completions that were invented. One that is cancelled
-    // may be found again until its last completion comes.
+    // What is cancelled may be found again until its last completion comes, but not by
+    // the call that cancels them all (`io_poll_find()`).
+    let mut found = cancel_with(ring, user_data, IORING_ASYNC_CANCEL_ALL)? > 0;
+    // This waits for one that is being executed, which there is once at most.
     for _ in 0..4 {
         match cancel_with(ring, user_data, 0) {
             Err(Errno::NOENT) => break,
             Err(errno) => return Err(errno),
-            Ok(()) => found = true,
+            Ok(_) => found = true,
         }
     }
     Ok(found)
 }
 
+/// Tells how many, if all are to be cancelled.
 fn cancel_with(
     ring: BorrowedFd<'_>,
     addr: u64,
     flags: u32,
-) -> Result<(), Errno> {
+) -> Result<c_long, Errno> {
     let reg = SyncCancelReg {
         addr,
         fd: -1,
@@ -169,7 +171,7 @@ fn register<T>(
     ring: BorrowedFd<'_>,
     op: c_uint,
     argument: &T,
-) -> Result<(), Errno> {
+) -> Result<c_long, Errno> {
     register_at(ring, op, ptr::from_ref(argument).cast())
 }
 
@@ -177,7 +179,7 @@ fn register_at(
     ring: BorrowedFd<'_>,
     op: c_uint,
     argument: *const c_void,
-) -> Result<(), Errno> {
+) -> Result<c_long, Errno> {
     let raw: c_int = ring.as_raw_fd();
     loop {
         // SAFETY: for each of the three operations io_uring_register(2) reads one
@@ -194,7 +196,7 @@ fn register_at(
             )
         };
         match crate::sys::check(result) {
-            Ok(_) => return Ok(()),
+            Ok(result) => return Ok(result),
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }

@@ -24,8 +24,8 @@
 //! that is pending is not announced again. Under a flood that takes a second or so. A
 //! poll of one shot is made after the last read, and looks when it is made. A read that
 //! stands goes on for as long as signals come, so what it has overlooked came last: who
-//! has taken [`NOTED`] records together or more, and has found the end of them, has the
-//! signalfd announced again.
+//! has taken [`NOTED`] records or more, and has found the end of them, has the signalfd
+//! announced again, or lets a poll look first (`look.rs`).
 //!
 //! What a last completion means is in its result:
 //!
@@ -74,9 +74,10 @@ pub(crate) enum Shots {
 /// (`IO_POLL_REF_BIAS`). Each of a signal that is received leaves a record. One for
 /// others leaves none, so after a flood of these the end is not announced: the next
 /// signal of the process does that.
-const NOTED: usize = 128;
+pub(super) const NOTED: usize = 128;
 
-/// What was taken since there was last nothing left, of what a read that stands has read.
+/// What was taken since the signalfd was last announced, of what a read that stands has
+/// read. Another thread may take while the kernel reads, and find one end after the other.
 #[derive(Debug)]
 pub(crate) struct Unannounced(AtomicUsize);
 
@@ -88,11 +89,11 @@ impl Unannounced {
     /// Whether the signalfd is to be announced again, now that so much was taken of what
     /// there was room for: this is the end of many.
     pub(crate) fn is_due(&self, taken: usize, room: usize) -> bool {
-        if taken == room {
-            self.0.fetch_add(taken, Ordering::Relaxed);
+        let before = self.0.fetch_add(taken, Ordering::Relaxed);
+        if taken == room || before.saturating_add(taken) < NOTED {
             return false;
         }
-        self.0.swap(0, Ordering::Relaxed).saturating_add(taken) >= NOTED
+        self.0.swap(0, Ordering::Relaxed) > 0
     }
 }
 
@@ -121,6 +122,18 @@ pub(crate) enum Target {
     Descriptor(RawFd),
     /// An index into the ring's registered files.
     Registered(u32),
+}
+
+impl Target {
+    pub(super) const fn fd(self) -> (types::Fd, squeue::Flags) {
+        match self {
+            Self::Descriptor(raw) => (types::Fd(raw), squeue::Flags::empty()),
+            Self::Registered(index) => (
+                types::Fd(i32::from_ne_bytes(index.to_ne_bytes())),
+                squeue::Flags::FIXED_FILE,
+            ),
+        }
+    }
 }
 
 impl Request {
@@ -154,9 +167,19 @@ impl Request {
         matches!(self.phase, Phase::Idle)
     }
 
+    /// Whether it is in the ring, and is to stay there.
+    pub(crate) const fn is_armed(&self) -> bool {
+        matches!(self.phase, Phase::Armed)
+    }
+
     /// Whether the kernel may still complete it.
     pub(crate) const fn is_in_flight(&self) -> bool {
         matches!(self.phase, Phase::Armed | Phase::Stopping)
+    }
+
+    /// Whether it is, or would be, answered many times.
+    pub(crate) const fn stands(&self) -> bool {
+        matches!((self.kind, self.shots), (Kind::Completion, Shots::Many))
     }
 
     /// Whether the kernel will never do it.
@@ -276,13 +299,7 @@ impl Request {
         group: u16,
         shots: Shots,
     ) -> squeue::Entry {
-        let (fd, flags) = match target {
-            Target::Descriptor(raw) => (types::Fd(raw), squeue::Flags::empty()),
-            Target::Registered(index) => (
-                types::Fd(i32::from_ne_bytes(index.to_ne_bytes())),
-                squeue::Flags::FIXED_FILE,
-            ),
-        };
+        let (fd, flags) = target.fd();
         let many = shots == Shots::Many && self.shots == Shots::Many;
         match self.kind {
             Kind::Readiness => {
@@ -302,7 +319,7 @@ impl Request {
     }
 }
 
-const POLLIN: u32 = libc::POLLIN as u32;
+pub(super) const POLLIN: u32 = libc::POLLIN as u32;
 
 #[expect(clippy::cast_possible_truncation, reason = "8 KiB")]
 const BUFFER_BYTES: u32 = (RECORDS * size_of::<SigInfo>()) as u32;
