@@ -16,7 +16,7 @@ use core::future::Future;
 use core::pin::pin;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::{Context, Poll, Waker};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Wake;
 use std::vec::Vec;
@@ -55,6 +55,10 @@ struct Fate {
     is_seen: bool,
 }
 
+fn fate_of(fates: &mut [Fate], number: u64) -> &mut Fate {
+    &mut fates[usize::try_from(number).unwrap()]
+}
+
 /// A subscriber of the hub, of its insides, and what they should be.
 struct Seat<'h> {
     subscriber: Subscriber<'h>,
@@ -68,9 +72,8 @@ struct All<'h, const SEATS: usize, const DEPTH: usize> {
     dispatcher: Option<Dispatcher<'h>>,
     model: Arc<Model>,
     seats: Vec<Option<Seat<'h>>>,
-    fates: HashMap<u64, Fate>,
-    /// How many records there were.
-    count: u64,
+    /// Of each record, by its number.
+    fates: Vec<Fate>,
 }
 
 /// At least one of the signals.
@@ -93,8 +96,7 @@ impl<'h, const SEATS: usize, const DEPTH: usize> All<'h, SEATS, DEPTH> {
             dispatcher: hub.dispatcher().ok(),
             model: Model::new(SEATS, DEPTH),
             seats: (0..SEATS).map(|_| None).collect(),
-            fates: HashMap::new(),
-            count: 0,
+            fates: Vec::new(),
         }
     }
 
@@ -128,7 +130,7 @@ impl<'h, const SEATS: usize, const DEPTH: usize> All<'h, SEATS, DEPTH> {
         let Some(seat) = self.seats[index].take() else { return };
         let mut expected = Vec::new();
         for number in seat.queue.records {
-            let fate = self.fates.get_mut(&number).unwrap();
+            let fate = fate_of(&mut self.fates, number);
             fate.holders -= 1;
             if fate.holders == 0 && !fate.is_seen {
                 expected.push(number);
@@ -140,8 +142,7 @@ impl<'h, const SEATS: usize, const DEPTH: usize> All<'h, SEATS, DEPTH> {
 
     fn dispatch(&mut self, signal: Signal) {
         let Some(dispatcher) = &mut self.dispatcher else { return };
-        let number = self.count;
-        self.count += 1;
+        let number = self.fates.len() as u64;
         let mut fate = Fate::default();
         for seat in self.seats.iter_mut().flatten() {
             let queue = &mut seat.queue;
@@ -153,13 +154,13 @@ impl<'h, const SEATS: usize, const DEPTH: usize> All<'h, SEATS, DEPTH> {
             if queue.records.len() > DEPTH {
                 let lost = queue.records.pop_front().unwrap();
                 queue.missed += 1;
-                self.fates.get_mut(&lost).unwrap().holders -= 1;
+                fate_of(&mut self.fates, lost).holders -= 1;
             }
             queue.woken += u64::from(queue.is_awaited);
             queue.is_awaited = false;
         }
         let holders = fate.holders;
-        self.fates.insert(number, fate);
+        self.fates.push(fate);
         let count = dispatcher.dispatch(&record(signal, number));
         assert_eq!(count, Ok(holders));
         let bits = SignalSet::from(signal).bits();
@@ -196,7 +197,7 @@ impl<'h, const SEATS: usize, const DEPTH: usize> All<'h, SEATS, DEPTH> {
             assert_eq!(Some(info.ptr), number);
             assert_eq!(info, record(info.signal(), info.ptr));
             assert_eq!(seat.member.take(), number);
-            let fate = self.fates.get_mut(&info.ptr).unwrap();
+            let fate = fate_of(&mut self.fates, info.ptr);
             fate.holders -= 1;
             fate.is_seen = true;
         }

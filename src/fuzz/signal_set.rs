@@ -164,5 +164,6 @@ fn print(set: SignalSet, model: &Model) {
             assert_eq!(error, Error::Reserved(first));
         }
     }
-    assert_eq!(format!("{set:>1200}").trim_start(), text);
+    let width = text.len() + 1;
+    assert_eq!(format!("{set:>width$}"), format!(" {text}"));
 }

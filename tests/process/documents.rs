@@ -7,13 +7,17 @@ use crate::harness::{cases, skip};
 
 cases! {
     every_test_that_is_named_exists,
+    every_file_that_is_linked_exists,
     every_program_is_the_one_that_is_tested,
 }
 
-/// Finds links of the form ``[`name`](../path.rs)``.
+/// Finds links of the form ``[`name`](../path.rs)``, and looks for a function that is
+/// marked as a test or named in a list of cases.
 fn every_test_that_is_named_exists() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-    for (document, least) in [("SIGNALS.md", 50), ("TRUST.md", 18)] {
+    for (document, least) in
+        [("SIGNALS.md", 50), ("TRUST.md", 18), ("EVIDENCE.md", 130)]
+    {
         let Ok(text) = fs::read_to_string(folder.join(document)) else {
             skip("the documents are not here");
         };
@@ -23,13 +27,52 @@ fn every_test_that_is_named_exists() {
                 continue;
             };
             let (path, _) = rest.split_once(')').unwrap();
-            let source = folder.join("..").join(path);
-            let source = fs::read_to_string(source).unwrap();
-            assert!(source.contains(&format!("fn {name}()")), "{path}: {name}");
+            let source = fs::read_to_string(folder.join("..").join(path));
+            let source = source.unwrap();
+            let function = source.find(&format!("fn {name}()"));
+            let function =
+                function.unwrap_or_else(|| panic!("{path} has no {name}"));
+            let attributes = source[..function].rsplit("\n\n").next().unwrap();
+            let is_case = source.split(['{', ',', '\n']).any(|entry| {
+                let entry = entry.trim();
+                let (entry, _) = entry.split_once(" =>").unwrap_or((entry, ""));
+                entry == name
+            });
+            let is_test = attributes.contains("#[test]") || is_case;
+            assert!(is_test, "{path}: {name} is not run");
             links += 1;
         }
         assert!(links >= least, "{document}: {links}");
     }
+}
+
+/// Whatever a document links to in this repository.
+fn every_file_that_is_linked_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut documents = vec![root.join("README.md"), root.join("SECURITY.md")];
+    documents.push(root.join("CONTRIBUTING.md"));
+    let Ok(folder) = fs::read_dir(root.join("docs")) else {
+        skip("the documents are not here");
+    };
+    documents.extend(folder.map(|file| file.unwrap().path()));
+    if !root.join("fuzz").exists() {
+        skip("a package has not all of the files");
+    }
+    let mut links = 0;
+    for document in documents {
+        let text = fs::read_to_string(&document).unwrap();
+        for link in text.split("](").skip(1) {
+            let (link, _) = link.split_once(')').unwrap();
+            let (path, _) = link.split_once('#').unwrap_or((link, ""));
+            if path.is_empty() || path.contains("://") || path.contains(' ') {
+                continue;
+            }
+            let target = document.parent().unwrap().join(path);
+            assert!(target.exists(), "{}: {path}", document.display());
+            links += 1;
+        }
+    }
+    assert!(links > 300, "{links}");
 }
 
 /// The programs are packages, and their tests run them.

@@ -26,6 +26,7 @@ cases! {
     hub_reaches_all_who_want_a_signal,
     uring_loop_serves_signals_and_connections,
     backend_says_what_runs_and_why,
+    soak_loses_and_doubles_nothing,
     #[cfg(feature = "tokio")]
     tokio_server_loses_no_connection,
     #[cfg(feature = "tokio")]
@@ -305,8 +306,17 @@ fn backend_says_what_runs_and_why() {
     }
 }
 
+/// `.ci/run` does it for longer.
+fn soak_loses_and_doubles_nothing() {
+    let seconds = ["--seconds", "2", "--seed", "1"];
+    let (output, text) = run(example("soak").args(seconds));
+    assert!(output.status.success());
+    assert_line(&text, "seed=1 ", &["seconds=2"]);
+    assert_line(&text, "sent=", &["lost=0", "doubled=0"]);
+    assert_eq!(number(&text, "received="), number(&text, "sent="));
+}
+
 /// The number behind a word.
-#[cfg(feature = "tokio")]
 fn number(text: &str, word: &str) -> usize {
     let (_, rest) = text.rsplit_once(word).expect(word);
     rest.split_whitespace().next().unwrap().parse().unwrap()

@@ -246,6 +246,12 @@ impl Buffers {
         self.nth(number.wrapping_sub(self.tail))
     }
 
+    /// All is as if it had just been mapped, if every buffer is in.
+    pub(super) fn begin_again(&mut self) {
+        self.tail = 0;
+        (0..BUFFERS).for_each(|buffer| self.put(buffer));
+    }
+
     pub(super) fn write(&mut self, buffer: u16, at: usize, info: &SigInfo) {
         assert!(self.records.offer(buffer, at, info));
     }
