@@ -27,7 +27,7 @@ fn open(number: i32, options: Options) -> Signals {
 }
 
 #[inline]
-fn count(seen: &mut Seen, infos: &[SigInfo]) {
+pub(crate) fn count(seen: &mut Seen, infos: &[SigInfo]) {
     for info in infos {
         seen.add(info.value().unwrap_or(0));
     }
