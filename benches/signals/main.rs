@@ -6,14 +6,18 @@
 //! cargo bench -- --quick       # less than a minute, once it is built
 //! cargo bench -- counts        # only what is counted, and no time
 //! cargo bench -- raw peers     # some of: raw, peers, python, counts
-//! cargo bench -- --record      # writes benches/record/<date>-<kernel>.txt and .svg
+//! cargo bench -- raw rtt       # some groups; with a name that there is not, it lists all
+//! cargo bench -- --record      # writes benches/record/<date>-<kernel>.txt, .csv, .svg
 //! cargo bench -- counts --gate # fails if a count is over its bar
 //! ```
 //!
 //! Each contender runs in a process of its own, which is started anew for each
 //! round, and all of them take turns within a round. So what slows the machine
 //! down for a while slows all of them. A ratio is the median of the ratios of the
-//! rounds. The last lines are `key=value`, one for each bar.
+//! rounds. Each checks what it has received, how many and the sum of what came with
+//! them, and the run fails if that is wrong. The last lines are `key=value`, one for each
+//! bar; before them it says which bars were missed. With `REQUIRE_ALL` in the environment
+//! the gate fails where something could not be counted.
 //!
 //! It wants a quiet machine with two CPUs, but for what is counted.
 

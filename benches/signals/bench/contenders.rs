@@ -9,8 +9,8 @@ use crate::common::sys;
 use crate::common::take::Take;
 use crate::common::work::{self, From};
 
-/// Long enough for the other end of a round trip.
-const SPIN: Duration = Duration::from_micros(200);
+/// As `raw/spin` does.
+const SPIN: Duration = Duration::from_nanos(raw::SPIN_NS);
 
 /// How moderated receivers let signals gather, as `moderated/read64` does.
 const GATHER: Duration = Duration::from_micros(50);
@@ -63,7 +63,10 @@ pub(crate) fn measure(contender: &str, work: &str, total: u64) -> Reading {
         "raw/epoll-first" => run(work, total, raw::ReadFirst::<64>::open),
         "raw/ring-read" => run(work, total, raw::RingRead::<64>::open),
         "raw/ring-poll" => run(work, total, raw::Poll::<64>::open),
+        "raw/ring-poll-first" => run(work, total, raw::PollLast::<64>::open),
+        "raw/ring-read-first" => run(work, total, raw::ReadLast::<64>::open),
         "raw/ring-multishot" => run(work, total, raw::Multishot::open),
+        "raw/spin" => run(work, total, raw::Spin::<64>::open),
         "raw/handler" => run(work, total, raw::Handler::open),
         "crate/wait" => run(work, total, own::Wait::open),
         "crate/wait-batch" => run(work, total, own::WaitBatch::<64>::open),
@@ -102,11 +105,36 @@ pub(crate) fn is_on_ring(contender: &str) -> bool {
     contender.contains("ring") || contender.contains("source")
 }
 
-/// The same path in raw system calls.
-pub(crate) const PAIRS: &[(&str, &str)] = &[
-    ("crate/wait-batch", "raw/read64"),
-    ("crate/epoll", "raw/epoll"),
-    ("crate/epoll-first", "raw/epoll-first"),
-    ("crate/source", "raw/ring-poll"),
-    ("crate/read-source", "raw/ring-multishot"),
+/// A path of the crate, and the same in raw system calls.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    pub(crate) own: &'static str,
+    pub(crate) raw: &'static str,
+    /// What it goes by in the names of bars: nothing, if it is to be as good as raw
+    /// system calls.
+    pub(crate) class: &'static str,
+}
+
+impl Pair {
+    const fn new(
+        own: &'static str,
+        raw: &'static str,
+        class: &'static str,
+    ) -> Self {
+        Self { own, raw, class }
+    }
+}
+
+pub(crate) const PAIRS: &[Pair] = &[
+    Pair::new("crate/wait-batch", "raw/read64", ""),
+    Pair::new("crate/epoll", "raw/epoll", ""),
+    Pair::new("crate/epoll-first", "raw/epoll-first", ""),
+    Pair::new("crate/source", "raw/ring-poll", ""),
+    // Records are copied out of the ring's memory, where raw system calls look at them.
+    Pair::new("crate/read-source", "raw/ring-multishot", "reading_"),
+    // Its ring may go from thread to thread, which raw system calls do without.
+    Pair::new("crate/own-ring-poll", "raw/ring-poll-first", "own_ring_"),
+    Pair::new("crate/own-ring-read", "raw/ring-read-first", "own_ring_"),
+    Pair::new("crate/spin", "raw/spin", "spin_"),
+    Pair::new("crate/moderated", "moderated/read64", "moderated_"),
 ];

@@ -7,6 +7,7 @@ mod others;
 mod own;
 mod plan;
 mod raw;
+mod record;
 mod report;
 mod run;
 mod special;
@@ -15,6 +16,8 @@ mod svg;
 use std::env;
 use std::process::ExitCode;
 
+use plan::Group;
+
 use crate::common::sys;
 
 /// Comes first in a process that is to measure one thing.
@@ -22,20 +25,26 @@ pub(crate) const CHILD: &str = "--child";
 /// How long such a process may take.
 const PATIENCE: u32 = 120;
 
+/// What is measured, or counted.
+pub(crate) const MODULES: [&str; 4] = ["raw", "peers", "python", "counts"];
+
 /// What is asked for on the command line.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Asked {
     pub(crate) quick: bool,
     pub(crate) record: bool,
     pub(crate) gate: bool,
-    /// Which modules; all if none is named.
+    /// Which modules; all that have such groups if none is named.
     modules: Vec<String>,
+    /// Which groups, by what they do; all if none is named.
+    groups: Vec<String>,
 }
 
 impl Asked {
     /// Reads the arguments, or says which it does not know.
     fn of(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut asked = Self::default();
+        let works = plan::works();
         for argument in arguments {
             match argument.as_str() {
                 // Cargo says so.
@@ -43,8 +52,11 @@ impl Asked {
                 "--quick" => asked.quick = true,
                 "--record" => asked.record = true,
                 "--gate" => asked.gate = true,
-                "raw" | "peers" | "python" | "counts" => {
+                module if MODULES.contains(&module) => {
                     asked.modules.push(argument);
+                }
+                group if works.iter().any(|work| is_of(work, group)) => {
+                    asked.groups.push(argument);
                 }
                 _ => return Err(argument),
             }
@@ -52,9 +64,31 @@ impl Asked {
         Ok(asked)
     }
 
-    pub(crate) fn wants(&self, module: &str) -> bool {
-        self.modules.is_empty() || self.modules.iter().any(|one| one == module)
+    /// Whether all there is was asked for.
+    pub(crate) fn wants_all(&self) -> bool {
+        self.modules.is_empty() && self.groups.is_empty()
     }
+
+    pub(crate) fn wants_counts(&self) -> bool {
+        self.wants_all() || self.modules.iter().any(|one| one == "counts")
+    }
+
+    pub(crate) fn wants(&self, group: &Group) -> bool {
+        let mut modules = self.modules.iter().filter(|one| *one != "counts");
+        let has_module = if modules.clone().next().is_some() {
+            modules.any(|one| one == group.module)
+        } else {
+            self.modules.is_empty() || !self.groups.is_empty()
+        };
+        let mut groups = self.groups.iter();
+        let is_named = groups.any(|one| is_of(&group.work, one));
+        has_module && (self.groups.is_empty() || is_named)
+    }
+}
+
+/// Whether a workload is the one that is named, or one of those: `rtt:same` is of `rtt`.
+fn is_of(work: &str, named: &str) -> bool {
+    work == named || work.split(':').next() == Some(named)
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -67,8 +101,9 @@ pub(crate) fn main() -> ExitCode {
         Ok(asked) => run::main(&asked),
         Err(unknown) => {
             eprintln!(
-                "{unknown}: not one of --quick, --record, --gate, raw, peers, \
-                 python, counts"
+                "{unknown}: not one of --quick, --record, --gate, {}, {}",
+                MODULES.join(", "),
+                plan::works().join(", ")
             );
             ExitCode::FAILURE
         }

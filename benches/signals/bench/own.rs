@@ -27,7 +27,7 @@ fn open(number: i32, options: Options) -> Signals {
 }
 
 #[inline]
-fn count(seen: &mut Seen, infos: &[SigInfo]) {
+pub(crate) fn count(seen: &mut Seen, infos: &[SigInfo]) {
     for info in infos {
         seen.add(info.value().unwrap_or(0));
     }
@@ -104,6 +104,26 @@ impl Take for Wait {
     fn take(&mut self, seen: &mut Seen) {
         let info = self.signals.wait().expect("a wait");
         seen.add(info.value().unwrap_or(0));
+    }
+}
+
+/// `recv_batch`, each in a `block_on` of its own.
+pub(crate) struct BlockOn<const N: usize> {
+    signals: Signals,
+    batch: Batch<N>,
+}
+
+impl<const N: usize> BlockOn<N> {
+    pub(crate) fn open(number: i32) -> Self {
+        Self { signals: open(number, Options::new()), batch: Batch::new() }
+    }
+}
+
+impl<const N: usize> Take for BlockOn<N> {
+    #[inline]
+    fn take(&mut self, seen: &mut Seen) {
+        let infos = block_on(self.signals.recv_batch(&mut self.batch));
+        count(seen, infos.expect("a sleep").expect("a read"));
     }
 }
 
@@ -237,13 +257,15 @@ impl<const N: usize> Reads<N> {
 }
 
 impl<const N: usize> Reads<N> {
-    /// Waits once, and hands on what has come.
+    /// Waits if nothing has come yet, and hands on what has.
     #[inline]
     fn turn(&mut self, mut got: impl FnMut(&[SigInfo])) {
-        if self.source.needs_arming() {
-            self.arm();
+        if self.ring.completion().is_empty() {
+            if self.source.needs_arming() {
+                self.arm();
+            }
+            self.ring.submit_and_wait(1).expect("io_uring_enter");
         }
-        self.ring.submit_and_wait(1).expect("io_uring_enter");
         for completion in self.ring.completion() {
             self.source.complete(completion).expect("it is ours");
         }

@@ -1,25 +1,33 @@
-//! What is shown: a table on the terminal, and a record for later.
+//! What is shown: a table on the terminal, and what the figures depend on.
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::process::Command;
-use std::{env, fs, io};
+use std::{env, fs};
 
 use super::contenders::PAIRS;
 use super::run::Result;
-use super::svg;
+
+/// What the columns of a table say.
+pub(crate) const LEGEND: &[&str] = &[
+    "x      times the best raw path of the group: the median of the rounds' ratios",
+    "cpu    ns that the receiver was running, for each signal",
+    "takes  how often the receiver was asked, for each signal: 1 is one at a time, 0.02 is",
+    "       50 at once; more than 1 is in vain now and then (reads first, finds nothing)",
+];
 
 /// Shows who needed how long, against the best raw path.
 pub(crate) fn table(result: &Result) {
-    print!("{}", table_of(result));
+    for row in table_of(result) {
+        println!("{row}");
+    }
 }
 
-fn table_of(result: &Result) -> String {
+pub(crate) fn table_of(result: &Result) -> Vec<String> {
     let (key, best) = (result.group.key, result.best_raw());
-    let mut text = String::new();
+    let mut rows = Vec::new();
     for name in &result.group.contenders {
         let Some(median) = result.median(name, key) else {
-            line(&mut text, &format!("  {name:24} skipped"));
+            rows.push(format!("  {name:24} skipped"));
             continue;
         };
         let mut row =
@@ -33,19 +41,14 @@ fn table_of(result: &Result) -> String {
                 let _infallible = write!(row, "  {more} {value:.3}");
             }
         }
-        line(&mut text, &row);
+        rows.push(row);
     }
-    for (own, raw) in PAIRS {
-        if let Some(ratio) = result.ratio(own, raw) {
-            line(&mut text, &format!("  {own} / {raw} = {ratio:.3}"));
+    for pair in PAIRS {
+        if let Some(ratio) = result.ratio(pair.own, pair.raw) {
+            rows.push(format!("  {} / {} = {ratio:.3}", pair.own, pair.raw));
         }
     }
-    text
-}
-
-fn line(text: &mut String, row: &str) {
-    text.push_str(row);
-    text.push('\n');
+    rows
 }
 
 fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
@@ -58,8 +61,13 @@ fn contents(path: &str) -> Option<String> {
     fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
 }
 
-fn kernel() -> Option<String> {
-    contents("/proc/sys/kernel/osrelease")
+pub(crate) fn kernel() -> String {
+    contents("/proc/sys/kernel/osrelease").unwrap_or_else(|| "unknown".into())
+}
+
+pub(crate) fn date() -> String {
+    let date = first_line("date", &["-u", "+%Y-%m-%d"]);
+    date.unwrap_or_else(|| "undated".into())
 }
 
 /// What the figures depend on.
@@ -74,7 +82,7 @@ pub(crate) fn machine() -> Vec<String> {
     let unknown = || String::from("unknown");
     vec![
         format!("cpu         {} x {cpus}", cpu.unwrap_or("unknown")),
-        format!("kernel      {}", kernel().unwrap_or_else(unknown)),
+        format!("kernel      {}", kernel()),
         format!("mitigations {}", mitigations()),
         format!(
             "rustc       {}",
@@ -105,36 +113,4 @@ fn mitigations() -> String {
     }
     all.sort();
     if all.is_empty() { "none are said".into() } else { all.join(", ") }
-}
-
-/// Writes all there is to `benches/record/`.
-pub(crate) fn record(
-    machine: &[String],
-    results: &[Result],
-    lines: &[String],
-) -> io::Result<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/record");
-    fs::create_dir_all(&folder)?;
-    let date = first_line("date", &["-u", "+%Y-%m-%d"]).unwrap_or_default();
-    let name = format!("{date}-{}", kernel().unwrap_or_default());
-    let mut text = String::new();
-    for row in machine {
-        line(&mut text, row);
-    }
-    for result in results {
-        line(&mut text, &format!("\n{}", result.group.title));
-        text.push_str(&table_of(result));
-    }
-    text.push('\n');
-    for row in lines {
-        line(&mut text, row);
-    }
-    write(&folder.join(format!("{name}.txt")), &text)?;
-    let picture = svg::draw(machine, results);
-    write(&folder.join(format!("{name}.svg")), &picture)
-}
-
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    println!("written: {}", path.display());
-    fs::write(path, text)
 }

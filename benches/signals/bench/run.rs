@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use super::contenders::is_on_ring;
 use super::plan::{self, Amount, Group};
-use super::{Asked, CHILD, bars, counts, others, raw, report};
+use super::{Asked, CHILD, bars, counts, others, raw, record, report};
 use crate::common::reading::{Reading, median};
+use crate::common::sys;
 
 /// What the rounds of a group have shown.
 #[derive(Debug)]
@@ -101,32 +102,50 @@ pub(crate) fn main(asked: &Asked) -> ExitCode {
     }
 }
 
+/// The groups that are asked for and can be measured here. Says what is skipped.
+fn groups(asked: &Asked) -> Vec<Group> {
+    let amount = Amount::of(asked);
+    let chosen = |groups: Vec<Group>| {
+        let groups = groups.into_iter().filter(|group| asked.wants(group));
+        groups.collect::<Vec<_>>()
+    };
+    let mut groups = chosen(plan::raw(amount));
+    let peers = chosen(plan::peers(amount));
+    if !peers.is_empty() && others::peers_are_there() {
+        groups.extend(peers);
+    }
+    if !chosen(plan::python(amount, &[])).is_empty() {
+        let anyio = others::anyio();
+        if !anyio.is_empty() {
+            groups.extend(plan::python(amount, &anyio));
+        }
+    }
+    let cpus = sys::cpus().len();
+    groups.retain(|group| {
+        if group.cpus > cpus {
+            println!("skipped: {}: it takes two CPUs", group.title);
+        }
+        group.cpus <= cpus
+    });
+    groups
+}
+
 /// Runs what is asked for; says whether no bar was missed that has to hold.
 fn all(asked: &Asked) -> std::result::Result<bool, String> {
     let machine = report::machine();
     for line in &machine {
         println!("{line}");
     }
-    let amount = Amount::of(asked);
-    let mut groups = Vec::new();
-    if asked.wants("raw") {
-        groups.extend(plan::raw(amount));
-    }
-    if asked.wants("peers") && others::peers_are_there() {
-        groups.extend(plan::peers(amount));
-    }
-    if asked.wants("python") {
-        let anyio = others::anyio();
-        if !anyio.is_empty() {
-            groups.extend(plan::python(amount, &anyio));
-        }
-    }
+    let mut groups = groups(asked);
     let reason = raw::why_no_rings();
     if let Some(reason) = &reason {
         println!("skipped: io_uring: {reason}");
         for group in &mut groups {
             group.contenders.retain(|name| !is_on_ring(name));
         }
+    }
+    if !groups.is_empty() {
+        println!("\n{}", report::LEGEND.join("\n"));
     }
     let mut results = Vec::new();
     for group in groups {
@@ -135,19 +154,21 @@ fn all(asked: &Asked) -> std::result::Result<bool, String> {
         report::table(&result);
         results.push(result);
     }
-    let counted = if asked.wants("counts") {
+    let counted = if asked.wants_counts() {
         println!("\ncounted");
         counts::all(reason.is_none())?
     } else {
         Vec::new()
     };
-    let lines = bars::lines(&results, &counted);
+    let values = bars::values(&results, &counted);
     println!();
+    bars::say_missed(&values, asked.wants_all());
+    let lines = bars::lines(&values);
     for line in &lines {
         println!("{line}");
     }
     if asked.record {
-        report::record(&machine, &results, &lines)
+        record::write(&machine, &results, &lines)
             .map_err(|error| error.to_string())?;
     }
     Ok(!asked.gate || bars::hold(&counted))

@@ -109,7 +109,7 @@ fn threads() -> usize {
 }
 
 /// How many signals are sent before they are taken.
-const SENT: u64 = 512;
+const SENT: i32 = 512;
 
 /// What it costs to send a signal that is blocked, as the name says.
 fn send(what: &str, total: u64) -> Reading {
@@ -133,22 +133,34 @@ fn send(what: &str, total: u64) -> Reading {
         let (pid, tid) = (sys::pid(), sys::tid());
         let mut run = || {
             let begin = sys::now();
-            for _ in 0..SENT {
+            for value in 1..=SENT {
                 match what {
                     "kill" => sys::kill(pid, number),
                     "coalesced" => sys::kill(pid, libc::SIGUSR1),
-                    "thread" => sender.send_to_thread(tid, 1),
-                    _ => sender.send(1),
+                    "thread" => sender.send_to_thread(tid, value),
+                    _ => sender.send(value),
                 }
             }
             let time = sys::now() - begin;
-            while signals.try_recv_batch(&mut batch).expect("a read").len()
-                == 64
-            {}
-            each(time, SENT)
+            let mut seen = Seen::default();
+            loop {
+                let infos = signals.try_recv_batch(&mut batch);
+                let infos = infos.expect("a read");
+                own::count(&mut seen, infos);
+                if infos.len() < 64 {
+                    break;
+                }
+            }
+            let sent = SENT.unsigned_abs().into();
+            match what {
+                "kill" => seen.expect_bare(sent),
+                "coalesced" => seen.expect_bare(1),
+                _ => seen.expect(sent),
+            }
+            each(time, sent)
         };
         run();
-        let runs = (total / SENT).max(5);
+        let runs = (total / u64::from(SENT.unsigned_abs())).max(5);
         let times = (0..runs).map(|_| run()).collect();
         done.wait();
         Reading::new("ns", median(times))
@@ -178,9 +190,10 @@ fn numbers(count: i32, is_ascending: bool, total: u64) -> Reading {
         let (mut seen, depth) = (Seen::default(), DEPTH.unsigned_abs().into());
         let begin = sys::now();
         while seen.count < depth {
-            for info in signals.wait_batch(&mut batch).expect("a wait") {
-                seen.add(info.value().unwrap_or(0));
-            }
+            own::count(
+                &mut seen,
+                signals.wait_batch(&mut batch).expect("a wait"),
+            );
         }
         let time = sys::now() - begin;
         seen.expect(depth);
@@ -199,28 +212,33 @@ fn herd(others: i32, total: u64) -> Reading {
     let set = signal(libc::SIGUSR1) | end;
     let _guard = signalfd::block(set).expect("a mask");
     let mine = Options::new().open(signal(libc::SIGUSR1)).expect("a receiver");
-    let others = usize::try_from(others).expect("it is small");
-    let ready = Barrier::new(others + 1);
+    let count = usize::try_from(others).expect("it is small");
+    let ready = Barrier::new(count + 1);
     let (time, cpu) = thread::scope(|scope| {
-        for _ in 0..others {
-            scope.spawn(|| {
-                sys::pin(cpus[cpus.len() - 1]);
-                let other = signalfd::Receiver::new(end);
-                let other = other.expect("a receiver");
-                ready.wait();
-                other.wait().expect("a wait");
-            });
-        }
+        let wait = || {
+            sys::pin(cpus[cpus.len() - 1]);
+            let other = signalfd::Receiver::new(end).expect("a receiver");
+            ready.wait();
+            other.wait().expect("a wait")
+        };
+        let waiting: Vec<_> = (0..count).map(|_| scope.spawn(wait)).collect();
         ready.wait();
+        let mut seen = Seen::default();
         let (begin, begin_cpu) = (sys::now(), sys::cpu_time());
         for _ in 0..total {
             sys::kill(sys::pid(), libc::SIGUSR1);
-            mine.wait().expect("a wait");
+            own::count(&mut seen, &[mine.wait().expect("a wait")]);
         }
         let times = (sys::now() - begin, sys::cpu_time() - begin_cpu);
+        seen.expect_bare(total);
         // One for each.
         let mut sender = Sender::new(sys::pid(), sys::queued());
-        (0..others).for_each(|_| sender.send(0));
+        (1..=others).for_each(|number| sender.send(number));
+        let mut seen = Seen::default();
+        for thread in waiting {
+            own::count(&mut seen, &[thread.join().expect("it has waited")]);
+        }
+        seen.expect(others.unsigned_abs().into());
         times
     });
     Reading::new("ns", each(time, total)).and("cpu", each(cpu, total))

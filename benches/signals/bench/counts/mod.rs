@@ -34,7 +34,9 @@ const SYSCALLS: &[(&str, &str, u64)] = &[
     ("syscalls_lone_blocking", "crate/wait-batch", 1),
     ("syscalls_lone_epoll", "crate/epoll", 1),
     ("syscalls_lone_ring", "crate/read-source", 1),
-    // No bars, but good to know.
+    ("syscalls_lone_timeout", "crate/wait-timeout", 1),
+    // No bars, but good to know. `block_on` asks which thread it is, each time.
+    ("syscalls_lone_block_on", "crate/block-on", 1),
     ("syscalls_per_signal_own_ring", "crate/own-ring-read", 64),
     ("syscalls_lone_own_ring", "crate/own-ring-read", 1),
     ("syscalls_per_signal_raw_blocking", "raw/read32", 64),
@@ -121,12 +123,20 @@ fn arrivals(can: impl Fn(&str) -> bool) -> Result<Vec<Counted>, String> {
 }
 
 fn system_calls(can: impl Fn(&str) -> bool) -> Result<Vec<Counted>, String> {
-    let count = |&(key, who, depth): &(&str, &str, u64)| {
+    let count = |&(key, who, depth): &(&str, &str, u64)| -> Result<_, String> {
         let calls =
             trace::system_calls(who, &format!("burst:{depth}"), BURSTS)?;
         Ok(say(who, key, sys_float(calls) / sys_float(BURSTS * depth)))
     };
-    SYSCALLS.iter().filter(|(_, who, _)| can(who)).map(count).collect()
+    let counted = SYSCALLS.iter().filter(|(_, who, _)| can(who)).map(count);
+    let mut counted = counted.collect::<Result<Vec<_>, String>>()?;
+    // Inside one `block_on`.
+    let who = "crate/future";
+    let few = trace::system_calls(who, "signals", STEPS)?;
+    let many = trace::system_calls(who, "signals", 2 * STEPS)?;
+    let each = sys_float(many - few) / sys_float(STEPS);
+    counted.push(say(who, "syscalls_lone_future", each));
+    Ok(counted)
 }
 
 fn instructions() -> Result<Vec<Counted>, String> {
@@ -203,6 +213,12 @@ fn bursts_of(who: &str, depth: u64, total: u64) -> Reading {
         "crate/own-ring-read" => {
             let ring = own::WaitBatch::<32>::on_ring(number, Kind::Completion);
             bursts(ring, depth, total)
+        }
+        "crate/wait-timeout" => {
+            bursts(own::WaitTimeout::<32>::open(number), depth, total)
+        }
+        "crate/block-on" => {
+            bursts(own::BlockOn::<32>::open(number), depth, total)
         }
         _ => panic!("there is no contender {who}"),
     }

@@ -9,8 +9,10 @@ mod ring;
 
 pub(crate) use epoll::{Edges, ReadFirst, ShortStop};
 pub(crate) use handler::Handler;
-pub(crate) use read::{Moderated, Read, SigWaitInfo};
-pub(crate) use ring::{Multishot, Poll, RingRead, builder, why_no_rings};
+pub(crate) use read::{Moderated, Read, SPIN_NS, SigWaitInfo, Spin};
+pub(crate) use ring::{
+    Multishot, Poll, PollLast, ReadLast, RingRead, builder, why_no_rings,
+};
 
 use std::os::fd::{AsRawFd, OwnedFd};
 

@@ -1,6 +1,6 @@
 //! Waiting in the call that takes.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use super::{Room, count, read, room, signalfd};
 use crate::common::sys;
@@ -53,6 +53,48 @@ impl<const N: usize> Take for Moderated<N> {
                 libc::clock_nanosleep(libc::CLOCK_MONOTONIC, 0, time, left)
             };
             assert_eq!(result, 0, "clock_nanosleep");
+        }
+    }
+}
+
+/// Reads that do not block, one after the other, until there is something or the budget
+/// is used up; then it sleeps.
+pub(crate) struct Spin<const N: usize> {
+    fd: OwnedFd,
+    room: Room<N>,
+}
+
+/// Long enough for the other end of a round trip.
+pub(crate) const SPIN_NS: u64 = 200_000;
+
+impl<const N: usize> Spin<N> {
+    pub(crate) fn open(signal: i32) -> Self {
+        Self { fd: signalfd(signal, libc::SFD_NONBLOCK), room: room() }
+    }
+
+    /// Waits until there is something to read.
+    fn sleep(&self) {
+        let fd = self.fd.as_raw_fd();
+        let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: reads and writes one entry, which lives past the call.
+        let result = unsafe { libc::poll(&raw mut poll, 1, -1) };
+        sys::check(result, "poll");
+    }
+}
+
+impl<const N: usize> Take for Spin<N> {
+    #[inline]
+    fn take(&mut self, seen: &mut Seen) {
+        let end = sys::now() + SPIN_NS;
+        loop {
+            let records = read(&self.fd, &mut self.room);
+            if !records.is_empty() {
+                return count(seen, records);
+            }
+            if sys::now() > end {
+                self.sleep();
+            }
+            std::hint::spin_loop();
         }
     }
 }

@@ -8,8 +8,8 @@ use io_uring::types::{BufRingEntry, Fd};
 use io_uring::{Builder, IoUring, Probe, cqueue, opcode, squeue};
 use libc::signalfd_siginfo;
 
-use super::{Room, count, read, room, signalfd};
-use crate::common::sys::check;
+use super::{Room, count, open, read, room, signalfd};
+use crate::common::sys::{check, set_of};
 use crate::common::take::{Seen, Take};
 
 /// The flags that were the fastest: completions when the thread waits for them.
@@ -63,16 +63,74 @@ impl<const N: usize> RingRead<N> {
 impl<const N: usize> Take for RingRead<N> {
     #[inline]
     fn take(&mut self, seen: &mut Seen) {
-        let begin = self.room.as_mut_ptr().cast();
-        let size = size_of::<Room<N>>().try_into().expect("it is small");
-        let fd = Fd(self.fd.as_raw_fd());
-        let entry = opcode::Read::new(fd, begin, size).build();
-        push(&mut self.ring, &entry);
-        wait(&self.ring);
-        let done = self.ring.completion().next().expect("it waited for one");
-        let length = usize::try_from(done.result()).expect("it has read");
-        let records = length / size_of::<signalfd_siginfo>();
-        count(seen, &self.room[..records]);
+        count(seen, read_in(&mut self.ring, &self.fd, &mut self.room));
+    }
+}
+
+/// Has the ring read into all of the room, once there is something; the records that came.
+#[inline]
+fn read_in<'r, const N: usize>(
+    ring: &mut IoUring,
+    fd: &OwnedFd,
+    room: &'r mut Room<N>,
+) -> &'r [signalfd_siginfo] {
+    let begin = room.as_mut_ptr().cast();
+    let size = size_of::<Room<N>>().try_into().expect("it is small");
+    let entry = opcode::Read::new(Fd(fd.as_raw_fd()), begin, size).build();
+    push(ring, &entry);
+    wait(ring);
+    let done = ring.completion().next().expect("it waited for one");
+    let length = usize::try_from(done.result()).expect("it has read");
+    &room[..length / size_of::<signalfd_siginfo>()]
+}
+
+/// Reads first. If there is nothing, the ring reads once there is.
+pub(crate) struct ReadLast<const N: usize> {
+    ring: IoUring,
+    // A read in a ring that finds nothing waits only if it may block.
+    fd: OwnedFd,
+    at_once: OwnedFd,
+    room: Box<Room<N>>,
+}
+
+impl<const N: usize> ReadLast<N> {
+    pub(crate) fn open(signal: i32) -> Self {
+        let fd = signalfd(signal, 0);
+        let at_once = open(signal, libc::SFD_NONBLOCK);
+        Self { ring: ring(), fd, at_once, room: Box::new(room()) }
+    }
+}
+
+impl<const N: usize> Take for ReadLast<N> {
+    #[inline]
+    fn take(&mut self, seen: &mut Seen) {
+        let records = read(&self.at_once, &mut self.room);
+        if !records.is_empty() {
+            return count(seen, records);
+        }
+        count(seen, read_in(&mut self.ring, &self.fd, &mut self.room));
+    }
+}
+
+/// Reads first. If there is nothing, the ring says once there is.
+pub(crate) struct PollLast<const N: usize>(Poll<N>);
+
+impl<const N: usize> PollLast<N> {
+    pub(crate) fn open(signal: i32) -> Self {
+        Self(Poll::open(signal))
+    }
+}
+
+impl<const N: usize> Take for PollLast<N> {
+    #[inline]
+    fn take(&mut self, seen: &mut Seen) {
+        let Self(it) = self;
+        let records = read(&it.fd, &mut it.room);
+        if !records.is_empty() {
+            return count(seen, records);
+        }
+        it.wait();
+        count(seen, read(&it.fd, &mut it.room));
     }
 }
 
@@ -95,16 +153,22 @@ impl<const N: usize> Poll<N> {
         let poll = opcode::PollAdd::new(Fd(self.fd.as_raw_fd()), events);
         push(&mut self.ring, &poll.build());
     }
+
+    /// Waits until there is something to read.
+    #[inline]
+    fn wait(&mut self) {
+        // One shot: of many shots it would overlook signals under a flood.
+        self.arm();
+        wait(&self.ring);
+        self.ring.completion().for_each(drop);
+    }
 }
 
 impl<const N: usize> Take for Poll<N> {
     #[inline]
     fn take(&mut self, seen: &mut Seen) {
         if !self.has_more {
-            // One shot: of many shots it would overlook signals under a flood.
-            self.arm();
-            wait(&self.ring);
-            self.ring.completion().for_each(drop);
+            self.wait();
         }
         let records = read(&self.fd, &mut self.room);
         self.has_more = records.len() == N;
@@ -125,6 +189,7 @@ const BUFFER_BYTES: usize = RECORDS * size_of::<signalfd_siginfo>();
 /// A read that lasts, into buffers that the ring chooses.
 pub(crate) struct Multishot {
     ring: IoUring,
+    signal: i32,
     fd: OwnedFd,
     begin: *mut Page,
     tail: u16,
@@ -134,8 +199,8 @@ pub(crate) struct Multishot {
 impl Multishot {
     pub(crate) fn open(signal: i32) -> Self {
         let fd = signalfd(signal, libc::SFD_NONBLOCK);
-        let mut it =
-            Self { ring: ring(), fd, begin: map(), tail: 0, is_armed: false };
+        let (ring, begin) = (ring(), map());
+        let mut it = Self { ring, signal, fd, begin, tail: 0, is_armed: false };
         (0..BUFFERS).for_each(|buffer| it.put(buffer));
         let begin = it.begin.addr().try_into().expect("an address");
         let submitter = it.ring.submitter();
@@ -208,14 +273,33 @@ impl Multishot {
 impl Take for Multishot {
     #[inline]
     fn take(&mut self, seen: &mut Seen) {
-        if !self.is_armed {
-            self.arm();
+        let before = seen.count;
+        // What is there is taken before it enters the kernel.
+        if self.ring.completion().is_empty() {
+            if !self.is_armed {
+                self.arm();
+            }
+            wait(&self.ring);
         }
-        wait(&self.ring);
         while let Some(done) = next(&mut self.ring) {
             self.complete(&done, seen);
         }
+        if seen.count - before >= NOTED {
+            announce(&self.fd, self.signal);
+        }
     }
+}
+
+/// After so many wakes the kernel may overlook one more: `src/receive/ring/request.rs`
+/// says how.
+const NOTED: u64 = 128;
+
+/// Has whoever waits for a signalfd look again: it is given the set that it has.
+fn announce(fd: &OwnedFd, signal: i32) {
+    let set = set_of(signal);
+    // SAFETY: reads a set, which lives past the call.
+    let result = unsafe { libc::signalfd(fd.as_raw_fd(), &raw const set, 0) };
+    check(result, "signalfd");
 }
 
 fn next(ring: &mut IoUring) -> Option<cqueue::Entry> {
