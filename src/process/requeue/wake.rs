@@ -33,33 +33,21 @@
 //!
 //! In a forked child there is none: notes are another process's there.
 
-use core::sync::atomic::{AtomicU64, Ordering};
-
 use crate::process::Birth;
-use crate::process::fork::{look_for_less, look_for_more};
+use crate::process::fork::{OfProcess, look_for_less, look_for_more};
 use crate::signal::{PerSignal, SigInfo, Signal};
 use crate::sys;
 
-/// Whether one is on its way, of each signal: in the lowest bit, with the process in the
-/// upper half.
-static WAKES: PerSignal<AtomicU64> =
-    PerSignal::new([const { AtomicU64::new(0) }; 64]);
+/// Whether one is on its way, of each signal.
+static WAKES: PerSignal<OfProcess> =
+    PerSignal::new([const { OfProcess::new() }; 64]);
 
-const ON_ITS_WAY: u64 = 1;
-
-/// What is noted for this process: nothing yet, if it is another's note.
-fn noted(wake: u64) -> u64 {
-    let none = u64::from(Birth::here().number()) << 32;
-    if wake >> 32 == none >> 32 { wake } else { none }
-}
+const ON_ITS_WAY: u32 = 1;
 
 /// Changes a note, and tells whether there was one. It is a change also where there is
 /// one already, so that who takes it away sees what was left before.
-fn change(signal: Signal, to: u64) -> bool {
-    let change = |wake| Some(noted(wake) & !ON_ITS_WAY | to);
-    let (set, seen) = (Ordering::SeqCst, Ordering::SeqCst);
-    let before = WAKES.of(signal).fetch_update(set, seen, change);
-    before.is_ok_and(|before| noted(before) & ON_ITS_WAY != 0)
+fn change(signal: Signal, to: u32) -> bool {
+    WAKES.of(signal).update(Birth::here(), |_| to) != 0
 }
 
 /// Wakes who sleeps until this signal comes.
@@ -90,14 +78,12 @@ pub(super) fn forget(signal: Signal) -> bool {
 pub(super) fn is_wake(record: &SigInfo) -> bool {
     record.code() == libc::SI_USER
         && record.signal().is_realtime()
-        && WAKES.of(record.signal()).load(Ordering::SeqCst) & ON_ITS_WAY != 0
         && was_on_its_way(record)
 }
 
 /// Whether one may be pending.
 pub(super) fn is_on_its_way(signal: Signal) -> bool {
-    let wake = WAKES.of(signal).load(Ordering::SeqCst);
-    noted(wake) & ON_ITS_WAY != 0
+    WAKES.of(signal).load(Birth::here()) != 0
 }
 
 #[cold]
