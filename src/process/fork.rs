@@ -15,10 +15,10 @@
 //! # The upper half
 //!
 //! A reader has to look for more than the kernel has in its queue if a record was left
-//! (`requeue/left.rs`) or a wake is on its way (`requeue/wake.rs`). Both are rare. The
-//! upper half of the word counts them: each is added before it can be found, and taken
-//! away after it was. So one comparison tells a reader that this is its process and that
-//! there is nothing but the queue ([`Quick`]).
+//! (`requeue/left.rs`) or a wake is on its way that cannot be told from a signal
+//! (`requeue/wake.rs`). Both are rare. The upper half of the word counts them: each is
+//! added before it can be found, and taken away after it was. So one comparison tells a
+//! reader that this is its process and that there is nothing but the queue ([`Quick`]).
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 

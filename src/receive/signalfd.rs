@@ -346,9 +346,9 @@ impl SignalFd {
 /// Reads once, where nothing has to be looked for but what the kernel has queued.
 /// `None` if that was not all there is to it.
 ///
-/// What the crate sends itself has a code of its own, or is counted before it is sent
-/// (`process/fork.rs`). Who reads it sees that it was: the kernel sends and reads
-/// under one lock.
+/// What the crate sends itself has a code of its own, or a timer's, or is counted before
+/// it is sent (`process/fork.rs`). Who reads it sees that it was: the kernel sends and
+/// reads under one lock.
 #[inline]
 fn read_ordinary(
     fd: BorrowedFd<'_>,
@@ -360,7 +360,7 @@ fn read_ordinary(
         Err(errno) => return (errno == Errno::AGAIN).then_some(0),
     };
     let mut records = room.get(..taken)?.iter();
-    if records.any(SigInfo::has_private_code) || !quick.is_ordinary() {
+    if records.any(SigInfo::may_be_ours) || !quick.is_ordinary() {
         return admit_all(fd, room, taken);
     }
     Some(taken)
