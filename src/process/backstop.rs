@@ -25,6 +25,8 @@
 //!   may be the very handler that has handed on, if it was installed over this one and
 //!   found by a later receiver: then it is the one before that (`BEFORE`).
 //! - **A probe.** Counted, and gone.
+//! - **What was to wake a sleeper** (`requeue/wake.rs`). It is no signal. The above is
+//!   done, and if somebody has to be woken still, it is sent again.
 //!
 //! # Who changes what
 //!
@@ -150,7 +152,7 @@ pub(super) fn install(set: SignalSet) -> Result<(), Error> {
     if !action::KNOWS_CONTEXT {
         return Err(Error::os(Op::Sigaction, Errno::NOSYS));
     }
-    requeue::make_room(BIRTH.load())?;
+    requeue::make_room(set, BIRTH.load())?;
     ACTIVE.fetch_or(set.bits(), Ordering::SeqCst);
     LEAVING.fetch_and(!set.bits(), Ordering::SeqCst);
     let mut installed = SignalSet::empty();
@@ -360,6 +362,8 @@ unsafe extern "C" fn handle(
         let may_be = is_probe || info.has_lost_its_record();
         if may_be && is_expected(info.signal()) || is_probe {
             probe_has_come();
+        } else if requeue::was_wake(&info, is_active) {
+            // It has come to the wrong one.
         } else if is_active {
             CAUGHT.fetch_add(1, Ordering::Relaxed);
             requeue::send_on(&info, BIRTH.load());
@@ -405,7 +409,7 @@ unsafe fn hand_on(
     // SAFETY: within the 128 bytes; the kernel uses less, and leaves the rest zero.
     let mark = unsafe { info.cast::<u64>().add(MARK) };
     // SAFETY: as above.
-    let is_again = unsafe { mark.read_unaligned() } == secret();
+    let is_again = unsafe { mark.read_unaligned() } == secret() as u64;
     let mut next = previous(signal);
     if is_again || installed == next.handler {
         next = BEFORE.of(signal).load();
@@ -419,7 +423,7 @@ unsafe fn hand_on(
         return;
     }
     // SAFETY: as above.
-    unsafe { mark.write_unaligned(secret()) };
+    unsafe { mark.write_unaligned(secret() as u64) };
     if flags & libc::SA_SIGINFO == 0 {
         // SAFETY: installed without `SA_SIGINFO`, it takes the number (sigaction(2)).
         let handler = unsafe { transmute::<usize, PlainHandler>(handler) };
@@ -520,7 +524,7 @@ fn send_probe(tid: i32, signal: Signal) -> Result<(), Errno> {
 fn probe_of(signal: Signal) -> SigInfo {
     let mut info =
         SigInfo { signo: signal.as_raw(), code: PROBE, ..SigInfo::EMPTY };
-    info.set_sigval(secret());
+    info.set_sigval(secret() as u64);
     info
 }
 
@@ -528,12 +532,12 @@ fn probe_of(signal: Signal) -> SigInfo {
 /// secret, so none of theirs is taken for one.
 #[inline]
 pub(super) fn is_probe(info: &SigInfo) -> bool {
-    info.code() == PROBE && info.sigval() == secret()
+    info.code() == PROBE && info.sigval() == secret() as u64
 }
 
 /// Where something of ours is: the kernel's secret.
-fn secret() -> u64 {
-    ptr::from_ref(&ACTIVE).addr() as u64
+pub(super) fn secret() -> usize {
+    ptr::from_ref(&ACTIVE).addr()
 }
 
 /// A probe has come to the handler, or was read and does not come there any more.

@@ -15,18 +15,18 @@
 //! away, or who claims waits until it has come back. What is sent after that is not
 //! dropped. The same goes for who lets go and who leaves the action to the last one.
 //!
-//! A count has the process that it is about in its upper half. In a forked child
-//! nothing is claimed yet, and what has come from the parent claims nothing.
+//! A count is about one process. In a forked child nothing is claimed yet, and what has
+//! come from the parent claims nothing.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::fork::number_in;
+use super::fork::OfProcess;
 use super::{Birth, backstop};
 use crate::signal::{PerSignal, Signal, SignalSet};
 
 /// How many claim each signal.
-static CLAIMS: PerSignal<AtomicU64> =
-    PerSignal::new([const { AtomicU64::new(0) }; 64]);
+static CLAIMS: PerSignal<OfProcess> =
+    PerSignal::new([const { OfProcess::new() }; 64]);
 
 /// Signals that somebody counts on.
 #[derive(Debug)]
@@ -72,12 +72,8 @@ impl Claim {
 
     /// Where two change it at once, what one takes away may be added later.
     fn count(&self, signal: Signal, by: i32) {
-        let (set, seen) = (Ordering::SeqCst, Ordering::SeqCst);
-        let change = |count| {
-            let new = counted(count, self.birth).wrapping_add_signed(by);
-            Some(u64::from(self.birth.number()) << 32 | u64::from(new))
-        };
-        let _old = CLAIMS.of(signal).fetch_update(set, seen, change);
+        let add = |count: u32| count.wrapping_add_signed(by);
+        let _old = CLAIMS.of(signal).update(self.birth, add);
     }
 }
 
@@ -87,12 +83,7 @@ impl Drop for Claim {
     }
 }
 
-/// What is counted for this process.
-const fn counted(count: u64, birth: Birth) -> u32 {
-    if count >> 32 == birth.number() as u64 { number_in(count) } else { 0 }
-}
-
 /// Whether somebody in this process counts on a signal.
 pub(super) fn is_claimed(signal: Signal, birth: Birth) -> bool {
-    counted(CLAIMS.of(signal).load(Ordering::SeqCst), birth) > 0
+    CLAIMS.of(signal).load(birth) > 0
 }

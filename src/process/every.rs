@@ -33,6 +33,10 @@ use crate::sys::{self, Deadline, How};
 /// The handler takes no lock and allocates nothing on the heap. If there is no room in
 /// the queue for thousands of signals that it sends on, it maps memory.
 ///
+/// For who sleeps while the queue is full there is a timer for each real-time signal of
+/// the set. It takes up one place in the queue (`RLIMIT_SIGPENDING`), and stays for as long
+/// as the process lives.
+///
 /// The actions of signals are the process's, so threads that do this at the same time, or
 /// [`heal`](EveryThread::heal), or drop such a guard, take turns: one waits for the other.
 ///

@@ -15,10 +15,10 @@
 //! # The upper half
 //!
 //! A reader has to look for more than the kernel has in its queue if a record was left
-//! (`requeue/left.rs`) or a wake is on its way (`requeue/wake.rs`). Both are rare. The
-//! upper half of the word counts them: each is added before it can be found, and taken
-//! away after it was. So one comparison tells a reader that this is its process and that
-//! there is nothing but the queue ([`Quick`]).
+//! (`requeue/left.rs`) or a wake is on its way that cannot be told from a signal
+//! (`requeue/wake.rs`). Both are rare. The upper half of the word counts them: each is
+//! added before it can be found, and taken away after it was. So one comparison tells a
+//! reader that this is its process and that there is nothing but the queue ([`Quick`]).
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -36,7 +36,7 @@ static LAST: AtomicU32 = AtomicU32::new(0);
 const ONE_MORE: u64 = 1 << 32;
 
 /// The lower half of the word.
-pub(super) const fn number_in(word: u64) -> u32 {
+const fn number_in(word: u64) -> u32 {
     let [a, b, c, d, ..] = word.to_le_bytes();
     u32::from_le_bytes([a, b, c, d])
 }
@@ -142,9 +142,56 @@ impl AtomicBirth {
     }
 }
 
+/// A number in a static that is about one process: in its upper half is which. To any
+/// other it is 0, to a forked child for one.
+#[derive(Debug)]
+pub(super) struct OfProcess(AtomicU64);
+
+impl OfProcess {
+    pub(super) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// The number, for this process. `SeqCst`.
+    pub(super) fn load(&self, birth: Birth) -> u32 {
+        of(self.0.load(Ordering::SeqCst), birth)
+    }
+
+    /// Changes the number for this process, and returns what it was. It is a change
+    /// also where it stays the same: who comes later sees what was done before.
+    pub(super) fn update(
+        &self,
+        birth: Birth,
+        change: impl Fn(u32) -> u32,
+    ) -> u32 {
+        let (set, seen) = (Ordering::SeqCst, Ordering::SeqCst);
+        let change = |word| {
+            let new = change(of(word, birth));
+            Some(u64::from(birth.0) << 32 | u64::from(new))
+        };
+        let (Ok(before) | Err(before)) = self.0.fetch_update(set, seen, change);
+        of(before, birth)
+    }
+}
+
+/// What such a word says to a process.
+const fn of(word: u64, birth: Birth) -> u32 {
+    if word >> 32 == birth.0 as u64 { number_in(word) } else { 0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_of_one_process_is_none_to_others() {
+        let (number, one, other) = (OfProcess::new(), Birth(1), Birth(2));
+        assert_eq!(number.update(one, |it| it + 7), 0);
+        assert_eq!(number.update(one, |it| it + 1), 7);
+        assert_eq!((number.load(one), number.load(other)), (8, 0));
+        assert_eq!(number.update(other, |it| it), 0);
+        assert_eq!((number.load(one), number.load(other)), (0, 0));
+    }
 
     #[test]
     fn a_process_is_itself() {

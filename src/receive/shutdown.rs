@@ -338,7 +338,7 @@ impl Shutdown {
         let first = self.first.ok_or(Error::NoSignal)?;
         let timer = match self.timer {
             Some(timer) => timer,
-            None => *self.timer.insert(Timer::new(first.signal())?),
+            None => *self.timer.insert(Timer::new(first.signal(), 0)?),
         };
         timer.start(after)
     }

@@ -244,8 +244,9 @@ impl SignalFd {
         if let Some(scope) = &self.scope {
             scope.show_twin(fd);
         }
-        // The set may have changed since it was looked at.
-        self.apply()?;
+        // The set may have changed since it was looked at. What is claimed is for who
+        // changes it: that may have to wait for others.
+        self.hand_over()?;
         Ok(fd)
     }
 
@@ -293,10 +294,22 @@ impl SignalFd {
             .map_err(SignalSet::from_bits_retain)
     }
 
+    /// Counts on what the set has now, and hands it to the kernel.
     fn apply(&self) -> Result<(), Error> {
         loop {
             let set = self.signals();
             self.claim.change(set);
+            self.hand_over()?;
+            if self.signals() == set {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Hands the set to the kernel.
+    fn hand_over(&self) -> Result<(), Error> {
+        loop {
+            let set = self.signals();
             match &self.scope {
                 Some(scope) => scope.receive(set)?,
                 None => self.receive(set)?,
@@ -312,7 +325,7 @@ impl SignalFd {
     pub(crate) fn announce(&self) {
         // Best effort: it makes good what the kernel has overlooked, if it has.
         let _announced = if self.is_ours {
-            self.apply()
+            self.hand_over()
         } else {
             // Others may have changed the set of this one.
             sys::signalfd(SignalSet::empty(), true).and_then(|fd| {
@@ -333,9 +346,9 @@ impl SignalFd {
 /// Reads once, where nothing has to be looked for but what the kernel has queued.
 /// `None` if that was not all there is to it.
 ///
-/// What the crate sends itself has a code of its own, or is counted before it is sent
-/// (`process/fork.rs`). Who reads it sees that it was: the kernel sends and reads
-/// under one lock.
+/// What the crate sends itself has a code of its own, or a timer's, or is counted before
+/// it is sent (`process/fork.rs`). Who reads it sees that it was: the kernel sends and
+/// reads under one lock.
 #[inline]
 fn read_ordinary(
     fd: BorrowedFd<'_>,
@@ -347,7 +360,7 @@ fn read_ordinary(
         Err(errno) => return (errno == Errno::AGAIN).then_some(0),
     };
     let mut records = room.get(..taken)?.iter();
-    if records.any(SigInfo::has_private_code) || !quick.is_ordinary() {
+    if records.any(SigInfo::may_be_ours) || !quick.is_ordinary() {
         return admit_all(fd, room, taken);
     }
     Some(taken)

@@ -441,6 +441,13 @@ impl SigInfo {
         envelope::is_private(self.code)
     }
 
+    /// Tells whether the record may be one that the crate has sent, going by its code:
+    /// one of its own, or that of a timer.
+    #[inline]
+    pub(crate) const fn may_be_ours(&self) -> bool {
+        self.has_private_code() || self.code == libc::SI_TIMER
+    }
+
     /// Tells whether this is what the kernel makes up where the queue has no room for
     /// a record.
     pub(crate) const fn has_lost_its_record(&self) -> bool {

@@ -28,13 +28,14 @@ fn word(number: u64) -> Word {
 const _: () = assert!(size_of::<libc::sigevent>() == 64);
 
 impl Timer {
-    /// Makes a timer that is not running.
-    pub(crate) fn new(signal: Signal) -> Result<Self, Error> {
+    /// Makes a timer that is not running. What it sends has this value.
+    pub(crate) fn new(signal: Signal, value: usize) -> Result<Self, Error> {
         // SAFETY: an all-zero `sigevent` is allowed: it is made of integers, and of
         // a pointer or a number.
         let mut event: libc::sigevent = unsafe { mem::zeroed() };
         event.sigev_notify = libc::SIGEV_SIGNAL;
         event.sigev_signo = signal.as_raw();
+        event.sigev_value.sival_ptr = ptr::without_provenance_mut(value);
         let mut number = 0;
         // SAFETY: timer_create(2) reads a `sigevent` of 64 bytes at one pointer and
         // writes the kernel's `timer_t`, an int, at the other; both live past the
@@ -51,10 +52,28 @@ impl Timer {
         Ok(Self(number))
     }
 
+    /// The one with this number, if it can be one's.
+    pub(crate) fn numbered(number: u32) -> Option<Self> {
+        c_int::try_from(number).ok().map(Self)
+    }
+
+    /// Its number, which is none below 0.
+    pub(crate) const fn number(self) -> u32 {
+        self.0.unsigned_abs()
+    }
+
     /// Has it expire once, this long from now, and not when it was to before.
     pub(crate) fn start(self, after: Duration) -> Result<(), Error> {
         // No time at all would stop it.
-        let after = after.max(Duration::from_nanos(1));
+        self.set(after.max(Duration::from_nanos(1)))
+    }
+
+    /// Stops it. What it has sent is pending still, or is not (Linux 6.13).
+    pub(crate) fn stop(self) -> Result<(), Error> {
+        self.set(Duration::ZERO)
+    }
+
+    fn set(self, after: Duration) -> Result<(), Error> {
         let nanoseconds = after.subsec_nanos().into();
         // The interval, which is none, and the time until it expires.
         let time = [0, 0, after.as_secs(), nanoseconds].map(word);

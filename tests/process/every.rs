@@ -52,6 +52,8 @@ cases! {
     who_sleeps_is_woken_by_what_is_left,
     what_was_left_takes_its_action_once_or_was_read,
     the_queue_is_full_when_it_begins,
+    who_sleeps_is_woken_without_a_timer,
+    each_real_time_signal_has_one_timer,
     what_has_lost_its_record_is_not_taken_for_the_crate_s,
     the_actions_come_back,
     a_handler_installed_meanwhile_stays,
@@ -845,10 +847,22 @@ fn several_signals_at_once_need_no_larger_stack() {
 
 /// There is no room in the queue for the signal, but there is for waking who waits.
 fn who_sleeps_is_woken_by_what_is_left() {
+    is_woken_where(&[]);
+}
+
+/// The queue may have had no room for one when the handler was installed.
+fn who_sleeps_is_woken_without_a_timer() {
+    is_woken_where(&[libc::SYS_timer_settime]);
+}
+
+fn is_woken_where(forbidden: &'static [libc::c_long]) {
     let signals = open(rt(0));
     let me = tid();
     let threads = Threads::new(1, move |ended| {
         wait_until_asleep(me);
+        for &call in forbidden {
+            forbid(call, libc::EPERM);
+        }
         forbid(libc::SYS_rt_sigqueueinfo, libc::EAGAIN);
         set_mask(SignalSet::empty());
         for value in 0..10 {
@@ -864,6 +878,35 @@ fn who_sleeps_is_woken_by_what_is_left() {
     each_once(values, 10);
     assert_eq!(signals.try_recv().unwrap(), None);
     threads.end();
+}
+
+/// They are for waking who sleeps, and stay.
+fn each_real_time_signal_has_one_timer() {
+    let timers = || {
+        let text = std::fs::read_to_string("/proc/self/timers");
+        let Ok(text) = text else { skip("the kernel lists no timers here") };
+        let of = |line: &str| {
+            let (number, _) = line.strip_prefix("signal: ")?.split_once('/')?;
+            Signal::try_from(number.parse::<i32>().ok()?).ok()
+        };
+        let mut signals: Vec<Signal> = text.lines().filter_map(of).collect();
+        signals.sort_unstable();
+        signals
+    };
+    assert_eq!(timers(), []);
+    for _ in 0..3 {
+        let signals = open(rt(0) | rt(3) | Signal::TERM);
+        let other = open(rt(0));
+        assert_eq!(timers(), [rt(0), rt(3)]);
+        drop((other, signals));
+    }
+    Child::fork(move || {
+        assert_eq!(timers(), []);
+        drop(open(rt(3)));
+        assert_eq!(timers(), [rt(3)]);
+        0
+    })
+    .wait_for_success();
 }
 
 /// What wakes who sleeps is no signal, and takes no action when the receiver goes.

@@ -42,6 +42,8 @@ cases! {
     another_user_of_the_session_may_continue_it,
     the_crates_own_signals_cannot_be_imitated,
     a_wake_is_taken_for_no_signal_and_none_for_a_wake,
+    a_wake_that_meets_a_record_of_its_number_is_none_the_less_one,
+    a_wake_without_a_timer_is_one_too,
     a_flood_of_another_user_costs_what_it_sends,
     what_is_not_received_costs_nothing,
 }
@@ -427,31 +429,85 @@ fn the_crates_own_signals_cannot_be_imitated() {
 /// Where the queue is full the crate wakes who sleeps with a signal that has no record.
 fn a_wake_is_taken_for_no_signal_and_none_for_a_wake() {
     let signals = options().every_thread(true).open(rt(1)).unwrap();
-    let limit = thread::scope(|scope| {
-        let taking = scope.spawn(|| {
-            for value in 0..3 {
-                sigqueue_to_thread(tid(), rt(1), value);
-            }
-            let limit = set_limit(libc::RLIMIT_SIGPENDING, 0);
-            // The handler takes one each time, and cannot send it on.
-            for _ in 0..3 {
-                set_mask(SignalSet::empty());
-            }
-            limit
-        });
-        taking.join().unwrap()
-    });
+    let limit = have_some_left();
     assert_eq!(signals.every_thread().unwrap().caught(), 3);
-    let mut values = [(); 3].map(|()| next(&signals).value().unwrap());
-    values.sort_unstable();
-    assert_eq!(values, [0, 1, 2]);
-    assert_eq!(signals.try_recv(), Ok(None));
+    assert_eq!(values(&signals), [0, 1, 2]);
     set_limit(libc::RLIMIT_SIGPENDING, limit);
+    comes_as_sent(&signals);
+}
+
+/// What the process sends itself is neither swallowed nor more than that.
+fn comes_as_sent(signals: &Receiver) {
+    let (pid, uid) = (pid() as u32, uid());
     for _ in 0..3 {
-        kill(pid(), rt(1));
-        assert_eq!(next(&signals).cause(), Cause::Kill);
+        kill(crate::common::pid(), rt(1));
+        let info = next(signals);
+        assert_eq!(info.cause(), Cause::Kill);
+        assert_eq!(info.sender(), Sender::Verified { pid, uid });
     }
     assert_eq!(signals.try_recv(), Ok(None));
+}
+
+/// A thread takes signals that the handler cannot send on, so that they are left. Returns
+/// what the limit was.
+fn have_some_left() -> u64 {
+    let taking = || {
+        for value in 0..3 {
+            sigqueue_to_thread(tid(), rt(1), value);
+        }
+        let limit = set_limit(libc::RLIMIT_SIGPENDING, 0);
+        // It takes one each time.
+        for _ in 0..3 {
+            set_mask(SignalSet::empty());
+        }
+        limit
+    };
+    thread::scope(|scope| scope.spawn(taking).join().unwrap())
+}
+
+/// Of several signals of a number the kernel keeps one that has no record, and none where
+/// there is one with a record to take it along. A wake is none of these.
+fn a_wake_that_meets_a_record_of_its_number_is_none_the_less_one() {
+    let meets = || {
+        let signals = options().every_thread(true).open(rt(1)).unwrap();
+        for _ in 0..3 {
+            sigqueue(pid(), rt(1), 9).unwrap();
+            let limit = have_some_left();
+            assert_eq!(values(&signals), [0, 1, 2, 9]);
+            set_limit(libc::RLIMIT_SIGPENDING, limit);
+            comes_as_sent(&signals);
+        }
+    };
+    meets();
+    // A forked child has another timer.
+    Child::fork(|| {
+        meets();
+        0
+    })
+    .wait_for_success();
+}
+
+/// If there is no room for a timer either, it is a signal without a record.
+fn a_wake_without_a_timer_is_one_too() {
+    let limit = set_limit(libc::RLIMIT_SIGPENDING, 0);
+    let signals = options().every_thread(true).open(rt(1)).unwrap();
+    set_limit(libc::RLIMIT_SIGPENDING, limit);
+    for _ in 0..2 {
+        have_some_left();
+        assert_eq!(values(&signals), [0, 1, 2]);
+        set_limit(libc::RLIMIT_SIGPENDING, limit);
+        comes_as_sent(&signals);
+    }
+}
+
+/// All that there is.
+fn values(signals: &Receiver) -> Vec<i32> {
+    let mut values = Vec::new();
+    while let Some(info) = signals.try_recv().unwrap() {
+        values.push(info.value().unwrap());
+    }
+    values.sort_unstable();
+    values
 }
 
 // ---------------------------------------------------------------------------

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::{Birth, backstop};
 use crate::error::{Error, Op};
-use crate::signal::{self, SigInfo, Signal};
+use crate::signal::{self, SigInfo, Signal, SignalSet};
 use crate::sys;
 
 pub(crate) use left::{has as has_left, take as take_left};
@@ -43,20 +43,26 @@ pub(crate) fn give_back(info: &SigInfo, birth: Birth) -> bool {
         return true;
     }
     if wake::is_wake(info) {
-        // Sealed it would not be known for one where it is taken unread.
-        wake::wake(info.signal());
+        wake_again(info.signal());
         return true;
     }
     return_record(info).is_ok() || left::leave(info, birth)
 }
 
+/// Whether what has reached a thread is no signal, but was to wake one. If the thread
+/// will block it, the wake goes on to another.
+pub(super) fn was_wake(info: &SigInfo, goes_on: bool) -> bool {
+    let is_wake = wake::is_wake(info);
+    if is_wake && goes_on {
+        wake_again(info.signal());
+    }
+    is_wake
+}
+
 /// Sends a record on to the process that has reached one of its threads. A handler
 /// does, perhaps on a small stack.
 pub(super) fn send_on(info: &SigInfo, birth: Birth) {
-    if wake::is_wake(info) {
-        // It was not for this thread.
-        wake::wake(info.signal());
-    } else if return_record(info).is_err() {
+    if return_record(info).is_err() {
         leave(info, birth);
     }
 }
@@ -71,6 +77,14 @@ fn leave(info: &SigInfo, birth: Birth) {
     }
 }
 
+/// Wakes one with a wake that has not come to anyone, unless somebody was faster.
+#[cold]
+fn wake_again(signal: Signal) {
+    if left::has(signal.into()) {
+        wake::wake(signal);
+    }
+}
+
 /// Sends a record on for which there is no memory either. It is not lost while there
 /// is hope.
 fn insist(info: &SigInfo) {
@@ -79,8 +93,9 @@ fn insist(info: &SigInfo) {
     }
 }
 
-/// Makes room for what is left, so that a handler need not.
-pub(super) fn make_room(birth: Birth) -> Result<(), Error> {
+/// Makes room for what is left of these signals, so that a handler need not.
+pub(super) fn make_room(set: SignalSet, birth: Birth) -> Result<(), Error> {
+    set.signals().for_each(wake::prepare);
     left::make_room(birth).map_err(|errno| Error::os(Op::Mmap, errno))
 }
 
@@ -95,15 +110,16 @@ pub(super) fn keeping_pending(
     birth: Birth,
     f: impl FnOnce(),
 ) {
-    if !ignores && !wake::is_on_its_way(signal) {
+    // What it was for goes back below, unless somebody has read it.
+    let mut is_some = wake::may_be_pending(signal);
+    if !ignores && !is_some {
         return f();
     }
-    let mut is_some = false;
+    wake::stop(signal);
     while let Some(info) = sys::action::take_pending(signal) {
         is_some = true;
         if wake::is_wake(&info) {
-            // What it was for goes back below, unless somebody has read it; or it
-            // would take the action that comes back.
+            // It would take the action that comes back.
             continue;
         }
         if !left::leave(&info, birth) {
@@ -136,8 +152,8 @@ pub(crate) fn admit(record: &mut SigInfo) -> bool {
     if wake::is_wake(record) {
         let signal = record.signal();
         let is_some = left::take(slice::from_mut(record), || signal.into()) > 0;
-        if is_some && left::has(signal.into()) {
-            wake::wake(signal);
+        if is_some {
+            wake_again(signal);
         }
         return is_some;
     }

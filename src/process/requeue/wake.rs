@@ -2,64 +2,113 @@
 //!
 //! A receiver looks at what is left before it sleeps, and then it sleeps on the kernel's
 //! queue. What wakes it has to be in that queue, and that has no room, or the record
-//! would be there itself. But there is always room for a signal without a record: of a
-//! real-time signal that is sent with `kill(2)` the kernel then keeps that it was sent,
-//! and no more (`__send_signal_locked()`). Whoever reads it looks at what is left again.
+//! would be there itself.
 //!
 //! Of a standard signal the kernel drops the record and not the signal, so none is left
-//! for want of room.
+//! for want of room, and nobody has to be woken. The rest is about real-time signals.
 //!
-//! Whoever looks at what is left by himself leaves the wake where it is. It is no signal:
-//! before the action that was there comes back it is taken out of the queue, so that it
-//! does not take that.
+//! # A timer
 //!
-//! If room has come meanwhile, the signal has a record, from this process. Neither can be
-//! told from others that are sent with `kill(2)`. So of each signal one wake is on its
-//! way at a time, there is a note of it, and the next record that reads like one is taken
-//! for it. Which of several that is makes no difference: what is noted comes. It comes
-//! once at most, since the kernel keeps one signal of a number that has no record: were
-//! there a count, some would be left on it, and real signals be taken for these. It does
-//! not come at all where it meets a record of its number, the last of which takes it along
-//! (`collect_signal()`): then the note stays for the next one. And a signal without a
-//! record that another one sends meanwhile is one with the wake, as it would have been with the record that was left, were that in the
-//! queue.
+//! What a timer sends has its place in the queue from the time when the timer is made
+//! (`SIGQUEUE_PREALLOC`). So there is one for each real-time signal that the handler is
+//! installed for, and a wake is to have it expire at once. Its record has a value that
+//! only this process knows (`backstop.rs`), by which whoever reads it knows it for what
+//! it is, whenever that is and however many there are; and looks at what is left. So
+//! nothing has to be noted of it, and none is ever lost, or taken for a signal, or a
+//! signal for it:
 //!
-//! One is enough: who leaves a record sees the note, and who reads the wake takes the
-//! note away before it looks at what is left. If there is more than it takes, it wakes the
-//! next one.
+//! - **It is not running.** Who wakes starts it.
+//! - **It is running, or has expired and its record was not read.** Who wakes starts it
+//!   again. There is one record at most. The kernel may drop it for the new one (Linux
+//!   6.13), or take the new one for the same (`send_sigqueue()`). In either case one is
+//!   read after the record was left that it is for.
+//! - **It was read.** It is as if it had not been started. Whoever has read it looks at
+//!   what is left, and starts it again if there is more than it takes.
 //!
 //! Other code of the program may take a wake as it may take any signal (`sigwait(3)`).
-//! Then the note goes when the handler does.
+//! Then the next one is sent all the same.
 //!
-//! In a forked child there is none: notes are another process's there.
+//! The timers stay for as long as the process lives: a handler that is about to use one
+//! cannot be asked, and its number might be another one's by then. In a forked child there
+//! are none (`timer_create(2)`), and the numbers are another process's.
+//!
+//! A wake is no signal: before the action that was there comes back it is taken out of
+//! the queue, so that it does not take that. That it may be there is noted when the timer
+//! is first started, and the note goes when the handler does: by then the timer is
+//! stopped, and what it had sent is taken.
+//!
+//! # Without a timer
+//!
+//! There is none if the queue had no room for it when the handler was installed, and has
+//! none still; or a sandbox may refuse it. There is always room for a signal without a
+//! record: of a real-time signal that is sent with `kill(2)` the kernel then keeps that
+//! it was sent, and no more (`__send_signal_locked()`). That is a wake, too.
+//!
+//! If room has come meanwhile, it has a record, from this process. Neither can be told
+//! from others that are sent with `kill(2)`. So of each signal one wake is on its way at
+//! a time, there is a note of it, and the next record that reads like one is taken for
+//! it. Which of several that is makes no difference: what is noted comes. It comes once
+//! at most, since the kernel keeps one signal of a number that has no record: were there
+//! a count, some would be left on it, and real signals be taken for these. And a signal
+//! without a record that another one sends meanwhile is one with the wake, as it would
+//! have been with the record that was left, were that in the queue.
+//!
+//! One is enough: who leaves a record sees the note, and who reads the wake takes the
+//! note away before it looks at what is left.
+//!
+//! It does not come at all where it meets a record of its number, the last of which takes
+//! it along (`collect_signal()`), or where other code takes it. That cannot be told from
+//! one that another thread has read and not looked at yet. So the note stays: until then
+//! who sleeps is woken by the next signal or when a timer can be made, and one signal that
+//! the process sends itself with `kill(2)`, or that has no record, is taken for the wake.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
 
-use crate::process::Birth;
-use crate::process::fork::{look_for_less, look_for_more};
+use crate::process::fork::{OfProcess, look_for_less, look_for_more};
+use crate::process::{Birth, backstop};
 use crate::signal::{PerSignal, SigInfo, Signal};
-use crate::sys;
+use crate::sys::{self, Timer};
 
-/// Whether one is on its way, of each signal: in the lowest bit, with the process in the
-/// upper half.
-static WAKES: PerSignal<AtomicU64> =
-    PerSignal::new([const { AtomicU64::new(0) }; 64]);
+/// The number of each signal's timer and one; 0 for none.
+static TIMERS: PerSignal<OfProcess> =
+    PerSignal::new([const { OfProcess::new() }; 64]);
 
-const ON_ITS_WAY: u64 = 1;
+/// What is noted of each signal.
+static NOTES: PerSignal<OfProcess> =
+    PerSignal::new([const { OfProcess::new() }; 64]);
 
-/// What is noted for this process: nothing yet, if it is another's note.
-fn noted(wake: u64) -> u64 {
-    let none = u64::from(Birth::here().number()) << 32;
-    if wake >> 32 == none >> 32 { wake } else { none }
+/// One is on its way that has to be known by this.
+const ON_ITS_WAY: u32 = 1;
+/// One of the timer's may be.
+const STARTED: u32 = 2;
+
+/// Makes a timer for a signal if it has none, so that who wakes has one.
+pub(super) fn prepare(signal: Signal) {
+    if signal.is_realtime() {
+        // There may be one later.
+        let _timer = timer_of(signal);
+    }
 }
 
-/// Changes a note, and tells whether there was one. It is a change also where there is
-/// one already, so that who takes it away sees what was left before.
-fn change(signal: Signal, to: u64) -> bool {
-    let change = |wake| Some(noted(wake) & !ON_ITS_WAY | to);
-    let (set, seen) = (Ordering::SeqCst, Ordering::SeqCst);
-    let before = WAKES.of(signal).fetch_update(set, seen, change);
-    before.is_ok_and(|before| noted(before) & ON_ITS_WAY != 0)
+/// The timer of a signal, which is made if there is none.
+fn timer_of(signal: Signal) -> Option<Timer> {
+    let (word, birth) = (TIMERS.of(signal), Birth::here());
+    if let Some(timer) = numbered(word.load(birth)) {
+        return Some(timer);
+    }
+    let timer = Timer::new(signal, backstop::secret()).ok()?;
+    let number = timer.number().checked_add(1)?;
+    let first = word.update(birth, |it| if it == 0 { number } else { it });
+    // Another thread may have been faster.
+    let other = numbered(first);
+    if other.is_some() {
+        timer.delete();
+    }
+    Some(other.unwrap_or(timer))
+}
+
+fn numbered(number: u32) -> Option<Timer> {
+    number.checked_sub(1).and_then(Timer::numbered)
 }
 
 /// Wakes who sleeps until this signal comes.
@@ -67,42 +116,75 @@ pub(super) fn wake(signal: Signal) {
     if !signal.is_realtime() {
         return;
     }
+    if let Some(timer) = timer_of(signal) {
+        // Before it can come.
+        note(signal, STARTED);
+        if timer.start(Duration::ZERO).is_ok() {
+            return;
+        }
+    }
     // Before it can be found.
     look_for_more();
-    if change(signal, ON_ITS_WAY) {
+    if note(signal, ON_ITS_WAY) {
         look_for_less();
     } else if sys::send_to_process(signal).is_err() {
-        forget(signal);
+        remove(signal, ON_ITS_WAY);
     }
 }
 
-/// Takes the note away, and tells whether there was one.
-pub(super) fn forget(signal: Signal) -> bool {
-    let was_noted = change(signal, 0);
-    if was_noted {
+/// Takes down that one is sent, and tells whether one was already. It is a change also
+/// where one was, so that who takes the note away sees what was left before.
+fn note(signal: Signal, what: u32) -> bool {
+    let before = NOTES.of(signal).update(Birth::here(), |it| it | what);
+    before & what != 0
+}
+
+/// Takes such notes away, and tells whether one was on its way.
+fn remove(signal: Signal, what: u32) -> bool {
+    let before = NOTES.of(signal).update(Birth::here(), |it| it & !what);
+    let was_on_its_way = before & what & ON_ITS_WAY != 0;
+    if was_on_its_way {
         look_for_less();
     }
-    was_noted
+    was_on_its_way
+}
+
+/// Whether one may be pending.
+pub(super) fn may_be_pending(signal: Signal) -> bool {
+    NOTES.of(signal).load(Birth::here()) != 0
+}
+
+/// Sees to it that none comes that is not pending yet.
+pub(super) fn stop(signal: Signal) {
+    if let Some(timer) = numbered(TIMERS.of(signal).load(Birth::here())) {
+        // If it fails it was refused before, too.
+        let _stopped = timer.stop();
+    }
+}
+
+/// Takes down that none is pending any more.
+pub(super) fn forget(signal: Signal) {
+    remove(signal, ON_ITS_WAY | STARTED);
 }
 
 /// Whether a record that was read is one of these.
 #[inline]
 pub(super) fn is_wake(record: &SigInfo) -> bool {
-    record.code() == libc::SI_USER
-        && record.signal().is_realtime()
-        && WAKES.of(record.signal()).load(Ordering::SeqCst) & ON_ITS_WAY != 0
-        && was_on_its_way(record)
-}
-
-/// Whether one may be pending.
-pub(super) fn is_on_its_way(signal: Signal) -> bool {
-    let wake = WAKES.of(signal).load(Ordering::SeqCst);
-    noted(wake) & ON_ITS_WAY != 0
+    match record.code() {
+        libc::SI_TIMER => record.sigval() == backstop::secret() as u64,
+        libc::SI_USER => {
+            record.signal().is_realtime() && was_on_its_way(record)
+        }
+        _ => false,
+    }
 }
 
 #[cold]
 fn was_on_its_way(record: &SigInfo) -> bool {
-    let is_ours =
-        record.has_lost_its_record() || record.pid() == Some(sys::process_id());
-    is_ours && forget(record.signal())
+    let is_ours = || {
+        record.has_lost_its_record() || record.pid() == Some(sys::process_id())
+    };
+    let signal = record.signal();
+    let notes = NOTES.of(signal).load(Birth::here());
+    notes & ON_ITS_WAY != 0 && is_ours() && remove(signal, ON_ITS_WAY)
 }
