@@ -95,7 +95,7 @@ async fn flood<T: Take>(cpus: [usize; 2], total: u64) -> Reading {
     let mut seen = Seen::default();
     let begin = sys::now();
     shared.has_begun.0.store(true, Ordering::Release);
-    while !shared.is_over.0.load(Ordering::Acquire) {
+    while seen.count == 0 || !shared.is_over.0.load(Ordering::Acquire) {
         receiver.take(&mut seen).await;
     }
     let time = sys::now() - begin;
