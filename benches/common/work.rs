@@ -9,8 +9,6 @@ use super::take::{Seen, Take};
 
 /// How many signals a sender may be ahead.
 const AHEAD: u64 = 1024;
-/// How long a flood lasts.
-pub(crate) const FLOOD_NS: u64 = 300_000_000;
 
 #[expect(clippy::cast_precision_loss, reason = "counts and times are small")]
 const fn float(number: u64) -> f64 {
@@ -251,11 +249,12 @@ pub(crate) fn idle<T: Take>(
     Reading::new("ns", median(times))
 }
 
-/// Another process sends one standard signal without a pause; those that are
-/// pending already are not queued again. Counts events.
+/// Another process sends one standard signal without a pause for so many milliseconds;
+/// those that are pending already are not queued again. Counts events.
 pub(crate) fn flood<T: Take>(
     open: impl FnOnce(i32) -> T,
     cpus: [usize; 2],
+    total: u64,
 ) -> Reading {
     let signal = libc::SIGUSR1;
     let shared = Shared::map();
@@ -266,7 +265,7 @@ pub(crate) fn flood<T: Take>(
         while !shared.has_begun.0.load(Ordering::Acquire) {
             hint::spin_loop();
         }
-        let end = sys::now() + FLOOD_NS;
+        let end = sys::now() + total * 1_000_000;
         let mut sent = 1;
         while sys::now() < end {
             (0..64).for_each(|_| sys::kill(parent, signal));
@@ -283,7 +282,8 @@ pub(crate) fn flood<T: Take>(
     let mut seen = Seen::default();
     let (begin, begin_cpu) = (sys::now(), sys::cpu_time());
     shared.has_begun.0.store(true, Ordering::Release);
-    while !shared.is_over.0.load(Ordering::Acquire) {
+    // On a busy machine it may have come to nothing before the end, and that is told.
+    while seen.count == 0 || !shared.is_over.0.load(Ordering::Acquire) {
         receiver.take(&mut seen);
     }
     let (time, cpu) = (sys::now() - begin, sys::cpu_time() - begin_cpu);

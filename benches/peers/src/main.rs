@@ -38,6 +38,13 @@ fn main() -> ExitCode {
         "peer/async-signal" => {
             drive_async_io(work::run::<AsyncSignal>(work, total));
         }
+        #[cfg(feature = "a10")]
+        "peer/a10" => drive_nothing(work::run::<receivers::A10>(work, total)),
+        #[cfg(feature = "compio")]
+        "peer/compio" => {
+            use receivers::{Compio, drive_compio};
+            drive_compio(work::run::<Compio>(work, total));
+        }
         "peer/tokio" => drive_tokio(work::run::<Tokio>(work, total)),
         _ => return ExitCode::FAILURE,
     }

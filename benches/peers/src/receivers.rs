@@ -1,7 +1,15 @@
 //! The peers behind one trait.
 
+#[cfg(feature = "compio")]
+use std::cell::Cell;
 use std::future::Future;
+#[cfg(feature = "compio")]
+use std::future::poll_fn;
+#[cfg(feature = "compio")]
+use std::pin::Pin;
 use std::pin::pin;
+#[cfg(feature = "compio")]
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -172,5 +180,87 @@ impl Take for Tokio {
     async fn take(&mut self, seen: &mut Seen) {
         self.0.recv().await.expect("it never ends");
         seen.add(0);
+    }
+}
+
+/// A future for each, in a ring that this thread polls.
+#[cfg(feature = "a10")]
+pub(crate) struct A10 {
+    signals: a10::process::Signals,
+    ring: a10::Ring,
+}
+
+#[cfg(feature = "a10")]
+impl Take for A10 {
+    const TAKES_QUEUED: bool = false;
+
+    fn open(signal: i32) -> Self {
+        assert_eq!(signal, libc::SIGUSR1, "it has no real-time signals");
+        let ring = a10::Ring::new().expect("a ring");
+        let set = [a10::process::Signal::USER1];
+        let signals = a10::process::Signals::from_signals(ring.sq(), set);
+        Self { signals: signals.expect("a signalfd"), ring }
+    }
+
+    async fn take(&mut self, seen: &mut Seen) {
+        let mut next = pin!(self.signals.receive());
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            if let Poll::Ready(info) = next.as_mut().poll(&mut cx) {
+                let signal = info.expect("a read").signal();
+                assert_eq!(signal, a10::process::Signal::USER1);
+                return seen.add(0);
+            }
+            self.ring.poll(None).expect("io_uring_enter");
+        }
+    }
+}
+
+/// A future for each, in a task that makes the next one.
+#[cfg(feature = "compio")]
+pub(crate) struct Compio {
+    task: Pin<Box<dyn Future<Output = ()>>>,
+    events: Rc<Cell<u64>>,
+    taken: u64,
+}
+
+#[cfg(feature = "compio")]
+pub(crate) fn drive_compio(future: impl Future<Output = ()>) {
+    compio::runtime::Runtime::new().expect("a runtime").block_on(future);
+}
+
+#[cfg(feature = "compio")]
+impl Take for Compio {
+    fn open(signal: i32) -> Self {
+        sys::unblock(signal);
+        let events = Rc::new(Cell::new(0));
+        let count = Rc::clone(&events);
+        let task = Box::pin(async move {
+            loop {
+                let next = compio::signal::unix::signal(signal).await;
+                next.expect("a handler");
+                count.set(count.get() + 1);
+            }
+        });
+        let mut it = Self { task, events, taken: 0 };
+        // Its handler is set when it is asked for the first time.
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(it.task.as_mut().poll(&mut cx).is_pending());
+        it
+    }
+
+    async fn take(&mut self, seen: &mut Seen) {
+        let events = poll_fn(|cx| {
+            assert!(self.task.as_mut().poll(cx).is_pending());
+            let events = self.events.get();
+            if events == self.taken {
+                Poll::Pending
+            } else {
+                Poll::Ready(events)
+            }
+        });
+        let events = events.await;
+        (self.taken..events).for_each(|_| seen.add(0));
+        self.taken = events;
     }
 }

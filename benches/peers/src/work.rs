@@ -8,7 +8,7 @@ use crate::common::alloc::allocations;
 use crate::common::reading::{Reading, median};
 use crate::common::sys::{self, Child, Sender, Shared};
 use crate::common::take::Seen;
-use crate::common::work::{FLOOD_NS, each};
+use crate::common::work::each;
 use crate::receivers::Take;
 
 /// Does what is asked for and prints a line of numbers.
@@ -20,7 +20,7 @@ pub(crate) async fn run<T: Take>(work: &str, total: u64) {
         "self" => own::<T>(total).await,
         "allocations" => allocate::<T>(total).await,
         "open" => open::<T>(total),
-        "flood" => flood::<T>(two).await,
+        "flood" => flood::<T>(two, total).await,
         "queued" => queued::<T>(two, total).await,
         _ => panic!("there is no workload {work}"),
     };
@@ -72,18 +72,21 @@ fn open<T: Take>(total: u64) -> Reading {
     Reading::new("ns", median((0..5).map(|_| run(total / 5 + 1)).collect()))
 }
 
-/// Another process sends one standard signal without a pause.
-async fn flood<T: Take>(cpus: [usize; 2]) -> Reading {
+/// Another process sends one standard signal without a pause for so many milliseconds.
+async fn flood<T: Take>(cpus: [usize; 2], total: u64) -> Reading {
     let signal = libc::SIGUSR1;
     let shared = Shared::map();
     let parent = sys::pid();
     let child = Child::fork(|| {
         sys::pin(cpus[1]);
         wait_for_the_beginning(shared);
-        let end = sys::now() + FLOOD_NS;
+        let end = sys::now() + total * 1_000_000;
+        let mut sent = 1;
         while sys::now() < end {
             (0..64).for_each(|_| sys::kill(parent, signal));
+            sent += 64;
         }
+        shared.sent.0.store(sent, Ordering::Relaxed);
         shared.is_over.0.store(true, Ordering::Release);
         // Whoever waits now hears of the end.
         sys::kill(parent, signal);
@@ -92,10 +95,13 @@ async fn flood<T: Take>(cpus: [usize; 2]) -> Reading {
     let mut seen = Seen::default();
     let begin = sys::now();
     shared.has_begun.0.store(true, Ordering::Release);
-    while !shared.is_over.0.load(Ordering::Acquire) {
+    while seen.count == 0 || !shared.is_over.0.load(Ordering::Acquire) {
         receiver.take(&mut seen).await;
     }
     let time = sys::now() - begin;
+    let sent = shared.sent.0.load(Ordering::Relaxed);
+    assert!(seen.count >= 1 && seen.count <= sent, "{seen:?} of {sent}");
+    assert_eq!(seen.sum, 0, "signals that nobody has sent");
     child.join();
     // One may be pending, and would end the process if it were unblocked.
     mem::forget(receiver);
@@ -135,6 +141,11 @@ async fn queued<T: Take>(cpus: [usize; 2], total: u64) -> Reading {
     child.join();
     mem::forget(receiver);
     // The last one only says that it is over.
+    if T::LOSES_NONE {
+        let sum = total * (total + 1) / 2;
+        assert_eq!(seen, Seen { count: total + 1, sum }, "what was received");
+    }
+    assert!(seen.count <= total + 1, "{seen:?} of {total}");
     Reading::new("received", each(seen.count.min(total), 1))
 }
 

@@ -84,6 +84,7 @@ const TIMES: &[(&str, Bar)] = &[
     ("throughput_vs_raw", AtLeast(0.95)),
     ("throughput_reading_vs_raw", AtLeast(0.95)),
     ("throughput_own_ring_vs_raw", AtLeast(0.95)),
+    ("throughput_moderated_vs_raw", AtLeast(0.95)),
     ("throughput_epoll_vs_blocking", AtLeast(0.95)),
     ("throughput_ring_vs_blocking", AtLeast(0.95)),
     ("throughput_vs_handler", AtLeast(4.0)),

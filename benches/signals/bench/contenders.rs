@@ -3,6 +3,7 @@
 use signalfd::{Backend, Kind, Options};
 use std::time::Duration;
 
+use super::plan::who::ON_RINGS;
 use super::{own, raw, special};
 use crate::common::reading::Reading;
 use crate::common::sys;
@@ -47,7 +48,7 @@ fn run<T: Take>(work: &str, total: u64, open: fn(i32) -> T) -> Reading {
             work::throughput(open, From::Thread, [first, last], total)
         }
         "idle" => work::idle(open, [first, last], total),
-        "flood" => work::flood(open, [first, last]),
+        "flood" => work::flood(open, [first, last], total),
         _ => panic!("there is no workload {work}"),
     }
 }
@@ -102,7 +103,9 @@ pub(crate) fn measure(contender: &str, work: &str, total: u64) -> Reading {
 
 /// Whether it is a way through a ring.
 pub(crate) fn is_on_ring(contender: &str) -> bool {
-    contender.contains("ring") || contender.contains("source")
+    contender.contains("ring")
+        || contender.contains("source")
+        || ON_RINGS.contains(&contender)
 }
 
 /// A path of the crate, and the same in raw system calls.

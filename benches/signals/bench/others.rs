@@ -5,6 +5,8 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::plan::who::{ON_RINGS, PEERS};
+
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches");
 
 /// The program that measures a contender, without its arguments.
@@ -28,22 +30,35 @@ fn peers_target() -> PathBuf {
     target.unwrap_or(beside).join("peers")
 }
 
-/// Builds the peers, or says why it cannot.
-pub(crate) fn peers_are_there() -> bool {
+/// Builds the peers, and returns which are there. Says what is skipped.
+pub(crate) fn peers() -> Vec<&'static str> {
+    if is_built(&[]) {
+        return PEERS.to_vec();
+    }
+    println!(
+        "skipped: {}: they could not be built; a10 takes Rust 1.95",
+        ON_RINGS.join(", ")
+    );
+    if is_built(&["--no-default-features"]) {
+        let mut peers = PEERS.to_vec();
+        peers.retain(|peer| !ON_RINGS.contains(peer));
+        return peers;
+    }
+    println!(
+        "skipped: peers: they could not be built; `cargo fetch` in \
+         benches/peers brings what they need"
+    );
+    Vec::new()
+}
+
+fn is_built(features: &[&str]) -> bool {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build.args(["build", "--release", "--locked", "--quiet"]);
-    build.arg("--manifest-path");
+    build.args(features).arg("--manifest-path");
     build.arg(Path::new(FOLDER).join("peers/Cargo.toml"));
     build.arg("--target-dir").arg(peers_target());
-    let is_built = build.status().is_ok_and(|status| status.success());
-    if !is_built {
-        println!(
-            "skipped: peers: they could not be built; `cargo fetch` in \
-             benches/peers brings what they need"
-        );
-    }
-    is_built
+    build.status().is_ok_and(|status| status.success())
 }
 
 /// Python on what it can run on here.

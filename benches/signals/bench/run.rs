@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use super::contenders::is_on_ring;
+use super::plan::who::LEFT_OUT;
 use super::plan::{self, Amount, Group};
 use super::{Asked, CHILD, bars, counts, others, raw, record, report};
 use crate::common::reading::{Reading, median};
@@ -102,6 +103,24 @@ pub(crate) fn main(asked: &Asked) -> ExitCode {
     }
 }
 
+/// The groups that peers are in, with those that are there.
+fn among_peers(mut groups: Vec<Group>) -> Vec<Group> {
+    let peers = if groups.is_empty() { Vec::new() } else { others::peers() };
+    if peers.is_empty() {
+        return Vec::new();
+    }
+    for group in &mut groups {
+        let is_there = |name: &str| peers.contains(&name);
+        let contenders = &mut group.contenders;
+        contenders.retain(|it| !it.starts_with("peer/") || is_there(it));
+        for (_, why) in LEFT_OUT.iter().filter(|(work, _)| *work == group.work)
+        {
+            println!("skipped: {}: {why}", group.work);
+        }
+    }
+    groups
+}
+
 /// The groups that are asked for and can be measured here. Says what is skipped.
 fn groups(asked: &Asked) -> Vec<Group> {
     let amount = Amount::of(asked);
@@ -110,10 +129,7 @@ fn groups(asked: &Asked) -> Vec<Group> {
         groups.collect::<Vec<_>>()
     };
     let mut groups = chosen(plan::raw(amount));
-    let peers = chosen(plan::peers(amount));
-    if !peers.is_empty() && others::peers_are_there() {
-        groups.extend(peers);
-    }
+    groups.extend(among_peers(chosen(plan::peers(amount))));
     if !chosen(plan::python(amount, &[])).is_empty() {
         let anyio = others::anyio();
         if !anyio.is_empty() {

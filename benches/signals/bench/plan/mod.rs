@@ -1,6 +1,6 @@
 //! What is measured with whom, and how often.
 
-mod who;
+pub(crate) mod who;
 
 use super::Asked;
 
@@ -56,7 +56,7 @@ impl Amount {
         if asked.quick {
             return Self { rounds: 2, percent: 10 };
         }
-        Self { rounds: 11, percent: 100 }
+        Self { rounds: 9, percent: 100 }
     }
 
     fn group(
@@ -138,8 +138,8 @@ pub(crate) fn peers(amount: Amount) -> Vec<Group> {
             .group(
                 "a flood of one standard signal, among peers: events/s",
                 "flood",
-                1,
-                &among(&flooded, who::PEERS),
+                300,
+                &among(&flooded, who::FLOODED),
             )
             .on_two_cpus()
             .events(),
@@ -246,7 +246,7 @@ fn on_two_cpus(amount: Amount) -> Vec<Group> {
             .group(
                 "a flood of one standard signal: events/s",
                 "flood",
-                1,
+                300,
                 who::FLOOD,
             )
             .events(),

@@ -142,7 +142,7 @@ pub(super) const NUMBERS: &[&str] = &[
 /// So many other threads.
 pub(super) const HERD: &[&str] = &["herd-0", "herd-1", "herd-4", "herd-16"];
 
-pub(super) const PEERS: &[&str] = &[
+pub(crate) const PEERS: &[&str] = &[
     "peer/nix",
     "peer/signal-hook-forever",
     "peer/signal-hook-wait",
@@ -150,6 +150,37 @@ pub(super) const PEERS: &[&str] = &[
     "peer/calloop",
     "peer/async-signal",
     "peer/tokio",
+    "peer/compio",
+    "peer/a10",
+];
+
+/// Those whose loop is on `io_uring`.
+pub(crate) const ON_RINGS: &[&str] = &["peer/compio", "peer/a10"];
+
+/// Those that a flood does not end.
+pub(super) const FLOODED: &[&str] = &[
+    "peer/nix",
+    "peer/signal-hook-forever",
+    "peer/signal-hook-wait",
+    "peer/signal-hook-origin",
+    "peer/calloop",
+    "peer/async-signal",
+    "peer/tokio",
+    "peer/a10",
+];
+
+/// Who is left out of what, and why.
+pub(crate) const LEFT_OUT: &[(&str, &str)] = &[
+    (
+        "flood",
+        "compio: between two signals it restores the default action, which ends \
+         the process",
+    ),
+    (
+        "queued",
+        "async-signal, calloop, compio, a10: their types have no real-time signals",
+    ),
+    ("open", "signal-hook's forever: it is never closed"),
 ];
 
 /// Those that can be asked for a real-time signal.
@@ -168,4 +199,6 @@ pub(super) const CLOSE: &[&str] = &[
     "peer/calloop",
     "peer/async-signal",
     "peer/tokio",
+    "peer/compio",
+    "peer/a10",
 ];

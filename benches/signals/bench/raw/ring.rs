@@ -8,7 +8,7 @@ use io_uring::types::{BufRingEntry, Fd};
 use io_uring::{Builder, IoUring, Probe, cqueue, opcode, squeue};
 use libc::signalfd_siginfo;
 
-use super::{Room, count, open, read, room, signalfd};
+use super::{Room, count, read, room, signalfd};
 use crate::common::sys::{check, set_of};
 use crate::common::take::{Seen, Take};
 
@@ -55,7 +55,8 @@ pub(crate) struct RingRead<const N: usize> {
 
 impl<const N: usize> RingRead<N> {
     pub(crate) fn open(signal: i32) -> Self {
-        let fd = signalfd(signal, 0);
+        // A ring waits all the same, and on old kernels it takes no thread for that.
+        let fd = signalfd(signal, libc::SFD_NONBLOCK);
         Self { ring: ring(), fd, room: Box::new(room()) }
     }
 }
@@ -87,24 +88,21 @@ fn read_in<'r, const N: usize>(
 /// Reads first. If there is nothing, the ring reads once there is.
 pub(crate) struct ReadLast<const N: usize> {
     ring: IoUring,
-    // A read in a ring that finds nothing waits only if it may block.
     fd: OwnedFd,
-    at_once: OwnedFd,
     room: Box<Room<N>>,
 }
 
 impl<const N: usize> ReadLast<N> {
     pub(crate) fn open(signal: i32) -> Self {
-        let fd = signalfd(signal, 0);
-        let at_once = open(signal, libc::SFD_NONBLOCK);
-        Self { ring: ring(), fd, at_once, room: Box::new(room()) }
+        let fd = signalfd(signal, libc::SFD_NONBLOCK);
+        Self { ring: ring(), fd, room: Box::new(room()) }
     }
 }
 
 impl<const N: usize> Take for ReadLast<N> {
     #[inline]
     fn take(&mut self, seen: &mut Seen) {
-        let records = read(&self.at_once, &mut self.room);
+        let records = read(&self.fd, &mut self.room);
         if !records.is_empty() {
             return count(seen, records);
         }
