@@ -177,7 +177,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 
     // Before anything is sent, and before there are threads.
     let guard = signalfd::block(SignalSet::REALTIME | Signal::CHLD)?;
-    let descriptors = descriptors()?;
+    let before = descriptors()?;
     let mut senders = vec![];
     for number in 0..SENDERS {
         let numbers = [number as u64, std::process::id().into(), seconds, seed];
@@ -191,33 +191,27 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let keeper = fan_out::HUB.subscribe(signal(WIDE))?;
     let mut slow = fan_out::Slow::new()?;
 
-    let sent = thread::scope(|scope| -> Result<u64, Box<dyn Error>> {
+    let sent = thread::scope(|scope| {
         let (world, slow) = (&world, &mut slow);
         let random = |stream| Random::new(seed, SENDERS + stream);
         for own in OWN {
-            scope.spawn(move || {
-                let run = || receive::run(world, signal(own), random(own));
-                world.go("a receiver", run);
-            });
+            let run = move || receive::run(world, signal(own), random(own));
+            scope.spawn(move || world.go("a receiver", run));
         }
-        scope.spawn(move || {
-            world.go("the hub", || fan_out::dispatch(world, random(4)));
-        });
-        scope.spawn(|| world.go("who keeps", || fan_out::keep(world, keeper)));
-        scope.spawn(move || {
-            let run = || fan_out::come_and_go(world, random(5));
-            world.go("who comes and goes", run);
-        });
-        scope.spawn(move || {
-            world.go("who is slow", || slow.run(world, random(6)));
-        });
-        scope.spawn(move || {
-            world.go("who has children", || have_children(world, random(7)));
-        });
+        let run = move || fan_out::dispatch(world, random(4));
+        scope.spawn(move || world.go("the hub", run));
+        let run = move || fan_out::keep(world, keeper);
+        scope.spawn(move || world.go("who keeps", run));
+        let run = move || fan_out::come_and_go(world, random(5));
+        scope.spawn(move || world.go("who comes and goes", run));
+        let run = move || slow.run(world, random(6));
+        scope.spawn(move || world.go("who is slow", run));
+        let run = move || have_children(world, random(7));
+        scope.spawn(move || world.go("who has children", run));
 
-        let sent = watch(world, senders)?;
+        let sent = watch(world, senders);
         world.is_over.store(true, Relaxed);
-        Ok(sent)
+        sent
     })?;
 
     // All are gone, and have put back what they had.
@@ -230,8 +224,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         slow.taken_and_missed()? == world.dispatched_widely.load(Relaxed);
     world.check(is_right, "what the slow subscriber has missed");
     drop(slow);
-    let left = self::descriptors()? - descriptors;
-    world.check(left == 0, "descriptors are left");
+    world.check(descriptors()? == before, "descriptors are left");
     let is_even = world.account.print(sent);
     let is_right = is_even && world.faults.load(Relaxed) == 0;
     Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
