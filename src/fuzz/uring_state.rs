@@ -154,11 +154,11 @@ impl State {
 
     /// Something has come, and what was overlooked is found.
     fn answer(&mut self, records: usize, more: bool) {
+        self.kernel.say_of_look(libc::POLLIN.into());
         // Who is lied to may have armed it and not know, and the other way round.
         if !self.kernel.is_armed && !self.lies {
             return;
         }
-        self.kernel.say_of_look(libc::POLLIN.into());
         let more = more && !self.is_of_one_shot;
         let unread = core::mem::take(&mut self.kernel.unread);
         match &mut self.inbox {
@@ -245,8 +245,13 @@ impl State {
             return;
         };
         self.heard.push((result, flags));
+        let looked = self.look.is_in_flight();
         let told = self.tell(result, flags);
         if self.lies {
+            return;
+        }
+        if looked && !self.look.is_in_flight() {
+            assert_eq!(told, Ok(()), "whatever it was");
             return;
         }
         let fails = match result.wrapping_neg() {
@@ -488,6 +493,9 @@ pub(crate) fn run(data: &[u8]) {
             3..5 => state.hear(),
             5 if input.below(8) == 0 => state.stop(input.below(2) == 1),
             5 if input.below(8) == 0 => state.cancel(input.below(2) == 1),
+            5 if input.below(8) == 0 => {
+                state.kernel.say_of_look(-libc::EACCES);
+            }
             5 if input.below(4) == 0 => state.overlook(),
             5 | 6 => state.arm(),
             7 => {

@@ -48,6 +48,8 @@ cases! {
     a_file_that_is_not_registered,
     a_file_that_is_another,
     a_ring_with_restrictions,
+    a_ring_that_may_read_and_not_look,
+    a_look_is_not_taken_for_a_read_that_was_cancelled,
     the_loop_of_the_readme,
     the_loop_of_the_readme_takes_what_was_left,
     the_loop_of_the_readme_goes_on_when_it_was_stopped,
@@ -358,7 +360,7 @@ fn at_the_end_of_many_a_look_goes_along() {
 }
 
 /// A poll of something else, which the source takes for its look, says that there is
-/// something, and the read brings nothing.
+/// something, and the read brings nothing. Neither does it after a second look.
 fn what_a_look_has_found_is_announced() {
     if !has_many_shots() {
         return;
@@ -374,11 +376,17 @@ fn what_a_look_has_found_is_announced() {
         let (mut theirs, ours) = UnixStream::pair().unwrap();
         theirs.write_all(&[0]).unwrap();
         let ours = types::Fd(ours.as_raw_fd());
-        let found = opcode::PollAdd::new(ours, libc::POLLIN as u32).build();
-        submit(&mut ring, found.user_data(MINE));
         assert!(epoll.is_ready(), "they were announced");
-        assert!(!epoll.is_ready());
-        turn(&mut ring, &mut source, &mut Vec::new());
+        for is_second in [false, true] {
+            let found = opcode::PollAdd::new(ours, libc::POLLIN as u32).build();
+            submit(&mut ring, found.user_data(MINE));
+            ring.submit_and_wait(1).unwrap();
+            assert!(!epoll.is_ready());
+            complete(&mut ring, &mut source, MINE);
+            take(&mut source, &mut Vec::new());
+            assert_eq!(source.needs_arming(), !is_second);
+            arm(&mut ring, &mut source, MINE);
+        }
         assert!(epoll.is_ready(), "they are announced again");
     }
     other.try_recv().unwrap().unwrap();
@@ -913,6 +921,22 @@ fn a_full_submission_queue_gives_the_entry_back() {
     let pushed = source.push(&mut ring.submission(), MINE);
     assert_eq!(pushed, Err(Error::QueueFull));
     assert!(source.needs_arming());
+    ring.submit().unwrap();
+    complete(&mut ring, &mut source, MINE);
+
+    // What was known of the request before is known after.
+    queue(0..1);
+    values.clear();
+    while values.is_empty() {
+        turn(&mut ring, &mut source, &mut values);
+    }
+    source.stop().unwrap();
+    complete(&mut ring, &mut source, MINE);
+    fill(&mut ring);
+    let pushed = source.push(&mut ring.submission(), MINE);
+    assert_eq!(pushed, Err(Error::QueueFull));
+    drop(source);
+    assert!(ReadSource::new(&signals, &ring, GROUP).is_ok());
 }
 
 fn a_ring_of_the_wrong_kind_is_refused_with_a_reason() {
@@ -1014,6 +1038,99 @@ fn a_file_that_is_another() {
     let infos = source.take(&mut batch).unwrap();
     assert_eq!(infos.iter().map(SigInfo::signal).collect::<Vec<_>>(), [rt()]);
     println!("{}", infos[0]);
+}
+
+/// The look is refused, and the read is as good as before.
+fn a_ring_that_may_read_and_not_look() {
+    use io_uring::register::Restriction;
+    // include/uapi/linux/io_uring.h
+    const ENABLE_RINGS: u8 = 12;
+    const OF_SOURCES: [u8; 4] = [8, 22, 23, 24];
+    if !has_many_shots() {
+        return;
+    }
+    let signals = open(rt()).unwrap();
+    let mut builder = IoUring::builder();
+    builder.setup_r_disabled();
+    let mut ring: IoUring = builder.build(8).unwrap();
+    let mut only = vec![
+        Restriction::sqe_op(opcode::ReadMulti::CODE),
+        Restriction::sqe_flags_allowed(u8::MAX),
+    ];
+    let calls = OF_SOURCES.into_iter().chain([ENABLE_RINGS]);
+    only.extend(calls.map(Restriction::register_op));
+    ring.submitter().register_restrictions(&mut only).unwrap();
+    ring.submitter().register_enable_rings().unwrap();
+    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    have_it_look(&mut ring, &mut source);
+    let other = open(Signal::CHLD).unwrap();
+    kill(pid(), Signal::CHLD);
+    let epoll = OwnEpoll::of(&other, EventFlags::ET);
+    let mut values = Vec::new();
+    queue(0..1000);
+    assert!(epoll.is_ready(), "they are announced");
+    while values.len() < 1000 {
+        turn(&mut ring, &mut source, &mut values);
+    }
+    assert!(values.into_iter().eq(0..1000));
+    assert!(!source.needs_arming(), "it would be refused again");
+    assert!(epoll.is_ready(), "they are announced again");
+}
+
+/// The read has ended and was pushed anew, and the look is found in the ring.
+fn a_look_is_not_taken_for_a_read_that_was_cancelled() {
+    if !has_many_shots() {
+        return;
+    }
+    let signals = open(rt()).unwrap();
+    for is_stopped in [true, false] {
+        let mut builder = IoUring::builder();
+        builder.setup_cqsize(4);
+        let mut ring: IoUring = builder.build(2).unwrap();
+        let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+        let mut values = Vec::new();
+        queue(0..128);
+        while values.len() < 128 {
+            turn(&mut ring, &mut source, &mut values);
+        }
+        assert!(source.needs_arming());
+        // It ends, since there is no room to say more.
+        queue(128..133);
+        arm(&mut ring, &mut source, MINE);
+        ring.submit().unwrap();
+        loop {
+            complete(&mut ring, &mut source, MINE);
+            take(&mut source, &mut values);
+            if values.len() == 133 {
+                break;
+            }
+            ring.submit_and_wait(1).unwrap();
+        }
+        assert!(source.needs_arming());
+        source.push(&mut ring.submission(), MINE).unwrap();
+        if is_stopped {
+            source.stop().unwrap();
+            complete(&mut ring, &mut source, MINE);
+            ring.submit().unwrap();
+            queue(0..3);
+            complete(&mut ring, &mut source, MINE);
+            take(&mut source, &mut values);
+            complete(&mut ring, &mut source, MINE);
+            queue(3..6);
+            let mut batch = Batch::<8>::new();
+            let rest = signals.try_recv_batch(&mut batch).unwrap();
+            values.extend(rest.iter().map(|info| info.value().unwrap()));
+            assert!(values[133..].iter().copied().eq(0..6));
+        } else {
+            drop(source);
+            ring.submit().unwrap();
+            queue(0..3);
+            let mut batch = Batch::<8>::new();
+            let rest = signals.try_recv_batch(&mut batch).unwrap();
+            let rest = rest.iter().map(|info| info.value().unwrap());
+            assert!(rest.eq(0..3));
+        }
+    }
 }
 
 fn a_ring_with_restrictions() {

@@ -11,7 +11,7 @@
 //! | memory that the kernel writes to | none | a mapping of its own |
 //! | a signal that some thread does not block | goes to its handler | may be taken from its handler |
 //! | the same in every kind of ring | yes | but for the thread it is dropped on |
-//! | since | Linux 5.1; a request that lasts, 5.13 | Linux 6.0; a request that lasts, 6.7 |
+//! | since | Linux 5.1 | Linux 6.0; a request that lasts, 6.7 |
 //!
 //! Take [`Source`] unless signals come in thousands.
 //!

@@ -30,9 +30,10 @@ use crate::signal::SigInfo;
 /// 0.016.
 ///
 /// A read that stands may overlook a signal at the end of 128 or more. So then the source
-/// asks to be armed once more, and what it hands out is a poll of one shot
+/// asks to be armed once more, and what it hands out is a *look*, a poll of one shot
 /// (`IORING_OP_POLL_ADD`), which goes along with the loop's next wait and tells whether
-/// something was overlooked. That costs one `signalfd4(2)` where it was.
+/// something was overlooked. Where it was, and in a ring that refuses polls, that costs one
+/// `signalfd4(2)`.
 ///
 /// What the ring has read is no longer pending. A signal that some thread does not
 /// block is taken away from its handler or default action if the ring looks first, as
@@ -60,8 +61,9 @@ use crate::signal::SigInfo;
 /// reads.) (A source that is *forgotten* leaves its buffers and its
 /// descriptors.)
 ///
-/// A look that is still in the submission queue stays in the ring until the next signal,
-/// and takes nothing.
+/// A look that is still in the submission queue is not cancelled. It takes nothing; it
+/// waits for the next signal, or for the file that has the number of the source's descriptor
+/// by then.
 ///
 /// Completions of a source that is gone may still come. Give a new one another
 /// `user_data` and another group of buffers, to tell them apart.
@@ -207,7 +209,8 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// Puts the request into a submission queue of the ring, with this
     /// `user_data`, which no other request in the ring may have for as long as there
     /// is the source: it would be cancelled with it. A look has that of the request
-    /// which is in the ring, whatever is given here.
+    /// which is in the ring, whatever is given here; so give it the same each time, or the
+    /// completion of a look may be refused, as it carries the one from before.
     ///
     /// # Errors
     ///
@@ -218,9 +221,11 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         user_data: u64,
     ) -> Result<(), Error> {
         let before = (self.slot.clone(), self.look.clone());
+        let known = (self.is_cancelled, self.is_submitted);
         let entry = self.arm(user_data)?;
         ring::push(queue, entry).inspect_err(|_| {
             (self.slot, self.look) = before;
+            (self.is_cancelled, self.is_submitted) = known;
         })
     }
 
@@ -271,7 +276,11 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         let result = match self.look.complete(result, flags, is_reading) {
             Whose::Read(result) => result,
             Whose::Look => return Ok(()),
-            Whose::Either => return self.cancel().map(drop),
+            Whose::Either => {
+                // If it is refused the other one goes on, and ends some time.
+                let _cancelled = self.cancel();
+                return Ok(());
+            }
         };
         if let Outcome::Filled { buffer, records } =
             self.slot.request.look(result, flags)?
@@ -369,8 +378,10 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     }
 
     fn cancel_what_is_there(&mut self, user_data: u64) -> Result<(), Error> {
-        self.is_cancelled |= ring::cancel(self.ring.as_fd(), user_data)
+        let count = ring::cancel(self.ring.as_fd(), user_data)
             .map_err(|errno| Error::os(Op::UringRegister, errno))?;
+        // One may be the look.
+        self.is_cancelled |= count > usize::from(self.look.may_be_in_ring());
         Ok(())
     }
 }

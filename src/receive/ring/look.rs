@@ -11,14 +11,16 @@
 //!   looks as well.
 //! - **In the ring.** An event, where a read would name a buffer, is its completion.
 //! - **Fired.** It says that something was pending. If the read brings something after
-//!   that, it was awake. If the end comes first, it has overlooked a signal, and the
-//!   signalfd is announced to it.
-//! - **Either.** Both were in the ring and there came an `ECANCELED`, which may be the
-//!   one's or the other's. What is left of the two is cancelled. The next last completion
-//!   is taken for the read's, whose it may be.
+//!   that, it was awake. If the end comes first, the read may still be at it, where the
+//!   kernel runs it beside this thread. So another look is due; if the end comes before the
+//!   read once more, it has overlooked a signal, and the signalfd is announced to it.
+//! - **Either.** Both were in the ring and one has ended with an error. That may be the
+//!   one's or the other's, so what there is of the two is cancelled. The next last
+//!   completion is taken for the read's, whose it may be.
 //!
-//! The completions come in the order of events. So a read that is told of after the look
-//! has fired has read after that, and was not asleep.
+//! A look that ends with another error than `ECANCELED` was refused. There is none any more:
+//! the signalfd is announced at the end of many instead. So it is where *either* lasts, since
+//! the read had yet to be submitted when it was to be cancelled.
 
 use io_uring::{cqueue, opcode, squeue};
 
@@ -50,11 +52,19 @@ pub(crate) struct Look {
     phase: Phase,
     /// How many were taken since the last time.
     taken: usize,
+    /// Whether the last one has fired, and the read brought nothing.
+    is_second: bool,
+    is_refused: bool,
 }
 
 impl Look {
     pub(crate) const fn new() -> Self {
-        Self { phase: Phase::NotDue, taken: 0 }
+        Self {
+            phase: Phase::NotDue,
+            taken: 0,
+            is_second: false,
+            is_refused: false,
+        }
     }
 
     /// Whether it is to be put into the ring.
@@ -69,15 +79,28 @@ impl Look {
         if taken == room {
             return false;
         }
-        let has_fired = self.phase == Phase::Fired;
-        if has_fired {
-            self.phase = Phase::NotDue;
+        if self.phase == Phase::Fired {
+            let has_overlooked = self.is_second;
+            self.phase =
+                if has_overlooked { Phase::NotDue } else { Phase::Due };
+            self.is_second = !has_overlooked;
+            return has_overlooked;
         }
-        if self.phase == Phase::NotDue && self.taken >= NOTED {
-            self.phase = Phase::Due;
-            self.taken = 0;
+        if self.taken < NOTED {
+            return false;
         }
-        has_fired
+        match self.phase {
+            Phase::NotDue if !self.is_refused => {
+                self.phase = Phase::Due;
+                self.taken = 0;
+                false
+            }
+            Phase::NotDue | Phase::Either => {
+                self.taken = 0;
+                true
+            }
+            Phase::Due | Phase::InRing | Phase::Fired => false,
+        }
     }
 
     /// The caller puts the read into the ring, which looks as well.
@@ -113,25 +136,34 @@ impl Look {
                 self.phase = Phase::Fired;
                 Whose::Look
             }
-            Phase::InRing if result == -libc::ECANCELED && is_reading => {
-                self.phase = Phase::Either;
-                Whose::Either
-            }
-            Phase::InRing if result == -libc::ECANCELED => {
-                self.phase = Phase::NotDue;
-                Whose::Look
+            Phase::InRing if is_last && may_be_of_look(result) => {
+                self.is_refused |= result != -libc::ECANCELED;
+                self.is_second = false;
+                self.phase =
+                    if is_reading { Phase::Either } else { Phase::NotDue };
+                if is_reading { Whose::Either } else { Whose::Look }
             }
             Phase::Either if is_last => {
                 self.phase = Phase::NotDue;
                 let is_event = result >= 0 && !names_buffer;
                 Whose::Read(if is_event { -libc::ECANCELED } else { result })
             }
-            Phase::Fired if result > 0 && names_buffer => {
-                self.phase = Phase::NotDue;
+            phase if result > 0 && names_buffer => {
+                let was_asked = phase == Phase::Due && self.is_second;
+                if was_asked || phase == Phase::Fired {
+                    self.phase = Phase::NotDue;
+                }
+                self.is_second = false;
                 Whose::Read(result)
             }
             _ => Whose::Read(result),
         }
+    }
+
+    /// Whether it has yet to bring a completion, or another one that is taken for the
+    /// read's.
+    pub(crate) const fn may_be_in_ring(&self) -> bool {
+        matches!(self.phase, Phase::InRing | Phase::Either)
     }
 
     /// Whether it has yet to bring a completion.
@@ -139,4 +171,12 @@ impl Look {
     pub(super) fn is_in_flight(&self) -> bool {
         self.phase == Phase::InRing
     }
+}
+
+/// Whether a look may end with this error, and not the read alone.
+const fn may_be_of_look(result: i32) -> bool {
+    let errno = result.saturating_neg();
+    let is_the_reads =
+        matches!(errno, libc::ENOBUFS | libc::EINTR | libc::EAGAIN);
+    errno > 0 && !is_the_reads
 }

@@ -128,25 +128,26 @@ pub(super) fn cancel_all(ring: BorrowedFd<'_>) -> Result<(), Errno> {
     cancel_with(ring, 0, flags).map(drop)
 }
 
-/// Cancels the requests with this `user_data`, and tells whether there was one. It
+/// Cancels the requests with this `user_data`, and tells how many there were. It
 /// returns once the kernel will do nothing more for them, though their last completions
 /// may come later (`io_sync_cancel()`).
 pub(crate) fn cancel(
     ring: BorrowedFd<'_>,
     user_data: u64,
-) -> Result<bool, Errno> {
+) -> Result<usize, Errno> {
     // What is cancelled may be found again until its last completion comes, but not by
     // the call that cancels them all (`io_poll_find()`).
-    let mut found = cancel_with(ring, user_data, IORING_ASYNC_CANCEL_ALL)? > 0;
+    let all = cancel_with(ring, user_data, IORING_ASYNC_CANCEL_ALL)?;
+    let mut count = usize::try_from(all).unwrap_or(0);
     // This waits for one that is being executed, which there is once at most.
     for _ in 0..4 {
         match cancel_with(ring, user_data, 0) {
             Err(Errno::NOENT) => break,
             Err(errno) => return Err(errno),
-            Ok(_) => found = true,
+            Ok(_) => count = count.max(1),
         }
     }
-    Ok(found)
+    Ok(count)
 }
 
 /// Tells how many, if all are to be cancelled.
