@@ -106,7 +106,7 @@ impl Look {
     /// The caller puts the read into the ring, which looks as well.
     pub(crate) const fn read_is_armed(&mut self) {
         if self.is_due() {
-            self.phase = Phase::NotDue;
+            self.forget();
         }
     }
 
@@ -120,6 +120,7 @@ impl Look {
     /// Forgets the one in the ring: its completion is no longer looked for.
     pub(crate) const fn forget(&mut self) {
         self.phase = Phase::NotDue;
+        self.is_second = false;
     }
 
     /// Looks at a completion, where the read is in the ring or not.
