@@ -139,7 +139,7 @@ fn begin_afresh(birth: Birth) {
 }
 
 /// What every thread of this process is to block.
-fn active() -> SignalSet {
+pub(super) fn active() -> SignalSet {
     let bits = ACTIVE.load(Ordering::SeqCst);
     if bits == 0 || BIRTH.load().check().is_err() {
         return SignalSet::empty();
@@ -409,7 +409,7 @@ unsafe fn hand_on(
     // SAFETY: within the 128 bytes; the kernel uses less, and leaves the rest zero.
     let mark = unsafe { info.cast::<u64>().add(MARK) };
     // SAFETY: as above.
-    let is_again = unsafe { mark.read_unaligned() } == secret() as u64;
+    let is_again = unsafe { mark.read_unaligned() } == secret();
     let mut next = previous(signal);
     if is_again || installed == next.handler {
         next = BEFORE.of(signal).load();
@@ -423,7 +423,7 @@ unsafe fn hand_on(
         return;
     }
     // SAFETY: as above.
-    unsafe { mark.write_unaligned(secret() as u64) };
+    unsafe { mark.write_unaligned(secret()) };
     if flags & libc::SA_SIGINFO == 0 {
         // SAFETY: installed without `SA_SIGINFO`, it takes the number (sigaction(2)).
         let handler = unsafe { transmute::<usize, PlainHandler>(handler) };
@@ -524,7 +524,7 @@ fn send_probe(tid: i32, signal: Signal) -> Result<(), Errno> {
 fn probe_of(signal: Signal) -> SigInfo {
     let mut info =
         SigInfo { signo: signal.as_raw(), code: PROBE, ..SigInfo::EMPTY };
-    info.set_sigval(secret() as u64);
+    info.set_sigval(secret());
     info
 }
 
@@ -532,12 +532,12 @@ fn probe_of(signal: Signal) -> SigInfo {
 /// secret, so none of theirs is taken for one.
 #[inline]
 pub(super) fn is_probe(info: &SigInfo) -> bool {
-    info.code() == PROBE && info.sigval() == secret() as u64
+    info.code() == PROBE && info.sigval() == secret()
 }
 
 /// Where something of ours is: the kernel's secret.
-pub(super) fn secret() -> usize {
-    ptr::from_ref(&ACTIVE).addr()
+fn secret() -> u64 {
+    ptr::from_ref(&ACTIVE).addr() as u64
 }
 
 /// A probe has come to the handler, or was read and does not come there any more.

@@ -280,6 +280,26 @@ use libc::__errno as errno_location;
 #[cfg(not(target_os = "android"))]
 use libc::__errno_location as errno_location;
 
+/// A number that other processes cannot guess, the same each time; 0 if there is none.
+///
+/// It is made of what the kernel has given the program at its start, of which the C
+/// library makes secrets of its own. They cannot be told from the half of a product.
+pub(crate) fn random() -> u32 {
+    // SAFETY: has no preconditions.
+    let at = unsafe { libc::getauxval(libc::AT_RANDOM) };
+    let at = usize::try_from(at).unwrap_or(0);
+    let at = ptr::with_exposed_provenance::<[u64; 2]>(at);
+    if at.is_null() {
+        return 0;
+    }
+    // SAFETY: the address of 16 random bytes, which stay where they are (getauxval(3)).
+    let [one, two] = unsafe { at.read_unaligned() };
+    let product =
+        (one ^ two.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let [.., a, b, c, d] = product.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
 /// Turns the result of a C function into the value or the error number.
 pub(crate) fn check(result: c_long) -> Result<c_long, Errno> {
     if result != -1 {

@@ -120,6 +120,9 @@ pub(super) fn keeping_pending(
         is_some = true;
         if wake::is_wake(&info) {
             // It would take the action that comes back.
+            if !ignores && wake::was_the_last(signal) {
+                break;
+            }
             continue;
         }
         if !left::leave(&info, birth) {
@@ -135,7 +138,10 @@ pub(super) fn keeping_pending(
     while is_some && left::take(&mut room, || signal.into()) > 0 {
         let [info] = &room;
         if return_record(info).is_err() {
-            leave(info, birth);
+            // Nobody is woken, since a wake would take the action that is back.
+            if !left::leave(info, birth) {
+                insist(info);
+            }
             return;
         }
     }

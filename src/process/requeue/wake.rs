@@ -12,10 +12,9 @@
 //! What a timer sends has its place in the queue from the time when the timer is made
 //! (`SIGQUEUE_PREALLOC`). So there is one for each real-time signal that the handler is
 //! installed for, and a wake is to have it expire at once. Its record has a value that
-//! only this process knows (`backstop.rs`), by which whoever reads it knows it for what
-//! it is, whenever that is and however many there are; and looks at what is left. So
-//! nothing has to be noted of it, and none is ever lost, or taken for a signal, or a
-//! signal for it:
+//! others cannot guess, by which whoever reads it knows it for what it is, whenever that
+//! is and however many there are; and looks at what is left. So nothing has to be noted
+//! of it, and none is ever lost, or taken for a signal, or a signal for it:
 //!
 //! - **It is not running.** Who wakes starts it.
 //! - **It is running, or has expired and its record was not read.** Who wakes starts it
@@ -62,6 +61,7 @@
 //! who sleeps is woken by the next signal or when a timer can be made, and one signal that
 //! the process sends itself with `kill(2)`, or that has no record, is taken for the wake.
 
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
 use crate::process::fork::{OfProcess, look_for_less, look_for_more};
@@ -82,6 +82,18 @@ const ON_ITS_WAY: u32 = 1;
 /// One of the timer's may be.
 const STARTED: u32 = 2;
 
+/// What the records of the timers have for a value: one that others cannot guess, and no
+/// address, since `/proc/PID/timers` may show it to anyone.
+fn value() -> usize {
+    static VALUE: AtomicU32 = AtomicU32::new(0);
+    let mut value = VALUE.load(Ordering::Relaxed);
+    if value == 0 {
+        value = sys::random() | 1;
+        VALUE.store(value, Ordering::Relaxed);
+    }
+    value as usize
+}
+
 /// Makes a timer for a signal if it has none, so that who wakes has one.
 pub(super) fn prepare(signal: Signal) {
     if signal.is_realtime() {
@@ -96,7 +108,7 @@ fn timer_of(signal: Signal) -> Option<Timer> {
     if let Some(timer) = numbered(word.load(birth)) {
         return Some(timer);
     }
-    let timer = Timer::new(signal, backstop::secret()).ok()?;
+    let timer = Timer::new(signal, value()).ok()?;
     let number = timer.number().checked_add(1)?;
     let first = word.update(birth, |it| if it == 0 { number } else { it });
     // Another thread may have been faster.
@@ -113,7 +125,8 @@ fn numbered(number: u32) -> Option<Timer> {
 
 /// Wakes who sleeps until this signal comes.
 pub(super) fn wake(signal: Signal) {
-    if !signal.is_realtime() {
+    // Where the handler goes, a wake would take the action that comes back.
+    if !signal.is_realtime() || !backstop::active().has(signal) {
         return;
     }
     if let Some(timer) = timer_of(signal) {
@@ -162,6 +175,12 @@ pub(super) fn stop(signal: Signal) {
     }
 }
 
+/// Whether none but the timer's was on its way, of which one is pending at most, so that
+/// the one just taken was the last.
+pub(super) fn was_the_last(signal: Signal) -> bool {
+    NOTES.of(signal).load(Birth::here()) & ON_ITS_WAY == 0
+}
+
 /// Takes down that none is pending any more.
 pub(super) fn forget(signal: Signal) {
     remove(signal, ON_ITS_WAY | STARTED);
@@ -171,7 +190,7 @@ pub(super) fn forget(signal: Signal) {
 #[inline]
 pub(super) fn is_wake(record: &SigInfo) -> bool {
     match record.code() {
-        libc::SI_TIMER => record.sigval() == backstop::secret() as u64,
+        libc::SI_TIMER => record.sigval() == value() as u64,
         libc::SI_USER => {
             record.signal().is_realtime() && was_on_its_way(record)
         }
