@@ -340,7 +340,7 @@ fn carry(info: &SigInfo) {
         assert!(!is_ours || once.layout() == Layout::Child);
         return;
     };
-    assert!(sealed.code < 0 && sealed.has_private_code());
+    assert!(sealed.may_be_ours());
     let mut back = KernelSigInfo::new(&sealed).record();
     unseal(&mut back);
     assert!(back.is_restored());

@@ -31,7 +31,7 @@ pub(crate) const PROBE: i32 = (PRIVATE as i32) << 16 | 0xFFF0;
 
 /// Whether a code is one of ours: of a sealed record, or of a probe.
 #[inline]
-pub(super) const fn is_private(code: i32) -> bool {
+const fn is_private(code: i32) -> bool {
     let [.., a, b] = code.to_le_bytes();
     i16::from_le_bytes([a, b]) == PRIVATE
 }

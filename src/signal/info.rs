@@ -3,7 +3,7 @@
 use core::fmt;
 use core::mem::{offset_of, size_of};
 
-use super::{Cause, Layout, Sender, Signal, envelope};
+use super::{Cause, Layout, Sender, Signal};
 use crate::Error;
 
 /// What the kernel tells about one received signal: `signalfd_siginfo`, 128
@@ -435,17 +435,12 @@ impl SigInfo {
         }
     }
 
-    /// Tells whether the record came under a code of the crate's own.
-    #[inline]
-    pub(crate) const fn has_private_code(&self) -> bool {
-        envelope::is_private(self.code)
-    }
-
     /// Tells whether the record may be one that the crate has sent, going by its code:
-    /// one of its own, or that of a timer.
+    /// one of its own, or that of a timer. Below that of `sigqueue(3)` there are few
+    /// others.
     #[inline]
     pub(crate) const fn may_be_ours(&self) -> bool {
-        self.has_private_code() || self.code == libc::SI_TIMER
+        self.code < libc::SI_QUEUE
     }
 
     /// Tells whether this is what the kernel makes up where the queue has no room for
