@@ -318,15 +318,15 @@ fn flood(ring: &mut IoUring, source: &mut impl AnySource) {
     child.wait_for_success();
 }
 
-/// Takes so many that the source asks for a look, if its reads stand, and puts that into
-/// the ring.
+/// Takes so many that the source asks for a look, and puts that into the ring. Only where
+/// reads stand; one of one shot looks when it is made.
 fn have_it_look(ring: &mut IoUring, source: &mut ReadSource<&Signals>) {
     let mut values = Vec::new();
     queue(0..128);
     while values.len() < 128 {
         turn(ring, source, &mut values);
     }
-    assert_eq!(source.needs_arming(), has_many_shots());
+    assert!(source.needs_arming());
     arm(ring, source, MINE);
     assert_eq!(source.arm(MINE).unwrap_err(), Error::AlreadyArmed);
 }
@@ -334,6 +334,9 @@ fn have_it_look(ring: &mut IoUring, source: &mut ReadSource<&Signals>) {
 /// What a read that stands may have overlooked came last, so it is the end of many that
 /// is looked at. It costs no system call, of which who waits for an edge would hear.
 fn at_the_end_of_many_a_look_goes_along() {
+    if !has_many_shots() {
+        return;
+    }
     let signals = open(rt()).unwrap();
     let other = open(Signal::HUP).unwrap();
     kill(pid(), Signal::HUP);
@@ -352,8 +355,7 @@ fn at_the_end_of_many_a_look_goes_along() {
             turn(&mut ring, &mut source, &mut values);
         }
         assert!(values.into_iter().eq(0..count));
-        let is_due = can_overlook && has_many_shots();
-        assert_eq!(source.needs_arming(), is_due, "{count}");
+        assert_eq!(source.needs_arming(), can_overlook, "{count}");
         assert!(!epoll.is_ready(), "nothing is announced again");
     }
     other.try_recv().unwrap().unwrap();
@@ -440,6 +442,9 @@ fn a_look_or_a_read_that_ends_with_its_thread() {
 
 /// Whatever it is about to do.
 fn a_source_that_looks_is_stopped_and_dropped() {
+    if !has_many_shots() {
+        return;
+    }
     let signals = open(rt()).unwrap();
     for builder in builders() {
         for is_stopped in [true, false] {
