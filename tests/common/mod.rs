@@ -660,6 +660,15 @@ impl OwnEpoll {
         Self(epoll)
     }
 
+    /// One that hears each time that the signals of the process are announced, whatever
+    /// they are: of a receiver that has one pending, which stays so.
+    pub(crate) fn of_announcements(signal: Signal) -> (Signals, Self) {
+        let signals = signalfd::open(signal).unwrap();
+        kill(pid(), signal);
+        let epoll = Self::of(&signals, EventFlags::ET);
+        (signals, epoll)
+    }
+
     pub(crate) fn is_ready(&self) -> bool {
         let none = EventData::new_u64(0);
         let mut events =

@@ -73,9 +73,7 @@ fn queue(values: std::ops::Range<i32>) {
 fn the_end_of_many_is_announced_again() {
     let signals = ring(Kind::Completion).open(rt()).unwrap();
     let _descriptor = signals.as_fd();
-    let other = signalfd::open(Signal::HUP).unwrap();
-    kill(pid(), Signal::HUP);
-    let epoll = OwnEpoll::of(&other, EventFlags::ET);
+    let (other, epoll) = OwnEpoll::of_announcements(Signal::HUP);
     let bursts =
         [(127, false), (1, true), (127, false), (200, true), (1, false)];
     for (count, is_announced) in bursts {

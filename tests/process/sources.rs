@@ -8,7 +8,6 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
-use rustix::event::epoll::EventFlags;
 use signalfd::uring::{ReadSource, Source};
 use signalfd::{Batch, Error, Op, Receiver, SigInfo, Signal, Signals};
 
@@ -338,9 +337,7 @@ fn at_the_end_of_many_a_look_goes_along() {
         return;
     }
     let signals = open(rt()).unwrap();
-    let other = open(Signal::HUP).unwrap();
-    kill(pid(), Signal::HUP);
-    let epoll = OwnEpoll::of(&other, EventFlags::ET);
+    let (other, epoll) = OwnEpoll::of_announcements(Signal::HUP);
     // It looks at them when it is entered, at all of them.
     let [.., defer, _] = builders();
     let mut ring: IoUring = defer.build(8).unwrap();
@@ -368,9 +365,7 @@ fn what_a_look_has_found_is_announced() {
         return;
     }
     let signals = open(rt()).unwrap();
-    let other = open(Signal::HUP).unwrap();
-    kill(pid(), Signal::HUP);
-    let epoll = OwnEpoll::of(&other, EventFlags::ET);
+    let (other, epoll) = OwnEpoll::of_announcements(Signal::HUP);
     for builder in builders() {
         let mut ring = builder.build(8).unwrap();
         let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
@@ -655,9 +650,7 @@ fn one_system_call_for_half_a_thousand_signals() {
     let by_buffer = 0.02;
     let at_once = if has_many_shots() { 0.003 } else { by_buffer };
     // Taking them needs no read, and nobody is woken. What is left of this one is ignored.
-    let other = open(Signal::CHLD).unwrap();
-    kill(pid(), Signal::CHLD);
-    let epoll = OwnEpoll::of(&other, EventFlags::ET);
+    let (_other, epoll) = OwnEpoll::of_announcements(Signal::CHLD);
     forbid(libc::SYS_read, libc::EPERM);
     for (ring, source) in &mut ready {
         let mut values = Vec::new();
@@ -1068,9 +1061,7 @@ fn a_ring_that_may_read_and_not_look() {
     ring.submitter().register_enable_rings().unwrap();
     let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
     have_it_look(&mut ring, &mut source);
-    let other = open(Signal::CHLD).unwrap();
-    kill(pid(), Signal::CHLD);
-    let epoll = OwnEpoll::of(&other, EventFlags::ET);
+    let (_other, epoll) = OwnEpoll::of_announcements(Signal::CHLD);
     let mut values = Vec::new();
     queue(0..1000);
     assert!(epoll.is_ready(), "they are announced");

@@ -83,7 +83,8 @@ const ON_ITS_WAY: u32 = 1;
 const STARTED: u32 = 2;
 
 /// What the records of the timers have for a value: one that others cannot guess, and no
-/// address, since `/proc/PID/timers` may show it to anyone.
+/// address, since `/proc/PID/timers` may show it to anyone. It is kept, since what it is
+/// made of is the program's to wipe.
 fn value() -> usize {
     static VALUE: AtomicU32 = AtomicU32::new(0);
     let mut value = VALUE.load(Ordering::Relaxed);
@@ -125,7 +126,7 @@ fn numbered(number: u32) -> Option<Timer> {
 
 /// Wakes who sleeps until this signal comes.
 pub(super) fn wake(signal: Signal) {
-    // Where the handler goes, a wake would take the action that comes back.
+    // Where the handler has gone, a wake would take the action that is back.
     if !signal.is_realtime() || !backstop::active().has(signal) {
         return;
     }

@@ -64,49 +64,36 @@ impl<const N: usize> RingRead<N> {
 impl<const N: usize> Take for RingRead<N> {
     #[inline]
     fn take(&mut self, seen: &mut Seen) {
-        count(seen, read_in(&mut self.ring, &self.fd, &mut self.room));
+        let begin = self.room.as_mut_ptr().cast();
+        let size = size_of::<Room<N>>().try_into().expect("it is small");
+        let fd = Fd(self.fd.as_raw_fd());
+        let entry = opcode::Read::new(fd, begin, size).build();
+        push(&mut self.ring, &entry);
+        wait(&self.ring);
+        let done = self.ring.completion().next().expect("it waited for one");
+        let length = usize::try_from(done.result()).expect("it has read");
+        count(seen, &self.room[..length / size_of::<signalfd_siginfo>()]);
     }
 }
 
-/// Has the ring read into all of the room, once there is something; the records that came.
-#[inline]
-fn read_in<'r, const N: usize>(
-    ring: &mut IoUring,
-    fd: &OwnedFd,
-    room: &'r mut Room<N>,
-) -> &'r [signalfd_siginfo] {
-    let begin = room.as_mut_ptr().cast();
-    let size = size_of::<Room<N>>().try_into().expect("it is small");
-    let entry = opcode::Read::new(Fd(fd.as_raw_fd()), begin, size).build();
-    push(ring, &entry);
-    wait(ring);
-    let done = ring.completion().next().expect("it waited for one");
-    let length = usize::try_from(done.result()).expect("it has read");
-    &room[..length / size_of::<signalfd_siginfo>()]
-}
-
 /// Reads first. If there is nothing, the ring reads once there is.
-pub(crate) struct ReadLast<const N: usize> {
-    ring: IoUring,
-    fd: OwnedFd,
-    room: Box<Room<N>>,
-}
+pub(crate) struct ReadLast<const N: usize>(RingRead<N>);
 
 impl<const N: usize> ReadLast<N> {
     pub(crate) fn open(signal: i32) -> Self {
-        let fd = signalfd(signal, libc::SFD_NONBLOCK);
-        Self { ring: ring(), fd, room: Box::new(room()) }
+        Self(RingRead::open(signal))
     }
 }
 
 impl<const N: usize> Take for ReadLast<N> {
     #[inline]
     fn take(&mut self, seen: &mut Seen) {
-        let records = read(&self.fd, &mut self.room);
+        let Self(it) = self;
+        let records = read(&it.fd, &mut it.room);
         if !records.is_empty() {
             return count(seen, records);
         }
-        count(seen, read_in(&mut self.ring, &self.fd, &mut self.room));
+        it.take(seen);
     }
 }
 
