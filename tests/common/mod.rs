@@ -527,7 +527,8 @@ impl HeldCalls {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(raw) }))
     }
 
-    /// Takes the next call, if there is one.
+    /// Takes the next call, if there is one still: what interrupts the thread takes a
+    /// call back, which is then made again.
     pub(crate) fn next(&self) -> Option<HeldCall<'_>> {
         // SAFETY: an all-zero value is allowed, and asked for: it is integers.
         let mut call: libc::seccomp_notif = unsafe { mem::zeroed() };
@@ -545,15 +546,31 @@ impl HeldCalls {
         &self,
         work: impl FnOnce(&libc::seccomp_data),
     ) -> bool {
-        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
-        rustix::event::poll(&mut fds, None).unwrap();
-        if !fds[0].revents().contains(PollFlags::IN) {
+        let Some(call) = self.wait_for_the_next() else {
             return false;
-        }
-        let call = self.next().unwrap();
+        };
         work(&call.data);
         call.go_on();
         true
+    }
+
+    /// Waits for the next call, and lets it fail.
+    pub(crate) fn fail_the_next(&self, errno: c_int) {
+        while !self.wait_for_the_next().unwrap().fail(errno) {}
+    }
+
+    /// Waits for the next call, or for the end of the thread.
+    fn wait_for_the_next(&self) -> Option<HeldCall<'_>> {
+        loop {
+            let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+            rustix::event::poll(&mut fds, None).unwrap();
+            if !fds[0].revents().contains(PollFlags::IN) {
+                return None;
+            }
+            if let Some(call) = self.next() {
+                return Some(call);
+            }
+        }
     }
 }
 
@@ -563,22 +580,23 @@ impl HeldCall<'_> {
         self.respond(0, go_on.try_into().unwrap());
     }
 
-    /// Lets it return at once, with this error.
-    pub(crate) fn fail(self, errno: c_int) {
-        self.respond(-errno, 0);
+    /// Lets it return at once, with this error; returns whether it was still there.
+    pub(crate) fn fail(self, errno: c_int) -> bool {
+        self.respond(-errno, 0)
     }
 
-    fn respond(self, error: c_int, flags: u32) {
+    fn respond(self, error: c_int, flags: u32) -> bool {
         let mut response =
             libc::seccomp_notif_resp { id: self.id, val: 0, error, flags };
         let (fd, send) =
             (self.held.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND);
         // SAFETY: reads a seccomp_notif_resp at the pointer.
         let done = check(unsafe { libc::ioctl(fd, send, &raw mut response) });
-        // The thread may have been killed meanwhile.
+        // The thread may have been interrupted or killed meanwhile.
         let is_gone =
             |error: &io::Error| error.raw_os_error() == Some(libc::ENOENT);
         assert!(done.as_ref().err().is_none_or(is_gone), "{done:?}");
+        done.is_ok()
     }
 }
 

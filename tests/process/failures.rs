@@ -319,7 +319,7 @@ fn where_one_call_fails(
         for _ in 0..number {
             held.before_the_next(|_| ());
         }
-        held.next().unwrap().fail(errno);
+        held.fail_the_next(errno);
         while held.before_the_next(|_| ()) {}
         worker.join().unwrap();
     });

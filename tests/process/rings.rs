@@ -342,7 +342,7 @@ fn a_submission_that_fails_once_keeps_nobody_asleep() {
             let Ok(held) = held else {
                 skip("seccomp cannot hold system calls here");
             };
-            held.next().unwrap().fail(errno);
+            held.fail_the_next(errno);
             // It sleeps, or is about to.
             wait_until_asleep(tid);
             queue(5..6);
