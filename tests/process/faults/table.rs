@@ -447,8 +447,12 @@ pub(super) fn name_of(call: c_long) -> String {
             }
         };
     }
+    #[cfg(target_arch = "x86_64")]
+    if call == libc::SYS_poll {
+        return "poll".into();
+    }
     names! {
-        SYS_signalfd4 SYS_rt_sigprocmask SYS_read SYS_write SYS_ppoll SYS_poll
+        SYS_signalfd4 SYS_rt_sigprocmask SYS_read SYS_write SYS_ppoll
         SYS_epoll_create1 SYS_epoll_ctl SYS_epoll_pwait SYS_eventfd2
         SYS_rt_sigqueueinfo SYS_rt_tgsigqueueinfo SYS_rt_sigaction
         SYS_rt_sigtimedwait SYS_tgkill SYS_kill SYS_openat SYS_getdents64
