@@ -426,6 +426,24 @@ pub(crate) fn action(signal: Signal) -> (usize, c_int, u64) {
     (old.sa_sigaction, old.sa_flags, mask)
 }
 
+/// The kernel's `struct sigaction`, and room beyond.
+pub(crate) fn kernel_action(signal: i32) -> [usize; 8] {
+    /// The third word means something where the second has this. On 64-bit ARM the C library
+    /// leaves it as it finds it.
+    const SA_RESTORER: usize = 0x0400_0000;
+    let mut action = [0; 8];
+    let (none, to) = (ptr::null::<usize>(), &raw mut action);
+    // SAFETY: writes a `struct sigaction` at the pointer, which has room for it.
+    let result = unsafe {
+        libc::syscall(libc::SYS_rt_sigaction, signal, none, to, 8_usize)
+    };
+    check_value(result).unwrap();
+    if action[1] & SA_RESTORER == 0 {
+        action[2] = 0;
+    }
+    action
+}
+
 pub(crate) fn set_action(signal: Signal, handler: usize, flags: c_int) {
     set_masked_action(signal, handler, flags, Signal::USR2.into());
 }

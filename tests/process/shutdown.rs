@@ -19,8 +19,8 @@ use signalfd::{
 use super::every::{Threads, stuck};
 use super::exit::fork_pid_1;
 use crate::common::{
-    Child, End, check, forbid, kill, open, open_descriptors, options, pid,
-    set_action, set_limit, sigqueue, tid, wait_until_asleep,
+    Child, End, forbid, kernel_action, kill, open, open_descriptors, options,
+    pid, set_action, set_limit, sigqueue, tid, wait_until_asleep,
 };
 use crate::harness::{cases, racing_rounds};
 
@@ -103,17 +103,7 @@ fn stay() -> ! {
 
 /// The actions of all signals, as the kernel has them.
 fn actions() -> Vec<[usize; 8]> {
-    let action = |signal: i32| {
-        let mut action = [0; 8];
-        let (none, to) = (std::ptr::null::<usize>(), &raw mut action);
-        // SAFETY: writes a `struct sigaction` at the pointer, which has room.
-        let result = unsafe {
-            libc::syscall(libc::SYS_rt_sigaction, signal, none, to, 8_usize)
-        };
-        check(result).unwrap();
-        action
-    };
-    (1..=64).map(action).collect()
+    (1..=64).map(kernel_action).collect()
 }
 
 fn ignore(signal: Signal) {

@@ -8,7 +8,9 @@ use std::os::unix::net::UnixStream;
 
 use signalfd::{Error, Op, Signal, SignalSet, Signals, mask, suspend};
 
-use crate::common::{Child, End, check, forbid, kill, open, pid};
+use crate::common::{
+    Child, End, check, forbid, kernel_action, kill, open, pid,
+};
 use crate::harness::cases;
 
 cases! {
@@ -127,19 +129,6 @@ fn the_parent_sees_that_it_stopped_and_continued() {
     assert_ends(&child, 0);
 }
 
-/// The kernel's `struct sigaction`, and room beyond.
-fn kernel_action() -> [usize; 8] {
-    let mut action = [0; 8];
-    let none = std::ptr::null::<usize>();
-    // SAFETY: writes a `struct sigaction` at the pointer, which has room for it.
-    let result = unsafe {
-        let (signal, to) = (libc::SIGTSTP, &raw mut action);
-        libc::syscall(libc::SYS_rt_sigaction, signal, none, to, 8_usize)
-    };
-    check(result).unwrap();
-    action
-}
-
 fn mask_and_action_come_back() {
     const extern "C" fn handler(_: libc::c_int) {}
     let handler: extern "C" fn(libc::c_int) = handler;
@@ -161,9 +150,9 @@ fn mask_and_action_come_back() {
                 };
                 check(result).unwrap();
                 crate::common::set_mask(set | Signal::HUP);
-                let before = kernel_action();
+                let before = kernel_action(libc::SIGTSTP);
                 assert!(suspends_well());
-                assert_eq!(kernel_action(), before);
+                assert_eq!(kernel_action(libc::SIGTSTP), before);
                 assert_eq!(mask::current(), Ok(set | Signal::HUP));
                 0
             });
@@ -239,7 +228,7 @@ fn pid_1_goes_on_at_once() {
 
 fn what_is_refused_changes_nothing() {
     let _signals = open(Signal::TSTP).unwrap();
-    let before = kernel_action();
+    let before = kernel_action(libc::SIGTSTP);
     for (call, op) in [
         (libc::SYS_tgkill, Op::Tgkill),
         (libc::SYS_rt_sigaction, Op::Sigaction),
@@ -252,7 +241,7 @@ fn what_is_refused_changes_nothing() {
             assert!(error.to_string().contains("seccomp"), "{error}");
             assert_eq!(mask::current(), Ok(Signal::TSTP.into()));
             if op == Op::Tgkill {
-                assert_eq!(kernel_action(), before);
+                assert_eq!(kernel_action(libc::SIGTSTP), before);
             }
             0
         });
