@@ -27,6 +27,9 @@ pub(super) struct Inner {
     pub(super) buffers: Option<Buffers>,
     /// How much was taken of the buffer that the first completion names.
     pub(super) taken: usize,
+    /// Whether the last buffer that all was taken of had no room left: there may have
+    /// been more to read.
+    pub(super) was_filled: bool,
 }
 
 /// The `user_data` of what is submitted besides requests, and not looked at.
@@ -182,6 +185,7 @@ impl Inner {
             earlier: 0,
             buffers: None,
             taken: 0,
+            was_filled: false,
         }
     }
 

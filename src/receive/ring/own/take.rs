@@ -18,7 +18,7 @@ use crate::receive::SignalFd;
 use crate::receive::engine::Next;
 use crate::receive::ring::register::descriptor;
 use crate::receive::ring::turn::Done;
-use crate::receive::ring::{Shots, hand_out, wanted};
+use crate::receive::ring::{RECORDS, Shots, hand_out, wanted};
 use crate::signal::SigInfo;
 use crate::sys::{self, Deadline};
 
@@ -115,7 +115,9 @@ impl OwnRing {
             // for more, and who got less will wait.
             let is_full = taken == room.len();
             if next == Next::Wait && !self.is_awaited() {
-                return if is_full || inner.request.is_in_flight() {
+                // A buffer with room left is the end, as a short read is.
+                let is_end = taken > 0 && !inner.was_filled;
+                return if is_full || is_end || inner.request.is_in_flight() {
                     ControlFlow::Break(taken)
                 } else {
                     ControlFlow::Continue(taken)
@@ -181,6 +183,7 @@ impl OwnRing {
             if inner.taken >= records {
                 buffers.put(buffer);
                 inner.taken = 0;
+                inner.was_filled = records == RECORDS;
                 self.let_go(inner, signalfd);
             }
             if is_there {
