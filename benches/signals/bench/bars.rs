@@ -210,7 +210,12 @@ pub(crate) fn values(results: &[Result], counted: &[Counted]) -> Vec<Counted> {
         }
     }
     for class in classes() {
-        for (name, work) in [("rtt", "rtt:same"), ("rtt_two", "rtt:two")] {
+        for (name, work) in [
+            ("rtt", "rtt:same"),
+            ("rtt_two", "rtt:two"),
+            ("idle", "idle"),
+            ("paced500_cpu", "paced:500"),
+        ] {
             let result = find(results, work);
             let ratio = result.and_then(|result| worst(result, class));
             add(format!("{name}_{class}vs_raw"), ratio);

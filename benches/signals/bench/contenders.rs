@@ -88,6 +88,12 @@ pub(crate) fn measure(contender: &str, work: &str, total: u64) -> Reading {
             let ring = moderated().backend(Backend::Uring);
             own::WaitBatch::<64>::with(signal, ring.kind(Kind::Completion))
         }),
+        "moderated/ring-min-wait" => run(work, total, raw::MinWait::open),
+        "crate/own-ring-min-wait" => run(work, total, |signal| {
+            let ring = moderated().backend(Backend::Uring);
+            let ring = ring.kind(Kind::Completion);
+            own::WaitBatch::<64>::with(signal, ring).shown()
+        }),
         "crate/wait-timeout" => run(work, total, own::WaitTimeout::<64>::open),
         "crate/spin" => run(work, total, |signal| {
             own::WaitBatch::<64>::with(signal, Options::new().spin(SPIN))
@@ -140,4 +146,9 @@ pub(crate) const PAIRS: &[Pair] = &[
     Pair::new("crate/own-ring-read", "raw/ring-read-first", "own_ring_"),
     Pair::new("crate/spin", "raw/spin", "spin_"),
     Pair::new("crate/moderated", "moderated/read64", "moderated_"),
+    Pair::new(
+        "crate/own-ring-min-wait",
+        "moderated/ring-min-wait",
+        "min_wait_",
+    ),
 ];

@@ -1,5 +1,6 @@
 //! This crate, in the ways that one can use it.
 
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use io_uring::IoUring;
@@ -55,6 +56,14 @@ impl<const N: usize> WaitBatch<N> {
         let running = it.signals.backend();
         assert_eq!(running.fallback(), None, "{running}");
         it
+    }
+}
+
+impl<const N: usize> WaitBatch<N> {
+    /// Somebody may wait for the descriptor: on a ring, the request stands from now on.
+    pub(crate) fn shown(self) -> Self {
+        let _descriptor = self.signals.as_fd();
+        self
     }
 }
 

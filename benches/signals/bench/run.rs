@@ -159,6 +159,11 @@ fn all(asked: &Asked) -> std::result::Result<bool, String> {
         for group in &mut groups {
             group.contenders.retain(|name| !is_on_ring(name));
         }
+    } else if let Some(reason) = raw::why_no_min_wait() {
+        println!("skipped: min-wait: {reason}");
+        for group in &mut groups {
+            group.contenders.retain(|name| !name.ends_with("-min-wait"));
+        }
     }
     if !groups.is_empty() {
         println!("\n{}", report::LEGEND.join("\n"));

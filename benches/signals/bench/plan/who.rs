@@ -86,6 +86,8 @@ pub(super) const MODERATED: &[&str] = &[
     "moderated/read64",
     "crate/moderated",
     "crate/own-ring-moderated",
+    "moderated/ring-min-wait",
+    "crate/own-ring-min-wait",
 ];
 
 pub(super) const PACED: &[&str] = &[
@@ -94,6 +96,8 @@ pub(super) const PACED: &[&str] = &[
     "moderated/read64",
     "crate/moderated",
     "crate/own-ring-moderated",
+    "moderated/ring-min-wait",
+    "crate/own-ring-min-wait",
     "raw/epoll-first",
     "crate/epoll-first",
     "raw/ring-poll",

@@ -117,8 +117,8 @@ impl OwnRing {
     /// Lets signals gather, if the ring reads them meanwhile: sleeps until then, or until there
     /// are so many completions. Tells whether it did.
     ///
-    /// Where the kernel has a minimum to wait (Linux 6.12), it goes on for as long as
-    /// there is none.
+    /// Where the kernel has a minimum to wait (Linux 6.12) and there is a deadline, it goes
+    /// on for as long as there is none.
     pub(crate) fn rest(
         &self,
         signalfd: &SignalFd,
