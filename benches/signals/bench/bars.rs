@@ -146,6 +146,13 @@ const RATIOS: &[(&str, &str, &str, &str)] = &[
     ("self_vs_async_signal", "self", "crate/future", "peer/async-signal"),
     ("self_vs_calloop", "self", "crate/future", "peer/calloop"),
     ("self_vs_anyio", "self", "crate/future", "python/anyio-asyncio"),
+    ("rtt_vs_tokio", "rtt:peers", "crate/future", "peer/tokio"),
+    (
+        "rtt_vs_signal_hook_wait",
+        "rtt:peers",
+        "crate/wait",
+        "peer/signal-hook-wait",
+    ),
     ("flood_vs_tokio", "flood", "crate/wait-batch", "peer/tokio"),
     (
         "flood_vs_signal_hook",

@@ -4,7 +4,7 @@ use signalfd::{Backend, Kind, Options};
 use std::time::Duration;
 
 use super::plan::who::ON_RINGS;
-use super::{own, raw, special};
+use super::{counts, own, raw, special};
 use crate::common::reading::Reading;
 use crate::common::sys;
 use crate::common::take::Take;
@@ -21,6 +21,7 @@ const fn moderated() -> Options {
 }
 
 /// Does what the name of a workload says: `drain:64`, `self`, `rtt:same`, `rtt:two`,
+/// `rtt:peers`,
 /// `throughput`, `throughput:thread`, `paced:500` (thousands a second), `idle`, `flood`.
 fn run<T: Take>(work: &str, total: u64, open: fn(i32) -> T) -> Reading {
     let cpus = sys::cpus();
@@ -40,6 +41,7 @@ fn run<T: Take>(work: &str, total: u64, open: fn(i32) -> T) -> Reading {
             work::own(open, total)
         }
         "rtt:same" => work::round_trip(open, open, [first; 2], total),
+        "rtt:peers" => work::answered(open, first, total),
         "rtt:two" => work::round_trip(open, open, [first, last], total),
         "throughput" => {
             work::throughput(open, From::Process, [first, last], total)
@@ -55,6 +57,14 @@ fn run<T: Take>(work: &str, total: u64, open: fn(i32) -> T) -> Reading {
 
 /// What a contender says of a workload.
 pub(crate) fn measure(contender: &str, work: &str, total: u64) -> Reading {
+    // What is counted for the gate is shown beside the peers.
+    match work {
+        "queued" => return counts::child(contender, "order", total),
+        "allocations" => {
+            return counts::child(contender, "allocations", total);
+        }
+        _ => {}
+    }
     match contender {
         "raw/read1" => run(work, total, raw::Read::<1>::open),
         "raw/read64" => run(work, total, raw::Read::<64>::open),
@@ -99,9 +109,13 @@ pub(crate) fn measure(contender: &str, work: &str, total: u64) -> Reading {
             own::WaitBatch::<64>::with(signal, Options::new().spin(SPIN))
         }),
         "crate/future" => {
-            assert_eq!(work, "self", "what a future is asked to do");
-            sys::pin(sys::cpus()[0]);
-            own::future(total)
+            let cpu = sys::cpus()[0];
+            sys::pin(cpu);
+            match work {
+                "self" => own::future(total),
+                "rtt:peers" => own::future_answered(cpu, total),
+                _ => panic!("a future is not asked for {work}"),
+            }
         }
         _ => special::measure(contender, total),
     }
