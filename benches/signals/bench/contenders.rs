@@ -76,6 +76,8 @@ pub(crate) fn measure(contender: &str, work: &str, total: u64) -> Reading {
         "raw/ring-poll" => run(work, total, raw::Poll::<64>::open),
         "raw/ring-poll-first" => run(work, total, raw::PollLast::<64>::open),
         "raw/ring-read-first" => run(work, total, raw::ReadLast::<64>::open),
+        "raw/shared-ring-poll" => run(work, total, raw::PollLast::<64>::shared),
+        "raw/shared-ring-read" => run(work, total, raw::ReadLast::<64>::shared),
         "raw/ring-multishot" => run(work, total, raw::Multishot::open),
         "raw/spin" => run(work, total, raw::Spin::<64>::open),
         "raw/handler" => run(work, total, raw::Handler::open),
@@ -158,6 +160,9 @@ pub(crate) const PAIRS: &[Pair] = &[
     // Its ring may go from thread to thread, which raw system calls do without.
     Pair::new("crate/own-ring-poll", "raw/ring-poll-first", "own_ring_"),
     Pair::new("crate/own-ring-read", "raw/ring-read-first", "own_ring_"),
+    // The same with such a ring.
+    Pair::new("crate/own-ring-poll", "raw/shared-ring-poll", "shared_ring_"),
+    Pair::new("crate/own-ring-read", "raw/shared-ring-read", "shared_ring_"),
     Pair::new("crate/spin", "raw/spin", "spin_"),
     Pair::new("crate/moderated", "moderated/read64", "moderated_"),
     Pair::new(

@@ -43,6 +43,11 @@ fn ring() -> IoUring {
     builder().build(8).expect("io_uring")
 }
 
+/// A ring that any thread may use, as one of a receiver's own has to be.
+fn shared_ring() -> IoUring {
+    IoUring::builder().setup_cqsize(128).build(8).expect("io_uring")
+}
+
 fn push(ring: &mut IoUring, entry: &squeue::Entry) {
     // SAFETY: what the entry points to lives as long as the ring.
     let result = unsafe { ring.submission().push(entry) };
@@ -63,9 +68,13 @@ pub(crate) struct RingRead<const N: usize> {
 
 impl<const N: usize> RingRead<N> {
     pub(crate) fn open(signal: i32) -> Self {
+        Self::on(ring(), signal)
+    }
+
+    fn on(ring: IoUring, signal: i32) -> Self {
         // A ring waits all the same, and on old kernels it takes no thread for that.
         let fd = signalfd(signal, libc::SFD_NONBLOCK);
-        Self { ring: ring(), fd, room: Box::new(room()) }
+        Self { ring, fd, room: Box::new(room()) }
     }
 }
 
@@ -91,6 +100,10 @@ impl<const N: usize> ReadLast<N> {
     pub(crate) fn open(signal: i32) -> Self {
         Self(RingRead::open(signal))
     }
+
+    pub(crate) fn shared(signal: i32) -> Self {
+        Self(RingRead::on(shared_ring(), signal))
+    }
 }
 
 impl<const N: usize> Take for ReadLast<N> {
@@ -111,6 +124,10 @@ pub(crate) struct PollLast<const N: usize>(Poll<N>);
 impl<const N: usize> PollLast<N> {
     pub(crate) fn open(signal: i32) -> Self {
         Self(Poll::open(signal))
+    }
+
+    pub(crate) fn shared(signal: i32) -> Self {
+        Self(Poll::on(shared_ring(), signal))
     }
 }
 
@@ -137,8 +154,12 @@ pub(crate) struct Poll<const N: usize> {
 
 impl<const N: usize> Poll<N> {
     pub(crate) fn open(signal: i32) -> Self {
+        Self::on(ring(), signal)
+    }
+
+    fn on(ring: IoUring, signal: i32) -> Self {
         let fd = signalfd(signal, libc::SFD_NONBLOCK);
-        Self { ring: ring(), fd, room: room(), has_more: false }
+        Self { ring, fd, room: room(), has_more: false }
     }
 
     fn arm(&mut self) {
