@@ -261,6 +261,24 @@ impl Child {
     }
 }
 
+/// Starts a process on this CPU that answers so many standard signals, each with one.
+pub(crate) fn answer(cpu: usize, count: u64) -> Child {
+    let (parent, signal) = (pid(), libc::SIGUSR1);
+    // What comes before it is ready stays pending.
+    block(signal);
+    Child::fork(|| {
+        pin(cpu);
+        let set = set_of(signal);
+        for _ in 0..count {
+            let nowhere = ptr::null_mut();
+            // SAFETY: reads a set, which lives past the call.
+            let result = unsafe { libc::sigwaitinfo(&raw const set, nowhere) };
+            check(result, "sigwaitinfo");
+            kill(parent, signal);
+        }
+    })
+}
+
 /// What two processes tell each other. Each number has a cache line of its own.
 #[derive(Debug)]
 #[repr(C)]

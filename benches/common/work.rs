@@ -124,6 +124,34 @@ pub(crate) fn round_trip<T: Take, U: Take>(
     Reading::new("ns", median(times))
 }
 
+/// A process sends a standard signal to one on the same CPU, which answers it with raw
+/// system calls.
+pub(crate) fn answered<T: Take>(
+    open: impl FnOnce(i32) -> T,
+    cpu: usize,
+    total: u64,
+) -> Reading {
+    sys::pin(cpu);
+    let warm = total / 10 + 1;
+    let child = sys::answer(cpu, warm + total);
+    let mut receiver = open(libc::SIGUSR1);
+    receiver.release();
+    let mut seen = Seen::default();
+    let mut times = Vec::new();
+    for number in 1..=warm + total {
+        let begin = sys::now();
+        sys::kill(child.pid, libc::SIGUSR1);
+        while seen.count < number {
+            receiver.take(&mut seen);
+        }
+        times.push(float(sys::now() - begin));
+    }
+    seen.expect_bare(warm + total);
+    child.join();
+    let warm = usize::try_from(warm).expect("it is small");
+    Reading::new("ns", median(times.split_off(warm)))
+}
+
 /// Who sends to whom, and how fast.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum From {

@@ -29,6 +29,8 @@ cases! {
     a_ring_that_fails_later_is_replaced_and_nothing_lost,
     a_wait_survives_the_failure_of_its_ring,
     a_submission_that_fails_once_keeps_nobody_asleep,
+    what_one_has_pushed_another_submits,
+    a_submission_that_another_was_late_for_is_made_again,
     a_hundred_thousand_by_each_kind,
     the_thread_that_armed_the_ring_ends,
     a_ring_moves_with_its_receiver,
@@ -350,6 +352,79 @@ fn a_submission_that_fails_once_keeps_nobody_asleep() {
             assert_eq!(waiting.join().unwrap(), Some(5));
         });
     }
+}
+
+/// Starts a thread that waits, and returns its number and its entries to the ring; the
+/// first of them is that in which it submits and sleeps.
+fn wait_held<'s>(
+    scope: &'s std::thread::Scope<'s, '_>,
+    receiver: &'s Receiver,
+) -> (i32, HeldCalls, std::thread::ScopedJoinHandle<'s, Option<i32>>) {
+    let (tell, told) = std::sync::mpsc::channel();
+    let waiting = scope.spawn(move || {
+        let held = HeldCalls::of_this_thread(&[libc::SYS_io_uring_enter]);
+        tell.send((tid(), held)).unwrap();
+        receiver.wait().unwrap().value()
+    });
+    let (tid, held) = told.recv().unwrap();
+    let Ok(held) = held else {
+        skip("seccomp cannot hold system calls here");
+    };
+    (tid, held, waiting)
+}
+
+/// Lets all of them go on, for as long as the thread lives.
+fn release<'s>(scope: &'s std::thread::Scope<'s, '_>, held: HeldCalls) {
+    scope.spawn(move || while held.before_the_next(|_| ()) {});
+}
+
+/// A thread is kept from submitting what it has pushed. It keeps nobody asleep, and when it
+/// is late it has a request of its own all the same.
+fn what_one_has_pushed_another_submits() {
+    let signals = ring(Kind::Completion).open(rt()).unwrap();
+    let receiver: &Receiver = &signals;
+    std::thread::scope(|scope| {
+        let (late, held, waiting) = wait_held(scope, receiver);
+        held.before_the_next(|_| {
+            queue(5..6);
+            assert_eq!(receiver.wait().unwrap().value(), Some(5));
+            // This leaves a request that looks for signals of this thread.
+            let soon = Duration::from_millis(1);
+            assert_eq!(receiver.wait_timeout(soon).unwrap(), None);
+        });
+        release(scope, held);
+        wait_until_asleep(late);
+        tgkill(late, rt());
+        assert_eq!(waiting.join().unwrap(), None);
+    });
+}
+
+/// Of two threads, one is kept from submitting for so long that it submits what the other
+/// has pushed since.
+fn a_submission_that_another_was_late_for_is_made_again() {
+    let signals = ring(Kind::Completion).open(rt()).unwrap();
+    let receiver: &Receiver = &signals;
+    std::thread::scope(|scope| {
+        let (late, late_held, late_one) = wait_held(scope, receiver);
+        let mut other = None;
+        late_held.before_the_next(|_| {
+            queue(5..6);
+            assert_eq!(receiver.wait().unwrap().value(), Some(5));
+            let it = wait_held(scope, receiver);
+            // It has pushed, too.
+            wait_until_asleep(it.0);
+            other = Some(it);
+        });
+        release(scope, late_held);
+        wait_until_asleep(late);
+        let (other, held, other_one) = other.unwrap();
+        release(scope, held);
+        wait_until_asleep(other);
+        tgkill(other, rt());
+        assert_eq!(other_one.join().unwrap(), None);
+        queue(6..7);
+        assert_eq!(late_one.join().unwrap(), Some(6));
+    });
 }
 
 fn a_hundred_thousand_by_each_kind() {

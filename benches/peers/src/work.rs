@@ -18,6 +18,7 @@ pub(crate) async fn run<T: Take>(work: &str, total: u64) {
     sys::pin(two[0]);
     let reading = match work {
         "self" => own::<T>(total).await,
+        "rtt:peers" => answered::<T>(two[0], total).await,
         "allocations" => allocate::<T>(total).await,
         "open" => open::<T>(total),
         "flood" => flood::<T>(two, total).await,
@@ -49,6 +50,27 @@ async fn own<T: Take>(total: u64) -> Reading {
         times.push(one_by_one(&mut receiver, total / 5 + 1).await);
     }
     Reading::new("ns", median(times))
+}
+
+/// A process sends one to another on the same CPU, which answers.
+async fn answered<T: Take>(cpu: usize, total: u64) -> Reading {
+    let warm = total / 10 + 1;
+    let child = sys::answer(cpu, warm + total);
+    let mut receiver = T::open(libc::SIGUSR1);
+    let mut seen = Seen::default();
+    let mut times = Vec::new();
+    for number in 1..=warm + total {
+        let begin = sys::now();
+        sys::kill(child.pid, libc::SIGUSR1);
+        while seen.count < number {
+            receiver.take(&mut seen).await;
+        }
+        times.push(each(sys::now() - begin, 1));
+    }
+    seen.expect_bare(warm + total);
+    child.join();
+    let warm = usize::try_from(warm).expect("it is small");
+    Reading::new("ns", median(times.split_off(warm)))
 }
 
 async fn allocate<T: Take>(total: u64) -> Reading {

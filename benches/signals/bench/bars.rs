@@ -146,6 +146,13 @@ const RATIOS: &[(&str, &str, &str, &str)] = &[
     ("self_vs_async_signal", "self", "crate/future", "peer/async-signal"),
     ("self_vs_calloop", "self", "crate/future", "peer/calloop"),
     ("self_vs_anyio", "self", "crate/future", "python/anyio-asyncio"),
+    ("rtt_vs_tokio", "rtt:peers", "crate/future", "peer/tokio"),
+    (
+        "rtt_vs_signal_hook_wait",
+        "rtt:peers",
+        "crate/wait",
+        "peer/signal-hook-wait",
+    ),
     ("flood_vs_tokio", "flood", "crate/wait-batch", "peer/tokio"),
     (
         "flood_vs_signal_hook",
@@ -210,7 +217,12 @@ pub(crate) fn values(results: &[Result], counted: &[Counted]) -> Vec<Counted> {
         }
     }
     for class in classes() {
-        for (name, work) in [("rtt", "rtt:same"), ("rtt_two", "rtt:two")] {
+        for (name, work) in [
+            ("rtt", "rtt:same"),
+            ("rtt_two", "rtt:two"),
+            ("idle", "idle"),
+            ("paced500_cpu", "paced:500"),
+        ] {
             let result = find(results, work);
             let ratio = result.and_then(|result| worst(result, class));
             add(format!("{name}_{class}vs_raw"), ratio);

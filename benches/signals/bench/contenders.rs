@@ -4,7 +4,7 @@ use signalfd::{Backend, Kind, Options};
 use std::time::Duration;
 
 use super::plan::who::ON_RINGS;
-use super::{own, raw, special};
+use super::{counts, own, raw, special};
 use crate::common::reading::Reading;
 use crate::common::sys;
 use crate::common::take::Take;
@@ -21,6 +21,7 @@ const fn moderated() -> Options {
 }
 
 /// Does what the name of a workload says: `drain:64`, `self`, `rtt:same`, `rtt:two`,
+/// `rtt:peers`,
 /// `throughput`, `throughput:thread`, `paced:500` (thousands a second), `idle`, `flood`.
 fn run<T: Take>(work: &str, total: u64, open: fn(i32) -> T) -> Reading {
     let cpus = sys::cpus();
@@ -40,6 +41,7 @@ fn run<T: Take>(work: &str, total: u64, open: fn(i32) -> T) -> Reading {
             work::own(open, total)
         }
         "rtt:same" => work::round_trip(open, open, [first; 2], total),
+        "rtt:peers" => work::answered(open, first, total),
         "rtt:two" => work::round_trip(open, open, [first, last], total),
         "throughput" => {
             work::throughput(open, From::Process, [first, last], total)
@@ -55,6 +57,14 @@ fn run<T: Take>(work: &str, total: u64, open: fn(i32) -> T) -> Reading {
 
 /// What a contender says of a workload.
 pub(crate) fn measure(contender: &str, work: &str, total: u64) -> Reading {
+    // What is counted for the gate is shown beside the peers.
+    match work {
+        "queued" => return counts::child(contender, "order", total),
+        "allocations" => {
+            return counts::child(contender, "allocations", total);
+        }
+        _ => {}
+    }
     match contender {
         "raw/read1" => run(work, total, raw::Read::<1>::open),
         "raw/read64" => run(work, total, raw::Read::<64>::open),
@@ -66,6 +76,8 @@ pub(crate) fn measure(contender: &str, work: &str, total: u64) -> Reading {
         "raw/ring-poll" => run(work, total, raw::Poll::<64>::open),
         "raw/ring-poll-first" => run(work, total, raw::PollLast::<64>::open),
         "raw/ring-read-first" => run(work, total, raw::ReadLast::<64>::open),
+        "raw/shared-ring-poll" => run(work, total, raw::PollLast::<64>::shared),
+        "raw/shared-ring-read" => run(work, total, raw::ReadLast::<64>::shared),
         "raw/ring-multishot" => run(work, total, raw::Multishot::open),
         "raw/spin" => run(work, total, raw::Spin::<64>::open),
         "raw/handler" => run(work, total, raw::Handler::open),
@@ -88,14 +100,24 @@ pub(crate) fn measure(contender: &str, work: &str, total: u64) -> Reading {
             let ring = moderated().backend(Backend::Uring);
             own::WaitBatch::<64>::with(signal, ring.kind(Kind::Completion))
         }),
+        "moderated/ring-min-wait" => run(work, total, raw::MinWait::open),
+        "crate/own-ring-min-wait" => run(work, total, |signal| {
+            let ring = moderated().backend(Backend::Uring);
+            let ring = ring.kind(Kind::Completion);
+            own::WaitBatch::<64>::with(signal, ring).shown()
+        }),
         "crate/wait-timeout" => run(work, total, own::WaitTimeout::<64>::open),
         "crate/spin" => run(work, total, |signal| {
             own::WaitBatch::<64>::with(signal, Options::new().spin(SPIN))
         }),
         "crate/future" => {
-            assert_eq!(work, "self", "what a future is asked to do");
-            sys::pin(sys::cpus()[0]);
-            own::future(total)
+            let cpu = sys::cpus()[0];
+            sys::pin(cpu);
+            match work {
+                "self" => own::future(total),
+                "rtt:peers" => own::future_answered(cpu, total),
+                _ => panic!("a future is not asked for {work}"),
+            }
         }
         _ => special::measure(contender, total),
     }
@@ -138,6 +160,14 @@ pub(crate) const PAIRS: &[Pair] = &[
     // Its ring may go from thread to thread, which raw system calls do without.
     Pair::new("crate/own-ring-poll", "raw/ring-poll-first", "own_ring_"),
     Pair::new("crate/own-ring-read", "raw/ring-read-first", "own_ring_"),
+    // The same with such a ring.
+    Pair::new("crate/own-ring-poll", "raw/shared-ring-poll", "shared_ring_"),
+    Pair::new("crate/own-ring-read", "raw/shared-ring-read", "shared_ring_"),
     Pair::new("crate/spin", "raw/spin", "spin_"),
     Pair::new("crate/moderated", "moderated/read64", "moderated_"),
+    Pair::new(
+        "crate/own-ring-min-wait",
+        "moderated/ring-min-wait",
+        "min_wait_",
+    ),
 ];

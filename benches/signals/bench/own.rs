@@ -1,5 +1,6 @@
 //! This crate, in the ways that one can use it.
 
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use io_uring::IoUring;
@@ -55,6 +56,14 @@ impl<const N: usize> WaitBatch<N> {
         let running = it.signals.backend();
         assert_eq!(running.fallback(), None, "{running}");
         it
+    }
+}
+
+impl<const N: usize> WaitBatch<N> {
+    /// Somebody may wait for the descriptor: on a ring, the request stands from now on.
+    pub(crate) fn shown(self) -> Self {
+        let _descriptor = self.signals.as_fd();
+        self
     }
 }
 
@@ -313,6 +322,29 @@ pub(crate) async fn send_and_await(
         let info = signals.recv().await.expect("a read");
         seen.add(info.value().unwrap_or(0));
     }
+}
+
+/// A process sends a signal to another, and awaits the answer.
+pub(crate) fn future_answered(cpu: usize, total: u64) -> Reading {
+    let warm = total / 10 + 1;
+    let child = sys::answer(cpu, warm + total);
+    let signals = open(libc::SIGUSR1, Options::new());
+    let mut seen = Seen::default();
+    let mut times = Vec::new();
+    let run = async {
+        for _ in 0..warm + total {
+            let begin = sys::now();
+            sys::kill(child.pid, libc::SIGUSR1);
+            let info = signals.recv().await.expect("a read");
+            seen.add(info.value().unwrap_or(0));
+            times.push(each(sys::now() - begin, 1));
+        }
+    };
+    block_on(run).expect("a sleep");
+    seen.expect_bare(warm + total);
+    child.join();
+    let warm = usize::try_from(warm).expect("it is small");
+    Reading::new("ns", median(times.split_off(warm)))
 }
 
 /// Sends 1 to `count` from another process while this one receives, retrying where

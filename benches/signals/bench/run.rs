@@ -79,6 +79,7 @@ pub(crate) fn start(
 }
 
 fn measure(group: Group) -> std::result::Result<Result, String> {
+    let begin = sys::now();
     let mut readings = HashMap::<String, Vec<Reading>>::new();
     for _ in 0..group.rounds {
         for contender in &group.contenders {
@@ -88,8 +89,13 @@ fn measure(group: Group) -> std::result::Result<Result, String> {
         print!(".");
         io::stdout().flush().map_err(|error| error.to_string())?;
     }
-    println!();
+    println!(" {}", seconds_since(begin));
     Ok(Result { group, readings })
+}
+
+fn seconds_since(begin: u64) -> String {
+    let tenths = (sys::now() - begin) / 100_000_000;
+    format!("{}.{} s", tenths / 10, tenths % 10)
 }
 
 pub(crate) fn main(asked: &Asked) -> ExitCode {
@@ -148,6 +154,7 @@ fn groups(asked: &Asked) -> Vec<Group> {
 
 /// Runs what is asked for; says whether no bar was missed that has to hold.
 fn all(asked: &Asked) -> std::result::Result<bool, String> {
+    let begin = sys::now();
     let machine = report::machine();
     for line in &machine {
         println!("{line}");
@@ -158,6 +165,11 @@ fn all(asked: &Asked) -> std::result::Result<bool, String> {
         println!("skipped: io_uring: {reason}");
         for group in &mut groups {
             group.contenders.retain(|name| !is_on_ring(name));
+        }
+    } else if let Some(reason) = raw::why_no_min_wait() {
+        println!("skipped: min-wait: {reason}");
+        for group in &mut groups {
+            group.contenders.retain(|name| !name.ends_with("-min-wait"));
         }
     }
     if !groups.is_empty() {
@@ -183,6 +195,7 @@ fn all(asked: &Asked) -> std::result::Result<bool, String> {
     for line in &lines {
         println!("{line}");
     }
+    println!("\nall of it took {}", seconds_since(begin));
     if asked.record {
         record::write(&machine, &results, &lines)
             .map_err(|error| error.to_string())?;

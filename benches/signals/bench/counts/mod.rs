@@ -115,7 +115,7 @@ fn arrivals(can: impl Fn(&str) -> bool) -> Result<Vec<Counted>, String> {
     let mut fewest = f64::INFINITY;
     for who in ORDER.iter().filter(|who| can(who)) {
         let reading = child_reading(who, "order", QUEUED)?;
-        fewest = fewest.min(get(&reading, "right")?);
+        fewest = fewest.min(get(&reading, "received")?);
     }
     let sent = sys_float(QUEUED);
     let who = "the fewest, in order, of every way to receive";
@@ -185,7 +185,7 @@ pub(crate) fn child(who: &str, what: &str, total: u64) -> Reading {
     }
     match what {
         "allocations" => alloc::child(who, total),
-        "order" => Reading::new("right", sys_float(order(who, total))),
+        "order" => Reading::new("received", sys_float(order(who, total))),
         "signals" => signals_of(who, total, trace::mark),
         "plain" => signals_of(who, total, || {}),
         _ => panic!("nothing is called {what}"),

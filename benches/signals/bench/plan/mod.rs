@@ -101,12 +101,13 @@ pub(crate) fn works() -> Vec<String> {
 pub(crate) fn peers(amount: Amount) -> Vec<Group> {
     let own = ["raw/read1", "crate/wait", "crate/future"];
     let opened = ["raw/open", "crate/open", "crate/open-checked"];
+    let counted = ["crate/wait", "crate/future"];
     let flooded = ["raw/read64", "crate/wait-batch"];
     let queued = amount.group(
         "100000 queued real-time signals: how many arrive",
         "queued",
         100_000,
-        who::QUEUE,
+        &among(&["crate/wait-batch", "crate/future"], who::QUEUE),
     );
     // As many in a quick run.
     let queued = Group { total: 100_000, ..queued };
@@ -115,6 +116,12 @@ pub(crate) fn peers(amount: Amount) -> Vec<Group> {
             "kill and receive, among peers: ns",
             "self",
             50_000,
+            &among(&own, who::PEERS),
+        ),
+        amount.group(
+            "round trip with raw system calls, one CPU, among peers: ns",
+            "rtt:peers",
+            10_000,
             &among(&own, who::PEERS),
         ),
         amount.group(
@@ -128,11 +135,16 @@ pub(crate) fn peers(amount: Amount) -> Vec<Group> {
                 "allocations for each signal",
                 "allocations",
                 50_000,
-                who::PEERS,
+                &among(&counted, who::PEERS),
             )
             .once("signal", "allocations"),
         amount
-            .group("allocations to open", "allocations", 100, who::PEERS)
+            .group(
+                "allocations to open",
+                "allocations",
+                1_000,
+                &among(&counted, who::PEERS),
+            )
             .once("open", "allocations"),
         amount
             .group(

@@ -50,8 +50,10 @@ pub(super) const ROUND_TRIP: &[&str] = &[
     "raw/ring-multishot",
     "crate/read-source",
     "raw/ring-poll-first",
+    "raw/shared-ring-poll",
     "crate/own-ring-poll",
     "raw/ring-read-first",
+    "raw/shared-ring-read",
     "crate/own-ring-read",
     "raw/ring-read",
     "raw/sigwaitinfo",
@@ -86,6 +88,8 @@ pub(super) const MODERATED: &[&str] = &[
     "moderated/read64",
     "crate/moderated",
     "crate/own-ring-moderated",
+    "moderated/ring-min-wait",
+    "crate/own-ring-min-wait",
 ];
 
 pub(super) const PACED: &[&str] = &[
@@ -94,6 +98,8 @@ pub(super) const PACED: &[&str] = &[
     "moderated/read64",
     "crate/moderated",
     "crate/own-ring-moderated",
+    "moderated/ring-min-wait",
+    "crate/own-ring-min-wait",
     "raw/epoll-first",
     "crate/epoll-first",
     "raw/ring-poll",

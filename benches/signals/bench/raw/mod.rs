@@ -11,7 +11,8 @@ pub(crate) use epoll::{Edges, ReadFirst, ShortStop};
 pub(crate) use handler::Handler;
 pub(crate) use read::{Moderated, Read, SPIN_NS, SigWaitInfo, Spin};
 pub(crate) use ring::{
-    Multishot, Poll, PollLast, ReadLast, RingRead, builder, why_no_rings,
+    MinWait, Multishot, Poll, PollLast, ReadLast, RingRead, builder,
+    why_no_min_wait, why_no_rings,
 };
 
 use std::os::fd::{AsRawFd, OwnedFd};

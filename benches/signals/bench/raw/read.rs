@@ -33,7 +33,9 @@ pub(crate) struct Moderated<const N: usize> {
 }
 
 /// How long they gather.
-static GATHER: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 50_000 };
+pub(super) const GATHER_US: u32 = 50;
+static GATHER: libc::timespec =
+    libc::timespec { tv_sec: 0, tv_nsec: 1000 * GATHER_US as i64 };
 
 impl<const N: usize> Moderated<N> {
     pub(crate) fn open(signal: i32) -> Self {

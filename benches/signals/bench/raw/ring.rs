@@ -4,10 +4,11 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use io_uring::types::{BufRingEntry, Fd};
+use io_uring::types::{BufRingEntry, Fd, Timespec};
 use io_uring::{Builder, IoUring, Probe, cqueue, opcode, squeue};
 use libc::signalfd_siginfo;
 
+use super::read::GATHER_US;
 use super::{Room, count, read, room, signalfd};
 use crate::common::sys::{check, set_of};
 use crate::common::take::{Seen, Take};
@@ -31,8 +32,20 @@ pub(crate) fn why_no_rings() -> Option<String> {
     (!can).then(|| "a read that lasts came with Linux 6.7".into())
 }
 
+/// Why the kernel cannot let signals gather, if it cannot.
+pub(crate) fn why_no_min_wait() -> Option<String> {
+    let ring = builder().build(8).ok()?;
+    let can = ring.params().is_feature_min_timeout();
+    (!can).then(|| "a minimum to wait came with Linux 6.12".into())
+}
+
 fn ring() -> IoUring {
     builder().build(8).expect("io_uring")
+}
+
+/// A ring that any thread may use, as one of a receiver's own has to be.
+fn shared_ring() -> IoUring {
+    IoUring::builder().setup_cqsize(128).build(8).expect("io_uring")
 }
 
 fn push(ring: &mut IoUring, entry: &squeue::Entry) {
@@ -55,9 +68,13 @@ pub(crate) struct RingRead<const N: usize> {
 
 impl<const N: usize> RingRead<N> {
     pub(crate) fn open(signal: i32) -> Self {
+        Self::on(ring(), signal)
+    }
+
+    fn on(ring: IoUring, signal: i32) -> Self {
         // A ring waits all the same, and on old kernels it takes no thread for that.
         let fd = signalfd(signal, libc::SFD_NONBLOCK);
-        Self { ring: ring(), fd, room: Box::new(room()) }
+        Self { ring, fd, room: Box::new(room()) }
     }
 }
 
@@ -83,6 +100,10 @@ impl<const N: usize> ReadLast<N> {
     pub(crate) fn open(signal: i32) -> Self {
         Self(RingRead::open(signal))
     }
+
+    pub(crate) fn shared(signal: i32) -> Self {
+        Self(RingRead::on(shared_ring(), signal))
+    }
 }
 
 impl<const N: usize> Take for ReadLast<N> {
@@ -103,6 +124,10 @@ pub(crate) struct PollLast<const N: usize>(Poll<N>);
 impl<const N: usize> PollLast<N> {
     pub(crate) fn open(signal: i32) -> Self {
         Self(Poll::open(signal))
+    }
+
+    pub(crate) fn shared(signal: i32) -> Self {
+        Self(Poll::on(shared_ring(), signal))
     }
 }
 
@@ -129,8 +154,12 @@ pub(crate) struct Poll<const N: usize> {
 
 impl<const N: usize> Poll<N> {
     pub(crate) fn open(signal: i32) -> Self {
+        Self::on(ring(), signal)
+    }
+
+    fn on(ring: IoUring, signal: i32) -> Self {
         let fd = signalfd(signal, libc::SFD_NONBLOCK);
-        Self { ring: ring(), fd, room: room(), has_more: false }
+        Self { ring, fd, room: room(), has_more: false }
     }
 
     fn arm(&mut self) {
@@ -255,16 +284,16 @@ impl Multishot {
     }
 }
 
-impl Take for Multishot {
+impl Multishot {
     #[inline]
-    fn take(&mut self, seen: &mut Seen) {
+    fn take_after(&mut self, seen: &mut Seen, wait: fn(&mut IoUring)) {
         let before = seen.count;
         // What is there is taken before it enters the kernel.
         if self.ring.completion().is_empty() {
             if !self.is_armed {
                 self.arm();
             }
-            wait(&self.ring);
+            wait(&mut self.ring);
         }
         while let Some(done) = next(&mut self.ring) {
             self.complete(&done, seen);
@@ -273,6 +302,60 @@ impl Take for Multishot {
             announce(&self.fd, self.signal);
         }
     }
+}
+
+impl Take for Multishot {
+    #[inline]
+    fn take(&mut self, seen: &mut Seen) {
+        self.take_after(seen, |ring| wait(ring));
+    }
+}
+
+/// A read that lasts, and signals gather: the kernel has a minimum to wait.
+pub(crate) struct MinWait(Multishot);
+
+impl MinWait {
+    pub(crate) fn open(signal: i32) -> Self {
+        Self(Multishot::open(signal))
+    }
+}
+
+impl Take for MinWait {
+    #[inline]
+    fn take(&mut self, seen: &mut Seen) {
+        self.0.take_after(seen, gather);
+    }
+}
+
+/// Waits for as long as signals gather, or until half of the buffers are filled; then for
+/// one.
+fn gather(ring: &mut IoUring) {
+    /// `struct io_uring_getevents_arg`.
+    #[repr(C)]
+    struct Arguments {
+        sigmask: u64,
+        sigmask_size: u32,
+        min_wait_usec: u32,
+        timeout: *const Timespec,
+    }
+    /// Longer than any workload: without one it goes on for nobody.
+    static LONG: Timespec = Timespec::new().sec(1000);
+    const GETEVENTS: u32 = 1 << 0;
+    const EXT_ARG: u32 = 1 << 3;
+    let arguments = Arguments {
+        sigmask: 0,
+        sigmask_size: 0,
+        min_wait_usec: GATHER_US,
+        timeout: &raw const LONG,
+    };
+    let entries = ring.submission().len().try_into().expect("it is small");
+    let (submitter, flags) = (ring.submitter(), GETEVENTS | EXT_ARG);
+    let most = u32::from(BUFFERS / 2);
+    // SAFETY: the argument is what the flag promises; what is submitted is what `push` is
+    // for.
+    let result =
+        unsafe { submitter.enter(entries, most, flags, Some(&arguments)) };
+    result.expect("io_uring_enter");
 }
 
 /// After so many wakes the kernel may overlook one more: `src/receive/ring/request.rs`

@@ -18,10 +18,19 @@
 //! # For readiness
 //!
 //! Only a thread that waits uses the ring, with a request of one shot each time, and it
-//! keeps its turn while it sleeps; a second one polls the signalfd instead. Completions mean nothing but that it
-//! is time to read.
+//! keeps its turn while it sleeps; a second one polls the signalfd instead. Completions
+//! mean nothing but that it is time to read.
 //!
 //! # For completions
+//!
+//! What a thread pushes into the submission queue it submits in its turn. One that is about
+//! to sleep does so afterwards, in the call that it sleeps in, which is a system call less.
+//! Meanwhile another thread may have its turn. It submits what it finds there, before
+//! anything else, since the first one may be long in coming. That one then finds less than
+//! it had pushed. The kernel does not wait in that case, and says how many entries it took.
+//! Or that one, being late, takes what somebody else has pushed since, who then finds
+//! less. So if the kernel took all that a thread pushed, the request is that thread's, or
+//! another one's that has taken it over; and who finds less makes it again.
 //!
 //! A completion stays in the queue until the last record of its buffer was taken.
 //! So the ring's descriptor is readable for as long as there is something to take.

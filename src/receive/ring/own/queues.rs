@@ -19,7 +19,7 @@ pub(super) struct Inner {
     pub(super) request: Request,
     /// The number of the submission that `request` is.
     pub(super) last: u64,
-    /// The thread that made it.
+    /// The thread that made it, as far as that is known.
     thread: u32,
     /// How many earlier submissions have not ended.
     earlier: u32,
@@ -27,22 +27,27 @@ pub(super) struct Inner {
     pub(super) buffers: Option<Buffers>,
     /// How much was taken of the buffer that the first completion names.
     pub(super) taken: usize,
+    /// Whether the last buffer that all was taken of had no room left: there may have
+    /// been more to read.
+    pub(super) was_filled: bool,
 }
 
 /// The `user_data` of what is submitted besides requests, and not looked at.
 pub(super) const ASIDE: u64 = 0;
+/// No thread has this number.
+const NOBODY: u32 = 0;
 
 impl OwnRing {
     /// Puts the request into the queue, on behalf of this thread, which is then to
-    /// submit what is there.
+    /// submit what is there: so many entries.
     pub(super) fn push_request(
         &self,
         inner: &mut Inner,
         shots: Shots,
         signalfd: BorrowedFd<'_>,
-    ) -> bool {
+    ) -> Option<usize> {
         if self.failure().is_some() {
-            return false;
+            return None;
         }
         let cancel = opcode::AsyncCancel::new(inner.last);
         let cancel = cancel.build().user_data(ASIDE);
@@ -53,7 +58,7 @@ impl OwnRing {
         }
         if let Err(error) = inner.request.arm() {
             self.fail(error, signalfd);
-            return false;
+            return None;
         }
         inner.last += 1;
         inner.thread = sys::thread_number();
@@ -71,34 +76,55 @@ impl OwnRing {
         shots: Shots,
         signalfd: BorrowedFd<'_>,
     ) -> bool {
-        self.push_request(inner, shots, signalfd) && self.enter_with(signalfd)
+        let Some(queued) = self.push_request(inner, shots, signalfd) else {
+            return false;
+        };
+        let submitted = self.submit_all(queued, signalfd);
+        if submitted == Some(false) {
+            inner.disown();
+        }
+        submitted.is_some()
+    }
+
+    /// Submits what another thread has pushed and not submitted. That one may be long in
+    /// coming, and when it does it hears that less was there.
+    pub(super) fn catch_up(&self, inner: &mut Inner, signalfd: BorrowedFd<'_>) {
+        let queued = self.unsubmitted();
+        if queued > 0 && self.failure().is_none() {
+            inner.disown();
+            let _submitted = self.submit_all(queued, signalfd);
+        }
     }
 
     pub(super) fn submit(
         &self,
         entries: &[squeue::Entry],
         signalfd: BorrowedFd<'_>,
-    ) -> bool {
-        self.push(entries, signalfd) && self.enter_with(signalfd)
+    ) {
+        if let Some(queued) = self.push(entries, signalfd) {
+            let _submitted = self.submit_all(queued, signalfd);
+        }
     }
 
+    /// Tells how many are in the queue with these.
     fn push(
         &self,
         entries: &[squeue::Entry],
         signalfd: BorrowedFd<'_>,
-    ) -> bool {
+    ) -> Option<usize> {
         // SAFETY: this thread has the turn, so there is no other value of this
         // type, and it ends with the statement.
         let mut queue = unsafe { self.ring.submission_shared() };
         // SAFETY: a request names no memory but, by its group, the buffers, which
         // stay mapped until it has ended (`drop`); the others name none at all.
         let pushed = unsafe { queue.push_multiple(entries) };
+        let queued = queue.len();
         drop(queue);
         if pushed.is_err() {
             // There are more places than are ever in use.
             self.fail(Error::os(Op::UringEnter, Errno::BUSY), signalfd);
         }
-        pushed.is_ok()
+        pushed.is_ok().then_some(queued)
     }
 
     /// How much was pushed and not submitted.
@@ -108,20 +134,29 @@ impl OwnRing {
         unsafe { self.ring.submission_shared() }.len()
     }
 
-    /// Submits what was pushed. If memory is short the kernel takes a part of it.
-    fn enter_with(&self, signalfd: BorrowedFd<'_>) -> bool {
-        let submitted = loop {
+    /// Submits all that is in the queue, and tells whether it was this thread that did, as
+    /// far as it was so many entries. `None` if the ring has failed.
+    fn submit_all(
+        &self,
+        queued: usize,
+        signalfd: BorrowedFd<'_>,
+    ) -> Option<bool> {
+        let result = loop {
             match self.ring.submit().map_err(|error| errno(&error)) {
-                Ok(_) if self.unsubmitted() == 0 => break Ok(()),
+                Ok(count) if self.unsubmitted() == 0 => {
+                    break Ok(count == queued);
+                }
+                // If memory is short the kernel takes a part of it.
                 Ok(0) => break Err(Errno::AGAIN),
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => break Err(errno),
             }
         };
-        if let Err(errno) = submitted {
-            self.fail(Error::os(Op::UringEnter, errno), signalfd);
-        }
-        submitted.is_ok()
+        result
+            .inspect_err(|&errno| {
+                self.fail(Error::os(Op::UringEnter, errno), signalfd);
+            })
+            .ok()
     }
 
     /// The first completion, which stays there.
@@ -178,16 +213,22 @@ impl Inner {
         Self {
             request,
             last: ASIDE,
-            thread: 0,
+            thread: NOBODY,
             earlier: 0,
             buffers: None,
             taken: 0,
+            was_filled: false,
         }
     }
 
     /// Whether the request is in the ring on behalf of this thread.
     pub(super) fn is_armed_here(&self) -> bool {
         self.request.is_in_flight() && self.thread == sys::thread_number()
+    }
+
+    /// Another thread may have submitted it.
+    pub(super) const fn disown(&mut self) {
+        self.thread = NOBODY;
     }
 
     pub(super) const fn is_quiet(&self) -> bool {

@@ -8,6 +8,7 @@ use io_uring::types::Timespec;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 
+use super::take::ATTEMPTS;
 use super::{BUFFERS, OwnRing, errno};
 use crate::error::{Error, Op};
 use crate::receive::SignalFd;
@@ -40,12 +41,18 @@ impl OwnRing {
             if self.note_all(inner, fd) {
                 return;
             }
-            if inner.is_armed_here() || self.push_request(inner, Shots::One, fd)
-            {
+            let is_armed = inner.is_armed_here()
+                || self.push_request(inner, Shots::One, fd).is_some();
+            if is_armed {
                 // Also what an earlier call should have submitted and did not: it was
                 // interrupted, or memory was short.
-                let pushed = self.unsubmitted().try_into().unwrap_or(u32::MAX);
-                self.enter(pushed, 1, &Arguments::new(deadline), fd);
+                let pushed = self.unsubmitted();
+                let count =
+                    self.enter(pushed, 1, &Arguments::new(deadline), fd);
+                if count < pushed && self.failure().is_none() {
+                    // What is left in the queue nobody would submit.
+                    self.fail(Error::os(Op::UringEnter, Errno::AGAIN), fd);
+                }
                 self.note_all(inner, fd);
             }
         });
@@ -57,41 +64,61 @@ impl OwnRing {
 
     /// Sleeps until a completion brings records, or the deadline is over.
     ///
-    /// The request is taken over once. If all who sleep did that whenever they wake,
-    /// they would wake each other for ever.
+    /// What it pushes it submits in the call that it sleeps in, after its turn. If another
+    /// thread has submitted that meanwhile, with something of its own perhaps, the kernel
+    /// takes less here, and does not wait: then the request is made again.
+    ///
+    /// Otherwise the request is taken over once. If all who sleep did that whenever they
+    /// wake, they would wake each other for ever.
     fn sleep_until_filled(
         &self,
         signalfd: &SignalFd,
         deadline: Deadline,
         tell: &dyn Fn(),
     ) {
-        let mut has_begun = false;
+        let fd = signalfd.as_fd();
+        let mut patience = ATTEMPTS;
+        let (mut has_begun, mut is_in_doubt) = (false, false);
         loop {
             // Where another thread has its turn, that one gets ready.
-            let is_there = self.turn(tell, signalfd, |inner| {
+            let turn = self.turn(tell, signalfd, |inner| {
                 if has_begun {
-                    self.get_ready(inner, signalfd.as_fd());
-                } else {
-                    self.take_over(inner, signalfd.as_fd());
+                    self.get_ready(inner, fd);
+                    return self.peek().is_none().then_some(0);
                 }
-                self.peek().is_some()
+                if is_in_doubt {
+                    inner.disown();
+                }
+                self.push_last(inner, fd)
             });
-            has_begun |= is_there.is_some();
-            let is_there = is_there.unwrap_or(false);
-            if is_there || self.failure().is_some() || deadline.is_over() {
+            let is_there = turn == Some(None);
+            if is_there || self.failure().is_some() {
                 return;
             }
+            has_begun |= turn.is_some();
             // No turn: who has it leaves completions in the queue for as long as
             // they bring something, and they end the wait.
-            self.wait(signalfd.as_fd(), deadline);
+            let pushed = turn.flatten().unwrap_or(0);
+            let count = self.enter(pushed, 1, &Arguments::new(deadline), fd);
+            is_in_doubt = count < pushed;
+            if !is_in_doubt && deadline.is_over() {
+                return;
+            }
+            if is_in_doubt {
+                has_begun = false;
+                patience -= 1;
+            }
+            if patience == 0 {
+                self.fail(Error::os(Op::UringEnter, Errno::AGAIN), fd);
+            }
         }
     }
 
     /// Lets signals gather, if the ring reads them meanwhile: sleeps until then, or until there
     /// are so many completions. Tells whether it did.
     ///
-    /// Where the kernel has a minimum to wait (Linux 6.12), it goes on for as long as
-    /// there is none.
+    /// Where the kernel has a minimum to wait (Linux 6.12) and there is a deadline, it goes
+    /// on for as long as there is none.
     pub(crate) fn rest(
         &self,
         signalfd: &SignalFd,
@@ -123,33 +150,36 @@ impl OwnRing {
     }
 
     /// Submits so many entries, which are in the queue, and waits for so many
-    /// completions. With any other number the kernel does not wait.
+    /// completions. Tells how many it has submitted; if that is less, the kernel has not
+    /// waited.
     fn enter(
         &self,
-        entries: u32,
+        entries: usize,
         completions: u32,
         args: &Arguments,
         signalfd: BorrowedFd<'_>,
-    ) {
+    ) -> usize {
         // include/uapi/linux/io_uring.h
         const IORING_ENTER_GETEVENTS: u32 = 1 << 0;
         const IORING_ENTER_EXT_ARG: u32 = 1 << 3;
         const FLAGS: u32 = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
+        let to_submit = entries.try_into().unwrap_or(u32::MAX);
         let args = args.for_the_kernel();
         let submitter = self.ring.submitter();
         // SAFETY: the argument is the `io_uring_getevents_arg` that the flag promises,
         // with a timeout that lives past the call (io_uring_enter(2)). What is submitted
         // was pushed by `push`, which answers for it.
         let result = unsafe {
-            submitter.enter(entries, completions, FLAGS, Some(&args))
+            submitter.enter(to_submit, completions, FLAGS, Some(&args))
         };
         match result.map_err(|error| errno(&error)) {
-            // What is left in the queue nobody would submit.
-            Ok(count) if count < entries as usize => {
-                self.fail(Error::os(Op::UringEnter, Errno::AGAIN), signalfd);
+            Ok(count) => count.min(entries),
+            // It has submitted all, or there was nothing to submit.
+            Err(Errno::INTR | Errno::TIME) => entries,
+            Err(errno) => {
+                self.fail(Error::os(Op::UringEnter, errno), signalfd);
+                0
             }
-            Ok(_) | Err(Errno::INTR | Errno::TIME) => {}
-            Err(errno) => self.fail(Error::os(Op::UringEnter, errno), signalfd),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::receive::SignalFd;
 use crate::receive::engine::Next;
 use crate::receive::ring::register::descriptor;
 use crate::receive::ring::turn::Done;
-use crate::receive::ring::{Shots, hand_out, wanted};
+use crate::receive::ring::{RECORDS, Shots, hand_out, wanted};
 use crate::signal::SigInfo;
 use crate::sys::{self, Deadline};
 
@@ -29,7 +29,7 @@ fn is_pending(signalfd: &SignalFd) -> bool {
 }
 
 /// How often a request is made in a row that ends each time without a record.
-const ATTEMPTS: u32 = 8;
+pub(super) const ATTEMPTS: u32 = 8;
 
 impl OwnRing {
     /// Takes records, when the ring reads. Records that are not wanted go back to the
@@ -69,11 +69,15 @@ impl OwnRing {
         signalfd: &SignalFd,
         f: impl FnOnce(&mut Inner) -> R,
     ) -> Option<R> {
-        let Done { result, mut was_noted } = self.turns.take(f)?;
+        let Done { result, mut was_noted } = self.turns.take(|inner| {
+            self.catch_up(inner, signalfd.as_fd());
+            f(inner)
+        })?;
         while was_noted {
             // Somebody may be about to sleep. If yet another one has the turn by now,
             // that one does this.
             let see_to_all = |inner: &mut _| {
+                self.catch_up(inner, signalfd.as_fd());
                 self.put_back_unwanted(inner, signalfd);
                 self.get_ready(inner, signalfd.as_fd());
             };
@@ -115,7 +119,9 @@ impl OwnRing {
             // for more, and who got less will wait.
             let is_full = taken == room.len();
             if next == Next::Wait && !self.is_awaited() {
-                return if is_full || inner.request.is_in_flight() {
+                // A buffer with room left is the end, as a short read is.
+                let is_end = taken > 0 && !inner.was_filled;
+                return if is_full || is_end || inner.request.is_in_flight() {
                     ControlFlow::Break(taken)
                 } else {
                     ControlFlow::Continue(taken)
@@ -159,8 +165,11 @@ impl OwnRing {
             return false;
         }
         *patience -= 1;
-        let shots = if self.stands() { Shots::Many } else { Shots::One };
-        self.arm(inner, shots, signalfd)
+        self.arm(inner, self.shots(), signalfd)
+    }
+
+    fn shots(&self) -> Shots {
+        if self.stands() { Shots::Many } else { Shots::One }
     }
 
     /// Takes the next record, and lets go of the completions before it.
@@ -181,6 +190,7 @@ impl OwnRing {
             if inner.taken >= records {
                 buffers.put(buffer);
                 inner.taken = 0;
+                inner.was_filled = records == RECORDS;
                 self.let_go(inner, signalfd);
             }
             if is_there {
@@ -210,12 +220,28 @@ impl OwnRing {
     }
 
     /// Arms the request on behalf of this thread, unless there is something to take.
-    pub(super) fn take_over(
+    fn take_over(&self, inner: &mut Inner, signalfd: BorrowedFd<'_>) {
+        self.arm_unless(inner, signalfd, Inner::is_armed_here);
+    }
+
+    /// Puts the request into the queue on behalf of this thread, unless it is in the ring
+    /// or there is something to take. Tells how many entries are to be submitted; `None`
+    /// if there is something, or the ring has failed.
+    pub(super) fn push_last(
         &self,
         inner: &mut Inner,
         signalfd: BorrowedFd<'_>,
-    ) {
-        self.arm_unless(inner, signalfd, Inner::is_armed_here);
+    ) -> Option<usize> {
+        while let Some(entry) = self.peek() {
+            if filled(&entry).is_some() {
+                return None;
+            }
+            self.let_go(inner, signalfd);
+        }
+        if inner.is_armed_here() {
+            return Some(0);
+        }
+        self.push_request(inner, self.shots(), signalfd)
     }
 
     fn arm_unless(
