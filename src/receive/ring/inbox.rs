@@ -1,8 +1,6 @@
 //! Buffers that the kernel says it has filled, in the order in which it said so.
 
-use rustix::fd::BorrowedFd;
-
-use super::{BUFFERS, Buffers, RECORDS, hand_out};
+use super::{BUFFERS, Buffers, Kernel, RECORDS, hand_out};
 use crate::error::Error;
 use crate::process::Birth;
 use crate::receive::SignalFd;
@@ -34,8 +32,11 @@ struct Filled {
 
 impl Inbox {
     /// Registers its buffers with a ring, under a number of the caller's.
-    pub(crate) fn new(ring: BorrowedFd<'_>, group: u16) -> Result<Self, Error> {
-        Buffers::new(ring, group).map(Self::of)
+    pub(crate) fn new(
+        kernel: &mut impl Kernel,
+        group: u16,
+    ) -> Result<Self, Error> {
+        Buffers::new(kernel, group).map(Self::of)
     }
 
     pub(super) const fn of(buffers: Buffers) -> Self {
@@ -54,13 +55,13 @@ impl Inbox {
         self.length < self.queue.len()
     }
 
-    /// Queues a filled buffer, unless it is there already or holds nothing.
+    /// Queues a filled buffer, unless it is there already or holds nothing at its
+    /// beginning, from where the kernel fills it.
     #[inline]
     pub(crate) fn push(&mut self, buffer: u16, records: usize) -> bool {
         let bit = 1 << (buffer % BUFFERS);
         let is_there = self.queued & bit != 0;
-        let holds = |at| self.buffers.is_filled(buffer, at);
-        if is_there || !(0..records.min(RECORDS)).any(holds) {
+        if is_there || records == 0 || !self.buffers.is_begun(buffer) {
             return false;
         }
         let end = (self.begin + self.length) % self.queue.len();
@@ -75,7 +76,7 @@ impl Inbox {
     pub(crate) fn has_more(&self) -> bool {
         (0..BUFFERS).any(|buffer| {
             let is_there = self.queued & (1 << buffer) != 0;
-            !is_there && self.buffers.is_filled(buffer, 0)
+            !is_there && self.buffers.is_begun(buffer)
         })
     }
 
@@ -121,15 +122,14 @@ impl Inbox {
         false
     }
 
-    /// Ends. `is_over` tells whether the request is. What is in the buffers goes
-    /// back.
-    pub(crate) fn close(
+    /// Ends, as [`Buffers::close`] does.
+    pub(super) fn close(
         &mut self,
-        ring: BorrowedFd<'_>,
+        kernel: &mut impl Kernel,
         group: u16,
         is_over: bool,
         birth: Birth,
-    ) {
-        self.buffers.close(ring, group, is_over, birth);
+    ) -> bool {
+        self.buffers.close(kernel, group, is_over, birth)
     }
 }
