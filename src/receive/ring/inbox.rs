@@ -107,9 +107,9 @@ impl Inbox {
             let is_there = self.buffers.take(buffer, self.taken, place);
             self.taken += 1;
             // An old completion, given once more, may have said too little.
-            let is_more = self.buffers.is_filled(buffer, self.taken);
-            if self.taken >= records && !is_more {
-                self.buffers.put(buffer);
+            let buffers = &mut self.buffers;
+            if self.taken >= records && !buffers.is_filled(buffer, self.taken) {
+                buffers.put(buffer);
                 self.taken = 0;
                 self.begin = (self.begin + 1) % self.queue.len();
                 self.length -= 1;
