@@ -2,7 +2,6 @@
 
 use super::{BUFFERS, Buffers, Kernel, RECORDS, hand_out};
 use crate::error::Error;
-use crate::process::Birth;
 use crate::receive::SignalFd;
 use crate::signal::SigInfo;
 
@@ -120,16 +119,5 @@ impl Inbox {
             }
         }
         false
-    }
-
-    /// Ends, as [`Buffers::close`] does.
-    pub(super) fn close(
-        &mut self,
-        kernel: &mut impl Kernel,
-        group: u16,
-        is_over: bool,
-        birth: Birth,
-    ) -> bool {
-        self.buffers.close(kernel, group, is_over, birth)
     }
 }

@@ -288,7 +288,8 @@ impl Reading {
         birth: Birth,
     ) -> bool {
         let is_over = self.cancel(kernel) == Ok(true);
-        let finds_none = self.inbox.close(kernel, self.group, is_over, birth);
+        let buffers = &mut self.inbox.buffers;
+        let finds_none = buffers.close(kernel, self.group, is_over, birth);
         finds_none || self.is_settled()
     }
 }
