@@ -1,11 +1,18 @@
-//! Any completions for a request and its buffers, against what a kernel does.
+//! Any completions for a read in the caller's ring and its buffers, against what a kernel
+//! does.
+//!
+//! What is pushed is submitted later, perhaps only after its source was dropped and another
+//! one was made. By then its file is another, which has something to read, and nobody ever
+//! sees that: either no read is left to come when the number of the buffers is free again,
+//! or it finds none.
 //!
 //! In half of the inputs nothing is said but what that kernel has said, and in order.
-//! Then each record comes once and in order, the request is in the ring when it thinks
-//! that it is, and all buffers are the kernel's again at the end. Of many records that come
-//! at once the kernel overlooks the last, and it still comes. In the other half
-//! completions are also given twice, invented, and given for other buffers: each record
-//! still comes once. In both a request that has not failed can be armed at the end.
+//! Then each record comes once and in order, the read is in the ring when it thinks
+//! that it is, all buffers are the kernel's again at the end, and they are kept only from
+//! a source whose read may still come. Of many records that come at once the kernel
+//! overlooks the last, and it still comes. In the other half completions are also given
+//! twice, invented, and given to the source after: each record still comes once. In both a
+//! read that has not failed can be armed at the end.
 
 #![expect(
     clippy::indexing_slicing,
@@ -20,8 +27,12 @@ use std::collections::VecDeque;
 use std::sync::LazyLock;
 use std::vec::Vec;
 
+use io_uring::{opcode, squeue};
+use rustix::io::Errno;
+
 use super::{
-    BUFFERS, Buffers, Inbox, Look, Outcome, RECORDS, Request, Target, Whose,
+    BUFFERS, Buffers, Inbox, Kernel, Look, Outcome, RECORDS, Reading, Request,
+    Target,
 };
 use crate::fuzz::Input;
 use crate::receive::SignalFd;
@@ -35,6 +46,9 @@ const BUFFER: u32 = 1;
 /// How much is taken at once.
 const ROOM: usize = 100;
 
+/// What is read of a file that is not the source's.
+const FOREIGN: u64 = u64::MAX;
+
 /// It is not read: what is said to come from it is invented.
 static SIGNALFD: LazyLock<SignalFd> =
     LazyLock::new(|| SignalFd::new(Signal::HUP).unwrap());
@@ -45,32 +59,202 @@ std::thread_local! {
     static MAPPED: Cell<Option<Buffers>> = const { Cell::new(None) };
 }
 
+/// A request that was pushed.
+#[derive(Debug)]
+struct Asked {
+    opcode: u8,
+    user_data: u64,
+    group: u16,
+    /// The number of the source, which stands for its file.
+    source: i32,
+    has_filled: bool,
+    is_cancelled: bool,
+}
+
+impl Asked {
+    const fn reads(&self) -> bool {
+        self.opcode != Look::OPCODE
+    }
+}
+
+/// What it has said: a `user_data`, a result and flags.
+type Said = (u64, i32, u32);
+
 /// What is asked of a kernel and what it says: it takes buffers in order, fills them,
 /// and says so.
-struct Kernel {
-    /// Whether the request is there.
-    is_armed: bool,
-    /// Whether a look is there.
-    looks: bool,
+#[derive(Default)]
+struct Model {
+    /// What is in the submission queue, and what was submitted.
+    queue: VecDeque<Asked>,
+    ring: Vec<Asked>,
+    /// What nobody was told yet.
+    said: VecDeque<Said>,
+    /// Which groups of buffers it knows; that of the source is `group`.
+    groups: Vec<u16>,
+    group: u16,
+    /// The number of the source.
+    source: i32,
+    /// Whether a read of this source has ended, and nothing tells that it was submitted.
+    has_strayed: bool,
     /// How many records it has overlooked.
     unread: usize,
     /// How many buffers it has taken, and how many records it has written.
     head: u16,
     written: u64,
-    /// What it has said and nobody was told yet: a result and flags.
-    said: VecDeque<(i32, u32)>,
+    /// What it was given back, by number.
+    given_back: Vec<u64>,
+    /// A thread of its own submits whatever is there.
+    polls: bool,
+    /// What is cancelled ends when the next thing is looked for.
+    defers: bool,
+}
+
+impl Kernel for Model {
+    fn cancel(
+        &mut self,
+        opcode: u8,
+        user_data: u64,
+        target: Target,
+    ) -> Result<bool, Error> {
+        let is_meant = |it: &Asked| {
+            let is_of_file =
+                matches!(target, Target::Descriptor(raw) if raw == it.source);
+            // As older kernels do, which have only these.
+            let is_any = opcode == opcode::Read::CODE;
+            let is_the_one = is_of_file && it.opcode == opcode;
+            it.user_data == user_data && (is_any || is_the_one)
+        };
+        let mut found = false;
+        for asked in self.ring.iter_mut().filter(|it| is_meant(it)) {
+            asked.is_cancelled = true;
+            found = true;
+        }
+        if !self.defers {
+            self.end_cancelled();
+        }
+        if self.polls {
+            // It comes round to it now.
+            self.ring.extend(self.queue.drain(..));
+        }
+        Ok(found)
+    }
+
+    fn register_buffers(
+        &mut self,
+        _address: usize,
+        group: u16,
+    ) -> Result<(), Errno> {
+        assert!(!self.groups.contains(&group));
+        self.groups.push(group);
+        Ok(())
+    }
+
+    fn forget_buffers(&mut self, group: u16) -> Result<(), Errno> {
+        let at = self.groups.iter().position(|&it| it == group).unwrap();
+        self.groups.swap_remove(at);
+        Ok(())
+    }
+
+    fn give_back(&mut self, info: &SigInfo) -> bool {
+        assert_eq!(*info, record(info.ptr));
+        self.given_back.push(info.ptr);
+        true
+    }
+}
+
+impl Model {
+    fn say(&mut self, at: usize, result: i32, flags: u32) {
+        let asked = &mut self.ring[at];
+        asked.has_filled |= flags & BUFFER != 0;
+        self.said.push_back((asked.user_data, result, flags));
+        if flags & MORE == 0 {
+            let ended = self.ring.remove(at);
+            let is_known = ended.has_filled || ended.is_cancelled;
+            let is_ours = ended.source == self.source && ended.reads();
+            self.has_strayed |= is_ours && !is_known;
+        }
+    }
+
+    fn end_cancelled(&mut self) {
+        while let Some(at) = self.ring.iter().position(|it| it.is_cancelled) {
+            self.say(at, -libc::ECANCELED, 0);
+        }
+    }
+
+    /// One of the requests in the ring that have not been cancelled, if there is one.
+    fn some(&self, reads: bool, which: usize) -> Option<usize> {
+        let is_meant = |at: &usize| {
+            self.ring[*at].reads() == reads && !self.ring[*at].is_cancelled
+        };
+        let all = || (0..self.ring.len()).filter(is_meant);
+        all().nth(which).or_else(|| all().next())
+    }
+
+    fn say_of_look(&mut self, result: i32) {
+        if let Some(at) = self.some(false, 0) {
+            self.say(at, result, 0);
+        }
+    }
+
+    /// Fills a buffer, if there is one.
+    fn fill(
+        &mut self,
+        at: usize,
+        inbox: &mut Inbox,
+        records: usize,
+        more: bool,
+    ) {
+        let asked = &self.ring[at];
+        if asked.group != self.group || inbox.buffers.tail() == self.head {
+            return self.say(at, -libc::ENOBUFS, 0);
+        }
+        let more = more && asked.opcode == opcode::ReadMulti::CODE;
+        let is_foreign = asked.source != self.source;
+        let buffer = inbox.buffers.slot(self.head);
+        self.head = self.head.wrapping_add(1);
+        for place in 0..records {
+            let number = if is_foreign { FOREIGN } else { self.written };
+            inbox.buffers.write(buffer, place, &record(number));
+            self.written += u64::from(!is_foreign);
+        }
+        let bytes = records * size_of::<SigInfo>();
+        let more = if more { MORE } else { 0 };
+        let flags = more | BUFFER | u32::from(buffer) << 16;
+        self.say(at, bytes.try_into().unwrap(), flags);
+    }
+
+    /// Submits what was pushed first. Each looks when it is made.
+    fn submit(&mut self, inbox: &mut Inbox) {
+        let Some(asked) = self.queue.pop_front() else { return };
+        let is_foreign = asked.source != self.source;
+        let reads = asked.reads();
+        let at = self.ring.len();
+        self.ring.push(asked);
+        if is_foreign || self.unread > 0 {
+            if !reads {
+                self.say(at, libc::POLLIN.into(), 0);
+            } else if is_foreign {
+                self.fill(at, inbox, 1, true);
+            } else {
+                self.fill_with_unread(at, inbox);
+            }
+        }
+    }
+
+    fn fill_with_unread(&mut self, at: usize, inbox: &mut Inbox) {
+        let is_room = inbox.buffers.tail() != self.head;
+        let records =
+            if is_room { core::mem::take(&mut self.unread) } else { 1 };
+        self.fill(at, inbox, records, true);
+    }
 }
 
 struct State {
-    kind: Kind,
     lies: bool,
-    request: Request,
-    look: Look,
-    /// Where there is one: a poll needs none.
-    inbox: Option<Inbox>,
-    kernel: Kernel,
+    reading: Reading,
+    kernel: Model,
     /// What was told.
-    heard: Vec<(i32, u32)>,
+    heard: Vec<Said>,
     room: [SigInfo; ROOM],
     /// What was taken, by number.
     seen: Vec<u64>,
@@ -86,63 +270,31 @@ const fn record(number: u64) -> SigInfo {
     SigInfo { signo, ptr: number, ..SigInfo::EMPTY }
 }
 
-/// Buffers as new.
-fn mapped() -> Buffers {
-    let Some(mut buffers) = MAPPED.take() else {
-        return Buffers::unregistered().unwrap();
-    };
-    buffers.begin_again();
-    buffers
-}
-
-impl Kernel {
-    fn say(&mut self, result: i32, flags: u32) {
-        self.is_armed = flags & MORE != 0;
-        self.said.push_back((result, flags));
-    }
-
-    fn say_of_look(&mut self, result: i32) {
-        if self.looks {
-            self.looks = false;
-            self.said.push_back((result, 0));
-        }
-    }
-
-    /// Fills a buffer, if the request is there to do it.
-    fn fill(&mut self, inbox: &mut Inbox, records: usize, more: bool) {
-        if inbox.buffers.tail() == self.head {
-            return self.say(-libc::ENOBUFS, 0);
-        }
-        let buffer = inbox.buffers.slot(self.head);
-        self.head = self.head.wrapping_add(1);
-        for at in 0..records {
-            inbox.buffers.write(buffer, at, &record(self.written));
-            self.written += 1;
-        }
-        let bytes = records * size_of::<SigInfo>();
-        let more = if more { MORE } else { 0 };
-        let flags = more | BUFFER | u32::from(buffer) << 16;
-        self.say(bytes.try_into().unwrap(), flags);
-    }
-}
-
 impl State {
-    fn new(kind: Kind, lies: bool) -> Self {
-        let inbox = (kind == Kind::Completion).then(|| Inbox::of(mapped()));
+    fn new(lies: bool, mut kernel: Model) -> Self {
+        kernel.head = 0;
+        kernel.has_strayed = false;
+        let group =
+            (0..=u16::MAX).find(|it| !kernel.groups.contains(it)).unwrap();
+        kernel.group = group;
+        let buffers = match MAPPED.take() {
+            None => Buffers::new(&mut kernel, group).unwrap(),
+            Some(mut buffers) => {
+                kernel.groups.push(group);
+                buffers.begin_again();
+                buffers
+            }
+        };
+        let reading = Reading::new(
+            Request::new(Kind::Completion),
+            Inbox::of(buffers),
+            kernel.source,
+            group,
+        );
         Self {
-            kind,
             lies,
-            request: Request::new(kind),
-            inbox,
-            look: Look::new(),
-            kernel: Kernel {
-                is_armed: false,
-                looks: false,
-                unread: 0,
-                head: 0,
-                written: 0,
-                said: VecDeque::new(),
-            },
+            reading,
+            kernel,
             heard: Vec::new(),
             room: [SigInfo::EMPTY; ROOM],
             seen: Vec::new(),
@@ -152,53 +304,79 @@ impl State {
         }
     }
 
-    /// Something has come, and what was overlooked is found.
-    fn answer(&mut self, records: usize, more: bool) {
-        self.kernel.say_of_look(libc::POLLIN.into());
-        // Who is lied to may have armed it and not know, and the other way round.
-        if !self.kernel.is_armed && !self.lies {
-            return;
+    /// The source is dropped, and another one is made.
+    fn make_anew(mut self) -> Self {
+        let is_closed = self.reading.close(&mut self.kernel, SIGNALFD.birth());
+        assert!(is_closed);
+        let kernel = &mut self.kernel;
+        let may_come = |asked: &Asked| {
+            let is_ours = asked.source == kernel.source && asked.reads();
+            is_ours && !asked.is_cancelled
+        };
+        let is_left = kernel.queue.iter().chain(&kernel.ring).any(may_come);
+        let is_kept = kernel.groups.contains(&kernel.group);
+        assert!(is_kept || !is_left, "it may read another file");
+        if !self.lies {
+            assert_eq!(is_kept, is_left || kernel.has_strayed);
         }
-        let more = more && !self.is_of_one_shot;
-        let unread = core::mem::take(&mut self.kernel.unread);
-        match &mut self.inbox {
-            Some(inbox) => {
-                if unread > 0 && more {
-                    self.kernel.fill(inbox, unread, true);
-                }
-                if self.kernel.is_armed || self.lies {
-                    self.kernel.fill(inbox, records, more);
-                }
+        self.seen.append(&mut kernel.given_back);
+        // What has a group with no buffer is still in the ring, and does nothing.
+        let source = kernel.source;
+        kernel.ring.retain(|it| it.source != source || it.is_cancelled);
+        kernel.source += 1;
+        let lies = self.lies;
+        let (heard, seen) = (self.heard, self.seen);
+        leave(self.reading);
+        Self { heard, seen, ..Self::new(lies, self.kernel) }
+    }
+
+    /// Something has come, and what was overlooked is found.
+    fn answer(&mut self, records: usize, more: bool, which: usize) {
+        self.kernel.say_of_look(libc::POLLIN.into());
+        let inbox = &mut self.reading.inbox;
+        let unread = self.kernel.unread;
+        if let Some(at) = self.kernel.some(true, which) {
+            if unread > 0 && more {
+                self.kernel.fill_with_unread(at, inbox);
             }
-            None => self.kernel.say(libc::POLLIN.into(), 0),
+        }
+        if let Some(at) = self.kernel.some(true, which) {
+            self.kernel.fill(at, inbox, records, more);
         }
     }
 
     /// So much has come before the kernel looked that it overlooks the last.
     fn overlook(&mut self) {
-        let stands = self.inbox.is_some() && !self.is_of_one_shot;
-        if !self.lies && stands {
-            self.answer(RECORDS, true);
-            self.answer(RECORDS, true);
-            self.kernel.unread += usize::from(self.kernel.is_armed);
+        if !self.lies && self.reading.slot.request.stands() {
+            self.answer(RECORDS, true, 0);
+            self.answer(RECORDS, true, 0);
+            let is_there = self.kernel.some(true, 0).is_some();
+            self.kernel.unread += usize::from(is_there);
         }
     }
 
     /// What a look would have told is told.
     fn announce(&mut self) {
-        if self.kernel.unread > 0 {
-            self.answer(1, true);
+        if let Some(at) = self.kernel.some(true, 0) {
+            if self.kernel.unread > 0 {
+                self.kernel.fill_with_unread(at, &mut self.reading.inbox);
+            }
         }
     }
 
-    /// The request ends with an error.
+    /// The read ends with an error.
     fn fail(&mut self, errno: i32) {
-        if self.kernel.is_armed {
-            self.kernel.say(-errno, 0);
+        if let Some(at) = self.kernel.some(true, 0) {
+            // What has read once is no request that there is not.
+            let has_read = self.kernel.ring[at].has_filled;
+            if self.lies || errno != libc::EINVAL || !has_read {
+                self.kernel.say(at, -errno, 0);
+            }
         }
     }
 
-    /// Both end, the one first or the other.
+    /// The thread that has submitted them ends, or somebody else cancels both, the one
+    /// first or the other.
     fn cancel(&mut self, look_first: bool) {
         if look_first {
             self.kernel.say_of_look(-libc::ECANCELED);
@@ -207,85 +385,103 @@ impl State {
         self.kernel.say_of_look(-libc::ECANCELED);
     }
 
-    fn arm(&mut self) {
-        if self.request.is_armed() && self.look.is_due() {
-            let _entry = self.look.arm(Target::Descriptor(-1));
-            self.kernel.looks = true;
-            if self.kernel.unread > 0 {
-                self.kernel.say_of_look(libc::POLLIN.into());
+    /// Each source has its own, as it ought to, unless it lies.
+    fn user_data(&self) -> u64 {
+        if self.lies { 0 } else { self.kernel.source.unsigned_abs().into() }
+    }
+
+    fn arm(&mut self, user_data: u64, is_full: bool) {
+        let request = &self.reading.slot.request;
+        let was_in_flight = request.is_in_flight();
+        let was_due = self.reading.needs_arming();
+        let is_look = was_in_flight && was_due;
+        let Model { queue, group, source, .. } = &mut self.kernel;
+        let put = |entry: squeue::Entry| {
+            if is_full {
+                return Err(Error::QueueFull);
             }
-            return;
-        }
-        let was_in_flight = self.request.is_in_flight();
-        match self.request.arm() {
+            queue.push_back(Asked {
+                opcode: entry.get_opcode().try_into().unwrap(),
+                user_data: entry.get_user_data(),
+                group: *group,
+                source: *source,
+                has_filled: false,
+                is_cancelled: false,
+            });
+            Ok(())
+        };
+        match self.reading.push(user_data, put) {
             Ok(()) => {
-                assert!(!was_in_flight && self.failure.is_none());
-                self.look.read_is_armed();
-                self.kernel.is_armed = true;
-                self.is_stopped = false;
-                self.announce();
+                assert!(!was_in_flight || is_look);
+                assert_eq!(self.failure, None);
+                self.is_stopped &= is_look;
             }
-            Err(Error::AlreadyArmed) => assert!(was_in_flight),
+            Err(Error::QueueFull) => {
+                assert_eq!(self.reading.needs_arming(), was_due);
+            }
+            Err(Error::AlreadyArmed) => assert!(was_in_flight && !was_due),
             Err(error) => assert_eq!(self.failure, Some(error)),
         }
     }
 
-    /// Asks for its cancellation. The kernel answers, if it is there.
-    fn stop(&mut self, look_first: bool) {
-        let was_in_flight = self.request.is_in_flight();
-        assert_eq!(self.request.stop(), was_in_flight);
+    fn submit(&mut self) {
+        self.kernel.submit(&mut self.reading.inbox);
+    }
+
+    fn stop(&mut self) {
+        let was_in_flight = self.reading.slot.request.is_in_flight();
+        assert_eq!(self.reading.stop(&mut self.kernel), Ok(()));
         self.is_stopped = true;
-        assert_eq!(self.request.is_stopping(), was_in_flight);
-        self.cancel(look_first);
+        assert_eq!(self.reading.slot.request.is_stopping(), was_in_flight);
     }
 
     /// The next thing that the kernel has said.
     fn hear(&mut self) {
-        let Some((result, flags)) = self.kernel.said.pop_front() else {
-            return;
-        };
-        self.heard.push((result, flags));
-        let looked = self.look.is_in_flight();
-        let told = self.tell(result, flags);
+        self.kernel.end_cancelled();
+        let Some(said) = self.kernel.said.pop_front() else { return };
+        self.heard.push(said);
+        let looked = self.reading.look.is_in_flight();
+        let is_ours = self.reading.slot.user_data == Some(said.0);
+        let told = self.tell(said);
         if self.lies {
             return;
         }
-        if looked && !self.look.is_in_flight() {
+        if !is_ours {
+            assert_eq!(told, Err(Error::ForeignCompletion));
+            return;
+        }
+        if looked && !self.reading.look.is_in_flight() {
             assert_eq!(told, Ok(()), "whatever it was");
             return;
         }
-        let fails = match result.wrapping_neg() {
-            libc::ECANCELED | libc::ENOBUFS | libc::EINTR => false,
-            libc::EAGAIN => self.kind == Kind::Readiness,
-            libc::EINVAL => self.kind == Kind::Readiness || self.is_of_one_shot,
+        let errno = said.1.wrapping_neg();
+        let fails = match errno {
+            libc::ECANCELED | libc::ENOBUFS | libc::EINTR | libc::EAGAIN => {
+                false
+            }
+            libc::EINVAL => self.is_of_one_shot,
             errno => errno > 0,
         };
-        self.is_of_one_shot |= result == -libc::EINVAL;
-        assert_eq!(told.is_err(), fails, "{result}");
+        self.is_of_one_shot |= errno == libc::EINVAL;
+        assert_eq!(told.is_err(), fails, "{errno}");
         assert_ne!(told, Err(Error::ForeignCompletion));
     }
 
     /// Takes a completion as a source does.
-    fn tell(&mut self, result: i32, flags: u32) -> Result<(), Error> {
-        let was_in_flight = self.request.is_in_flight();
-        let was_stopping = self.request.is_stopping();
-        let result = match self.look.complete(result, flags, was_in_flight) {
-            Whose::Read(result) => result,
-            Whose::Look => return Ok(()),
-            Whose::Either => {
-                self.cancel(true);
-                return Ok(());
-            }
-        };
-        let told = self.take_completion(result, flags);
+    fn tell(&mut self, (user_data, result, flags): Said) -> Result<(), Error> {
+        let was_in_flight = self.reading.slot.request.is_in_flight();
+        let was_stopping = self.reading.slot.request.is_stopping();
+        let kernel = &mut self.kernel;
+        let told = self.reading.complete(user_data, result, flags, kernel);
+        let request = &self.reading.slot.request;
         match told {
-            Ok(()) => assert!(was_in_flight),
+            Ok(()) => {}
             Err(Error::ForeignCompletion) => {
-                assert_eq!(self.request.is_in_flight(), was_in_flight);
-                assert_eq!(self.request.is_stopping(), was_stopping);
+                assert_eq!(request.is_in_flight(), was_in_flight);
+                assert_eq!(request.is_stopping(), was_stopping);
             }
             Err(error) => {
-                assert!(was_in_flight && self.request.has_failed());
+                assert!(was_in_flight && request.has_failed());
                 assert_eq!(error.raw_os_error(), Some(result.saturating_neg()));
                 self.failure = Some(error);
             }
@@ -293,36 +489,13 @@ impl State {
         told
     }
 
-    fn take_completion(
-        &mut self,
-        result: i32,
-        flags: u32,
-    ) -> Result<(), Error> {
-        let outcome = self.request.look(result, flags)?;
-        assert!(self.request.is_in_flight());
-        match (outcome, &mut self.inbox) {
-            (Outcome::Filled { buffer, records }, Some(inbox)) => {
-                assert!(buffer < BUFFERS && records <= RECORDS);
-                let is_new = inbox.push(buffer, records);
-                if !is_new && !self.request.is_stopping() {
-                    return Err(Error::ForeignCompletion);
-                }
-            }
-            (Outcome::Readable, None) => assert!(result >= 0),
-            (Outcome::Nothing, _) => assert!(result < 0),
-            outcome => unreachable!("{outcome:?}"),
-        }
-        let completed = self.request.complete(result, flags)?;
-        assert_eq!(completed, outcome);
-        Ok(())
-    }
-
     /// A completion that the kernel has not said, or has said before.
     fn lie(&mut self, input: &mut Input<'_>) {
+        let user_data = self.reading.slot.user_data.unwrap_or(0);
         let result = match input.below(5) {
             0 if !self.heard.is_empty() => {
-                let (result, flags) = self.heard[input.below(self.heard.len())];
-                let _refused = self.tell(result, flags);
+                let said = self.heard[input.below(self.heard.len())];
+                let _refused = self.tell(said);
                 return;
             }
             0 | 1 => -i32::from(input.byte()),
@@ -340,54 +513,52 @@ impl State {
             }
             _ => u32::from_le_bytes(input.take()),
         };
-        let _refused = self.tell(result, flags);
-    }
-
-    /// Tells the inbox alone.
-    fn lie_of_buffers(&mut self, buffer: u16, records: usize) {
-        if let Some(inbox) = &mut self.inbox {
-            inbox.push(buffer, records);
-        }
+        let _refused = self.tell((user_data, result, flags));
     }
 
     fn take(&mut self, room: usize) -> usize {
-        let Some(inbox) = &mut self.inbox else { return 0 };
-        let taken = inbox.take(&mut self.room[..room], &SIGNALFD);
+        let mut is_announced = false;
+        let taken =
+            self.reading.take(&mut self.room[..room], &SIGNALFD, || {
+                is_announced = true;
+            });
         for info in &self.room[..taken] {
+            assert_ne!(info.ptr, FOREIGN, "of another file");
             assert_eq!(*info, record(info.ptr));
             self.seen.push(info.ptr);
         }
-        if self.request.stands() && self.look.take(taken, room) {
+        if is_announced {
             self.announce();
         }
         taken
     }
 
     fn check(&mut self) {
-        let wants_nothing = self.request.is_in_flight()
-            || self.is_stopped
-            || self.failure.is_some();
-        assert_eq!(self.request.is_idle(), !wants_nothing);
-        assert_eq!(self.request.has_failed(), self.failure.is_some());
+        let Reading { slot, look, inbox, .. } = &self.reading;
+        let request = &slot.request;
+        let wants_nothing =
+            request.is_in_flight() || self.is_stopped || self.failure.is_some();
+        assert_eq!(request.is_idle(), !wants_nothing);
+        assert_eq!(request.has_failed(), self.failure.is_some());
         if let Some(error) = self.failure {
-            assert_eq!(self.request.clone().arm(), Err(error), "it stays so");
+            assert_eq!(request.clone().arm(), Err(error), "it stays so");
         }
-        if let Some(inbox) = &self.inbox {
-            let free = inbox.buffers.tail().wrapping_sub(self.kernel.head);
-            assert!(free <= BUFFERS, "more than there are");
-        }
+        let free = inbox.buffers.tail().wrapping_sub(self.kernel.head);
+        assert!(free <= BUFFERS, "more than there are");
         if self.lies {
             return;
         }
-        let is_last = |&&(_, flags): &&(i32, u32)| flags & MORE == 0;
-        let last = self.kernel.said.iter().filter(is_last).count();
-        let expected = [self.request.is_in_flight(), self.look.is_in_flight()];
-        let there = [self.kernel.is_armed, self.kernel.looks];
-        let count = |all: [bool; 2]| all.map(usize::from).iter().sum::<usize>();
-        assert_eq!(count(expected), count(there) + last);
-        if let Some(inbox) = &self.inbox {
-            let is_filled = |&(_, flags): &(i32, u32)| flags & BUFFER != 0;
-            let is_unsaid = self.kernel.said.iter().any(is_filled);
+        let kernel = &self.kernel;
+        let said =
+            || kernel.said.iter().filter(|it| Some(it.0) == slot.user_data);
+        let last = said().filter(|(_, _, flags)| flags & MORE == 0).count();
+        let all = kernel.queue.iter().chain(&kernel.ring);
+        let there = all.filter(|it| it.source == kernel.source).count();
+        let expected = [request.is_in_flight(), look.is_in_flight()];
+        let expected = expected.map(usize::from).iter().sum::<usize>();
+        assert_eq!(expected, there + last);
+        if !self.is_stopped {
+            let is_unsaid = said().any(|(_, _, flags)| flags & BUFFER != 0);
             assert_eq!(inbox.has_more(), is_unsaid);
         }
     }
@@ -395,109 +566,175 @@ impl State {
     /// Nothing more comes, and a loop goes on for as long as it has something to do.
     fn go_to_sleep(&mut self) {
         loop {
+            while !self.kernel.queue.is_empty() {
+                self.submit();
+            }
+            self.kernel.end_cancelled();
             while !self.kernel.said.is_empty() {
                 self.hear();
                 self.check();
             }
-            while self.take(100) > 0 {}
-            let needs_arming = match &self.inbox {
-                _ if self.request.is_armed() => self.look.is_due(),
-                Some(inbox) => self.request.is_idle() && inbox.has_room(),
-                None => self.request.is_idle(),
-            };
-            if needs_arming {
-                self.arm();
+            while self.take(ROOM) > 0 {}
+            if self.reading.needs_arming() {
+                self.arm(self.user_data(), false);
             }
-            if self.kernel.said.is_empty() {
+            if self.kernel.queue.is_empty() && self.kernel.said.is_empty() {
                 break;
             }
         }
         // It is pending, unless somebody waits for it.
-        assert!(self.kernel.unread == 0 || !self.request.is_armed());
+        let is_armed = self.reading.slot.request.is_armed();
+        assert!(self.kernel.unread == 0 || !is_armed);
     }
 
-    fn end(mut self, look_first: bool) {
+    fn end(mut self) {
         if !self.lies {
             self.go_to_sleep();
         }
-        self.stop(look_first);
+        self.stop();
+        self.kernel.end_cancelled();
         while !self.kernel.said.is_empty() {
             self.hear();
             self.check();
+            self.kernel.end_cancelled();
         }
-        if self.lies {
-            // It may have been told nothing of its end.
-            if self.request.is_in_flight() {
-                let _refused = self.tell(-libc::ECANCELED, 0);
-            }
-            if let Some(inbox) = &mut self.inbox {
-                inbox.push_all();
+        // Who was lied to may have been told nothing of its end. The first time it may be
+        // taken for that of a look, and then it may still be there.
+        for _ in 0..4 {
+            if let Some(user_data) = self.reading.slot.user_data {
+                if self.lies && self.reading.slot.request.is_in_flight() {
+                    let _ = self.tell((user_data, -libc::ECANCELED, 0));
+                    self.kernel.end_cancelled();
+                }
             }
         }
-        assert!(!self.request.is_in_flight());
+        assert!(!self.reading.slot.request.is_in_flight());
+        self.reading.inbox.push_all();
         while self.take(ROOM) > 0 {}
+        let inbox = &self.reading.inbox;
+        assert!(inbox.has_room() && !inbox.has_more());
+        let free = inbox.buffers.tail().wrapping_sub(self.kernel.head);
+        assert_eq!(free, BUFFERS, "the kernel has all of them");
+        self.go_on();
         if self.lies {
             self.seen.sort_unstable();
         }
         let all = 0..self.kernel.written;
         assert!(self.seen.drain(..).eq(all), "none is lost or doubled");
-        if let Some(inbox) = &self.inbox {
-            assert!(inbox.has_room() && !inbox.has_more());
-            let free = inbox.buffers.tail().wrapping_sub(self.kernel.head);
-            assert_eq!(free, BUFFERS, "the kernel has all of them");
-        }
-        self.go_on();
-        if let Some(mut inbox) = self.inbox {
-            inbox.buffers.release();
-            MAPPED.set(Some(inbox.buffers));
-        }
+        leave(self.make_anew().reading);
     }
 
     /// It goes on from here, unless it has failed.
     fn go_on(&mut self) {
         let first = self.kernel.written;
-        self.arm();
-        assert_eq!(self.request.is_in_flight(), self.failure.is_none());
-        if self.failure.is_none() {
-            self.lies = false;
-            self.answer(1, false);
+        self.arm(self.user_data(), false);
+        let is_armed = self.reading.slot.request.is_in_flight();
+        assert_eq!(is_armed, self.failure.is_none());
+        if is_armed && !self.lies {
+            self.submit();
+            self.answer(1, false, 0);
             while !self.kernel.said.is_empty() {
                 self.hear();
             }
-            assert!(self.request.is_idle());
-            self.take(100);
-            let is_read = self.kernel.written > first;
-            assert_eq!(is_read, self.inbox.is_some());
-            assert!(self.seen.drain(..).eq(first..self.kernel.written));
+            assert!(self.reading.slot.request.is_idle());
+            self.take(ROOM);
+            assert!(self.kernel.written > first);
         }
+    }
+}
+
+/// Leaves the buffers for the next one.
+fn leave(reading: Reading) {
+    let mut buffers = reading.inbox.buffers;
+    buffers.release();
+    MAPPED.set(Some(buffers));
+}
+
+/// Any completions for a poll, which is a request alone.
+fn polls(input: &mut Input<'_>, lies: bool) {
+    let mut request = Request::new(Kind::Readiness);
+    let (mut is_there, mut is_stopped, mut failure) = (false, false, None);
+    while !input.is_empty() {
+        let was_in_flight = request.is_in_flight();
+        let result = match input.below(6) {
+            0 => {
+                match request.arm() {
+                    Ok(()) => {
+                        assert!(!was_in_flight && failure.is_none());
+                        (is_there, is_stopped) = (true, false);
+                    }
+                    Err(Error::AlreadyArmed) => assert!(was_in_flight),
+                    Err(error) => assert_eq!(failure, Some(error)),
+                }
+                continue;
+            }
+            1 => {
+                assert_eq!(request.stop(), was_in_flight);
+                assert_eq!(request.is_stopping(), was_in_flight);
+                is_stopped = true;
+                -libc::ECANCELED
+            }
+            2 => {
+                let likely = [libc::EINTR, libc::EAGAIN, libc::EINVAL];
+                -likely[input.below(3).min(input.below(3))]
+            }
+            3 if lies => i32::from_le_bytes(input.take()),
+            _ => libc::POLLIN.into(),
+        };
+        if !is_there && !lies {
+            continue;
+        }
+        is_there = false;
+        match request.complete(result, 0) {
+            Ok(Outcome::Readable) => assert!(was_in_flight && result >= 0),
+            Ok(outcome) => {
+                assert!(was_in_flight && result < 0);
+                assert_eq!(outcome, Outcome::Nothing);
+            }
+            Err(Error::ForeignCompletion) => assert!(!was_in_flight),
+            Err(error) => {
+                assert_eq!(error.raw_os_error(), Some(result.saturating_neg()));
+                failure = Some(error);
+            }
+        }
+        assert!(!request.is_in_flight());
+        assert_eq!(request.has_failed(), failure.is_some());
+        assert_eq!(request.is_idle(), !is_stopped && failure.is_none());
     }
 }
 
 pub(crate) fn run(data: &[u8]) {
     let mut input = Input::new(data);
-    // Most inputs are of reads, which have more to go wrong.
-    let kind = match input.below(4) {
-        0 => Kind::Readiness,
-        _ => Kind::Completion,
-    };
-    let mut state = State::new(kind, input.below(2) == 1);
+    let kind = input.below(16);
+    let lies = input.below(2) == 1;
+    if kind == 0 {
+        return polls(&mut input, lies);
+    }
+    let (polls, defers) = (kind % 4 == 1, kind % 4 == 2);
+    let kernel = Model { polls, defers, ..Model::default() };
+    let mut state = State::new(lies, kernel);
     while !input.is_empty() {
-        match input.below(12) {
+        match input.below(14) {
             0..3 => {
                 // Most often few, which is quicker.
                 let byte = input.byte();
                 let most = if byte < 240 { 4 } else { RECORDS };
                 let records = 1 + usize::from(byte) % most;
-                state.answer(records, input.below(8) > 0);
+                let rest = input.below(32);
+                state.answer(records, rest % 8 > 0, rest / 8);
             }
             3..5 => state.hear(),
-            5 if input.below(8) == 0 => state.stop(input.below(2) == 1),
+            5 if input.below(8) == 0 => state.stop(),
             5 if input.below(8) == 0 => state.cancel(input.below(2) == 1),
             5 if input.below(8) == 0 => {
                 state.kernel.say_of_look(-libc::EACCES);
             }
             5 if input.below(4) == 0 => state.overlook(),
-            5 | 6 => state.arm(),
+            5 | 6 => {
+                let byte = input.below(64);
+                let other = u64::from(state.lies && byte / 8 == 1);
+                state.arm(state.user_data() + other, byte % 8 == 1);
+            }
             7 => {
                 let likely = [
                     libc::ECANCELED,
@@ -509,17 +746,14 @@ pub(crate) fn run(data: &[u8]) {
                 ];
                 state.fail(likely[input.below(6).min(input.below(6))]);
             }
-            8 if state.lies => state.lie(&mut input),
-            9 if state.lies => {
-                let [low, high, records] = input.take();
-                let buffer = u16::from_le_bytes([low, high % 2]);
-                state.lie_of_buffers(buffer, records.into());
-            }
+            8 | 9 if state.lies => state.lie(&mut input),
+            10 if input.below(4) == 0 => state = state.make_anew(),
+            10 | 11 => state.submit(),
             _ => {
                 state.take(1 + input.below(ROOM));
             }
         }
         state.check();
     }
-    state.end(data.len() % 2 == 1);
+    state.end();
 }

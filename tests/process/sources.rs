@@ -81,6 +81,9 @@ cases! {
     a_failed_source_can_still_be_read,
     a_source_is_as_it_was_when_the_queue_was_full,
     an_end_that_is_invented_is_not_believed,
+    an_end_that_the_kernel_denies_is_refused,
+    what_follows_an_invented_end_reads_no_other_file,
+    a_late_request_that_cannot_be_refused_reads_no_other_file,
 }
 
 /// The `user_data` of a source.
@@ -1981,32 +1984,42 @@ fn a_source_is_as_it_was_when_the_queue_was_full() {
     assert!(!source.needs_arming(), "it was cancelled");
 }
 
-/// The completion is of something else in another ring. The request is still to be
-/// submitted, and what it was to read is another file by then.
-fn an_end_that_is_invented_is_not_believed() {
-    let _guard = signalfd::block(rt()).unwrap();
+/// A last completion with the `user_data` of a source, of something else in another ring.
+fn invented_end() -> cqueue::Entry {
     let mut other = IoUring::new(8).unwrap();
     let long = io_uring::types::Timespec::new().sec(1000);
     let entry = opcode::Timeout::new(&raw const long).build();
     submit(&mut other, entry.user_data(MINE));
     submit(&mut other, opcode::AsyncCancel::new(MINE).build().user_data(1));
     let is_end = |end: &cqueue::Entry| end.user_data() == MINE;
-    let cancelled = other.completion().find(is_end).unwrap();
+    other.completion().find(is_end).unwrap()
+}
 
+/// Files that have what looks like a signal to read, under the numbers that are free.
+fn files_with_a_record() -> Vec<(UnixStream, UnixStream)> {
+    let mut record = [0; mem::size_of::<SigInfo>()];
+    record[..4].copy_from_slice(&rt().as_raw().to_ne_bytes());
+    let mut files: Vec<_> =
+        (0..4).map(|_| UnixStream::pair().unwrap()).collect();
+    for (one, two) in &mut files {
+        one.write_all(&record).unwrap();
+        two.write_all(&record).unwrap();
+    }
+    files
+}
+
+/// The completion is of something else in another ring. The request is still to be
+/// submitted, and what it was to read is another file by then.
+fn an_end_that_is_invented_is_not_believed() {
+    let _guard = signalfd::block(rt()).unwrap();
     let mut ring = IoUring::new(8).unwrap();
     {
         let receiver = Receiver::new(rt()).unwrap();
         let mut source = ReadSource::new(&receiver, &ring, GROUP).unwrap();
         source.push(&mut ring.submission(), MINE).unwrap();
-        source.complete(cancelled).unwrap();
+        source.complete(invented_end()).unwrap();
     }
-    let mut record = [0; mem::size_of::<SigInfo>()];
-    record[..4].copy_from_slice(&rt().as_raw().to_ne_bytes());
-    let mut files = [(); 2].map(|()| UnixStream::pair().unwrap());
-    for (one, two) in &mut files {
-        one.write_all(&record).unwrap();
-        two.write_all(&record).unwrap();
-    }
+    let _files = files_with_a_record();
     let receiver = Receiver::new(rt()).unwrap();
     let error = ReadSource::new(&receiver, &ring, GROUP).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EEXIST), "it is named");
@@ -2019,4 +2032,105 @@ fn an_end_that_is_invented_is_not_believed() {
     }
     let mut batch = Batch::<4>::new();
     assert_eq!(source.take(&mut batch).unwrap(), []);
+}
+
+/// The request ends once, and the next one goes on.
+fn an_end_that_the_kernel_denies_is_refused() {
+    let signals = open(rt()).unwrap();
+    let end = invented_end();
+    in_every_ring!(|ring| {
+        let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+        arm(&mut ring, &mut source, MINE);
+        ring.submit().unwrap();
+        // The kernel's thread takes its time.
+        wait_until("it is submitted", || ring.submission().is_empty());
+        let told = source.complete(end.clone());
+        assert_eq!(told, Err(Error::ForeignCompletion));
+        assert!(!source.needs_arming());
+        ring.submit_and_wait(1).unwrap();
+        complete(&mut ring, &mut source, MINE);
+        assert!(source.needs_arming(), "it was cancelled");
+        arm(&mut ring, &mut source, MINE);
+        ring.submit().unwrap();
+        wait_until("it is submitted", || ring.submission().is_empty());
+        let mut ended = 0;
+        for completion in ring.completion() {
+            ended += 1;
+            let _told = source.complete(completion);
+        }
+        assert_eq!(ended, 0, "nothing has come");
+        queue(0..3);
+        let mut values = Vec::new();
+        while values.len() < 3 {
+            turn(&mut ring, &mut source, &mut values);
+        }
+        assert_eq!(values, [0, 1, 2]);
+        drop(source);
+        let again = ReadSource::new(&signals, &ring, GROUP);
+        drop(again.expect("nothing has stayed"));
+    });
+}
+
+/// The request is in the ring, or still to be submitted, when its end is invented. So may
+/// the next one be, when its source is dropped, and the source after that has all its
+/// numbers.
+fn what_follows_an_invented_end_reads_no_other_file() {
+    let _guard = signalfd::block(rt()).unwrap();
+    for (first, second) in [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)] {
+        let mut ring = IoUring::new(8).unwrap();
+        {
+            let receiver = Receiver::new(rt()).unwrap();
+            let mut source = ReadSource::new(&receiver, &ring, GROUP).unwrap();
+            source.push(&mut ring.submission(), MINE).unwrap();
+            submit_some(&ring, first);
+            let _told = source.complete(invented_end());
+            if source.needs_arming() {
+                source.push(&mut ring.submission(), MINE).unwrap();
+                submit_some(&ring, second);
+            }
+        }
+        let _files = files_with_a_record();
+        let receiver = Receiver::new(rt()).unwrap();
+        if let Ok(mut source) = ReadSource::new(&receiver, &ring, GROUP) {
+            source.push(&mut ring.submission(), MINE).unwrap();
+            ring.submit().unwrap();
+            for completion in ring.completion() {
+                let _foreign = source.complete(completion);
+            }
+            let mut batch = Batch::<4>::new();
+            let infos = source.take(&mut batch).unwrap();
+            assert_eq!(infos, [], "{first} and {second} submitted");
+        }
+    }
+}
+
+/// A sandbox has come that forbids to let the ring forget the buffers, while a request is
+/// still to be submitted.
+fn a_late_request_that_cannot_be_refused_reads_no_other_file() {
+    let _guard = signalfd::block(rt()).unwrap();
+    let mut ring = IoUring::new(8).unwrap();
+    {
+        let receiver = Receiver::new(rt()).unwrap();
+        let mut source = ReadSource::new(&receiver, &ring, GROUP).unwrap();
+        source.push(&mut ring.submission(), MINE).unwrap();
+        forbid(libc::SYS_io_uring_register, libc::EPERM);
+    }
+    let _files = files_with_a_record();
+    ring.submit().unwrap();
+    let receiver = Receiver::new(rt()).unwrap();
+    assert_eq!(receiver.try_recv().unwrap(), None);
+    // It reads what it was to read.
+    queue(0..3);
+    for value in 0..3 {
+        let info = receiver.try_recv().unwrap().unwrap();
+        assert_eq!(info.value(), Some(value));
+    }
+}
+
+/// Submits the first of what is in the queue.
+fn submit_some(ring: &IoUring, count: u32) {
+    #[expect(unsafe_code, reason = "submits a part of what was pushed")]
+    // SAFETY: there is no argument, and a source has pushed what is there.
+    let done = unsafe { ring.submitter().enter::<()>(count, 0, 0, None) };
+    assert_eq!(done.unwrap(), count as usize);
 }

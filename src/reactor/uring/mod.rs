@@ -1,7 +1,7 @@
 //! Signals in an io_uring of the caller's own.
 //!
 //! A *source* makes signals part of a ring that is there already. It owns no ring
-//! and makes no system call of the ring's: it hands out the submission, is given
+//! and does not enter one: it hands out the submission, is given
 //! the completions that carry its `user_data`, and yields the records.
 //!
 //! | | [`Source`] | [`ReadSource`] |
@@ -106,7 +106,6 @@
 //! [`Error::Os`]: crate::Error::Os
 
 mod read_source;
-mod slot;
 mod source;
 
 pub use read_source::ReadSource;

@@ -4,12 +4,11 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use io_uring::{IoUring, cqueue, squeue};
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
 
-use super::slot::Slot;
 use crate::error::{Error, Op};
 use crate::process;
-use crate::receive::ring::{self, Inbox, Look, Outcome, Request, Whose};
+use crate::receive::ring::{self, Calls, Inbox, Reading, Request};
 use crate::receive::{Batch, Kind, Receiver};
 use crate::signal::SigInfo;
 
@@ -26,7 +25,8 @@ use crate::signal::SigInfo;
 /// completions than there are buffers (`IORING_SETUP_CQSIZE`, 128). Unless a ring has
 /// `IORING_SETUP_DEFER_TASKRUN`, signals are read as they come and fill a buffer each,
 /// and the request ends when there is no room: with the 16 completions of a ring of 8
-/// it is 0.004, and 0.006 if the loop waits first. Without requests that last it is
+/// it is 0.006, and 0.008 if the loop waits first. That is with one `io_uring_register(2)`
+/// for each such end, which asks whether it is true. Without requests that last it is
 /// 0.016.
 ///
 /// A read that stands may overlook a signal at the end of 128 or more. So then the source
@@ -56,9 +56,10 @@ use crate::signal::SigInfo;
 /// A request that is still in the submission queue cannot be cancelled. When it comes
 /// it ends with `ENOBUFS`, and has read nothing: the group of buffers stays, and there
 /// is none in it. So do its number and the memory, for good; submit before you drop,
-/// and nothing stays. (They stay as well where a request has ended by itself before it
-/// has read, and was not armed again: that it was submitted is known from what it
-/// reads.) (A source that is *forgotten* leaves its buffers and its
+/// and nothing stays. (They stay as well where a request of the source's has ended by itself
+/// before it had read: that it was submitted is known from what it reads.) If the ring
+/// cannot be told that, as a sandbox has come to forbid it, the number of the descriptor
+/// stays with the signalfd. (A source that is *forgotten* leaves its buffers and its
 /// descriptors.)
 ///
 /// A look that is still in the submission queue is not cancelled. It takes nothing; it
@@ -108,20 +109,12 @@ use crate::signal::SigInfo;
 /// ```
 pub struct ReadSource<R: AsRef<Receiver>> {
     receiver: R,
-    slot: Slot,
-    /// Whether the request last armed was found in the ring and cancelled.
-    is_cancelled: bool,
-    /// Whether it is known to have left the submission queue: it has read. A completion
-    /// alone does not say so.
-    is_submitted: bool,
-    look: Look,
-    inbox: Inbox,
+    reading: Reading,
     /// The caller's ring, which stays for as long as the source.
     ring: OwnedFd,
     /// What the request reads. If the source is forgotten its number is no other
     /// file's, whenever the request comes.
-    signalfd: OwnedFd,
-    group: u16,
+    signalfd: Option<OwnedFd>,
     _stays_on_its_thread: PhantomData<*const ()>,
 }
 
@@ -159,17 +152,13 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         // Whether it can be stopped is known before it is begun.
         ring::can_cancel(ring.as_fd())
             .map_err(|errno| Error::os(Op::UringRegister, errno))?;
-        let inbox = Inbox::new(ring.as_fd(), group)?;
+        let inbox = Inbox::new(&mut calls(&ring, &receiver), group)?;
+        let raw = signalfd.as_raw_fd();
         Ok(Self {
             receiver,
-            slot: Slot::new(request),
-            is_cancelled: false,
-            is_submitted: false,
-            look: Look::new(),
-            inbox,
+            reading: Reading::new(request, inbox, raw, group),
             ring,
-            signalfd,
-            group,
+            signalfd: Some(signalfd),
             _stays_on_its_thread: PhantomData,
         })
     }
@@ -184,7 +173,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// ring. So it is not unsafe, but wrong.
     #[must_use]
     pub const fn registered(mut self, index: u32) -> Self {
-        self.slot.file = Some(index);
+        self.reading.slot.file = Some(index);
         self
     }
 
@@ -198,12 +187,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// many signals. Ask each time before the loop waits.
     #[must_use]
     pub const fn needs_arming(&self) -> bool {
-        let request = &self.slot.request;
-        if request.is_idle() {
-            self.inbox.has_room()
-        } else {
-            request.is_armed() && self.look.is_due()
-        }
+        self.reading.needs_arming()
     }
 
     /// Puts the request into a submission queue of the ring, with this
@@ -211,6 +195,13 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// is the source: it would be cancelled with it. A look has that of the request
     /// which is in the ring, whatever is given here; so give it the same each time, or the
     /// completion of a look may be refused, as it carries the one from before.
+    ///
+    /// If another source of the same receiver has it (before Linux 6.7, any request), that
+    /// one may be taken for this source's when this is dropped. Then a request of this one's
+    /// that is still in the queue is not expected any more. If its descriptor's number is
+    /// another file's when it is submitted, and yet another source has been given the same
+    /// number of buffers and the same `user_data`, that one takes what it reads for records.
+    /// So does a source in another ring, if the queue is that ring's.
     ///
     /// # Errors
     ///
@@ -220,13 +211,8 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         queue: &mut squeue::SubmissionQueue<'_, E>,
         user_data: u64,
     ) -> Result<(), Error> {
-        let before = (self.slot.clone(), self.look.clone());
-        let known = (self.is_cancelled, self.is_submitted);
-        let entry = self.arm(user_data)?;
-        ring::push(queue, entry).inspect_err(|_| {
-            (self.slot, self.look) = before;
-            (self.is_cancelled, self.is_submitted) = known;
-        })
+        self.receiver.as_ref().check_process()?;
+        self.reading.push(user_data, |entry| ring::push(queue, entry))
     }
 
     /// Hands out the submission, as [`Source::arm`](super::Source::arm) does. It
@@ -238,31 +224,20 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// Those of [`Source::arm`](super::Source::arm).
     pub fn arm(&mut self, user_data: u64) -> Result<squeue::Entry, Error> {
         self.receiver.as_ref().check_process()?;
-        let raw = self.signalfd.as_raw_fd();
-        if self.slot.request.is_in_flight() {
-            if !self.needs_arming() {
-                return Err(Error::AlreadyArmed);
-            }
-            let user_data = self.slot.user_data.unwrap_or(user_data);
-            let look = self.look.arm(self.slot.target(raw));
-            return Ok(look.user_data(user_data));
-        }
-        if self.slot.user_data != Some(user_data) {
-            self.look.forget();
-        }
-        let entry = self.slot.arm(raw, self.group, user_data)?;
-        self.look.read_is_armed();
-        (self.is_cancelled, self.is_submitted) = (false, false);
-        Ok(entry)
+        self.reading.arm(user_data)
     }
 
-    /// Takes a completion that carries the `user_data`.
+    /// Takes a completion that carries the `user_data`. No system call, but for one where
+    /// a request that lasts has ended: whether it has is for the kernel to say. So a
+    /// completion that is given twice or invented brings no record, neither here nor to a
+    /// source that comes after.
     ///
     /// # Errors
     ///
     /// - [`Error::ForeignCompletion`], without effect: it carries another
     ///   `user_data`, or nothing is in the ring, or it names a buffer that nothing
-    ///   was read into.
+    ///   was read into. Or it says that the request has ended, and the kernel still has
+    ///   it; that cancels it, and when it has ended the source asks to be armed again.
     /// - [`Error::Os`]: the ring cannot read signals; the error says why. The
     ///   source is not armed again, and [`take`](Self::take) yields what is left.
     /// - [`Error::Forked`]: in a forked child.
@@ -271,33 +246,9 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         completion: impl Into<cqueue::Entry>,
     ) -> Result<(), Error> {
         self.receiver.as_ref().check_process()?;
-        let (result, flags) = self.slot.open(&completion.into())?;
-        let is_reading = self.slot.request.is_in_flight();
-        let result = match self.look.complete(result, flags, is_reading) {
-            Whose::Read(result) => result,
-            Whose::Look => return Ok(()),
-            Whose::Either => {
-                // If it is refused the other one goes on, and ends some time.
-                let _cancelled = self.cancel();
-                return Ok(());
-            }
-        };
-        if let Outcome::Filled { buffer, records } =
-            self.slot.request.look(result, flags)?
-        {
-            // What was there when it was stopped is taken without being told.
-            let is_new = self.inbox.push(buffer, records);
-            if !is_new && !self.slot.request.is_stopping() {
-                return Err(Error::ForeignCompletion);
-            }
-            self.is_submitted |= is_new;
-        }
-        self.slot.request.complete(result, flags)?;
-        if self.slot.request.is_stopping() && !self.is_cancelled {
-            // It was submitted only after it was stopped.
-            self.cancel()?;
-        }
-        Ok(())
+        let it = completion.into();
+        let calls = &mut calls(&self.ring, &self.receiver);
+        self.reading.complete(it.user_data(), it.result(), it.flags(), calls)
     }
 
     /// Takes signals, up to the size of the batch; the slice is empty when there
@@ -326,13 +277,8 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
             taken = process::take_left(room, || signalfd.unshadowed());
         }
         if let Some(rest) = room.get_mut(taken..) {
-            let left = rest.len();
-            let here = self.inbox.take(rest, signalfd);
-            taken += here;
-            let stands = self.slot.request.stands();
-            if stands && self.look.take(here, left) {
-                signalfd.announce();
-            }
+            let announce = || signalfd.announce();
+            taken += self.reading.take(rest, signalfd, announce);
         }
         Ok(batch.filled(taken))
     }
@@ -351,39 +297,12 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// `io_uring_register(2)`: then it goes on.
     pub fn stop(&mut self) -> Result<(), Error> {
         self.receiver.as_ref().check_process()?;
-        let is_over = self.cancel()?;
-        self.slot.request.stop();
-        if is_over {
-            self.inbox.push_all();
-        }
-        Ok(())
+        self.reading.stop(&mut calls(&self.ring, &self.receiver))
     }
+}
 
-    /// Cancels the request, if it is in the ring. Tells whether the kernel will do
-    /// nothing more for it.
-    fn cancel(&mut self) -> Result<bool, Error> {
-        let Some(user_data) = self.slot.user_data else { return Ok(true) };
-        self.cancel_what_is_there(user_data)?;
-        // If it was not there it has ended, or was not submitted yet. That it has ended
-        // may be invented.
-        if self.is_cancelled || self.is_submitted {
-            return Ok(true);
-        }
-        if self.inbox.has_more() {
-            // It has read, so it was submitted; maybe only now.
-            self.is_submitted = true;
-            self.cancel_what_is_there(user_data)?;
-        }
-        Ok(self.is_submitted)
-    }
-
-    fn cancel_what_is_there(&mut self, user_data: u64) -> Result<(), Error> {
-        let count = ring::cancel(self.ring.as_fd(), user_data)
-            .map_err(|errno| Error::os(Op::UringRegister, errno))?;
-        // One may be the look.
-        self.is_cancelled |= count > usize::from(self.look.may_be_in_ring());
-        Ok(())
-    }
+fn calls<'r>(ring: &'r OwnedFd, receiver: &impl AsRef<Receiver>) -> Calls<'r> {
+    Calls::new(ring.as_fd(), receiver.as_ref().signalfd().birth())
 }
 
 impl<R: AsRef<Receiver>> Drop for ReadSource<R> {
@@ -391,8 +310,11 @@ impl<R: AsRef<Receiver>> Drop for ReadSource<R> {
         // In a forked child the ring is the parent's too, but the memory is not.
         let birth = self.receiver.as_ref().signalfd().birth();
         if birth.check().is_ok() {
-            let is_over = self.cancel().is_ok_and(|is_over| is_over);
-            self.inbox.close(self.ring.as_fd(), self.group, is_over, birth);
+            let calls = &mut calls(&self.ring, &self.receiver);
+            if !self.reading.close(calls, birth) {
+                // A request that comes reads what it was to read, and no other file.
+                let _stays = self.signalfd.take().map(IntoRawFd::into_raw_fd);
+            }
         }
     }
 }
@@ -400,9 +322,9 @@ impl<R: AsRef<Receiver>> Drop for ReadSource<R> {
 impl<R: AsRef<Receiver>> fmt::Debug for ReadSource<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadSource")
-            .field("request", &self.slot.request)
-            .field("user_data", &self.slot.user_data)
-            .field("group", &self.group)
+            .field("request", &self.reading.slot.request)
+            .field("user_data", &self.reading.slot.user_data)
+            .field("group", &self.reading.group)
             .finish_non_exhaustive()
     }
 }

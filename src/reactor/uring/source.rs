@@ -5,9 +5,8 @@ use core::fmt;
 use io_uring::{cqueue, opcode, squeue};
 use rustix::fd::AsRawFd;
 
-use super::slot::Slot;
 use crate::error::Error;
-use crate::receive::ring::{self, Request};
+use crate::receive::ring::{self, Request, Slot};
 use crate::receive::{Batch, Kind, Receiver};
 use crate::signal::SigInfo;
 
@@ -112,7 +111,9 @@ impl<R: AsRef<Receiver>> Source<R> {
         completion: impl Into<cqueue::Entry>,
     ) -> Result<(), Error> {
         self.receiver.as_ref().check_process()?;
-        let (result, flags) = self.slot.open(&completion.into())?;
+        let completion = completion.into();
+        self.slot.check(completion.user_data())?;
+        let (result, flags) = (completion.result(), completion.flags());
         // Whatever it says, even that the request is cancelled: it is worth a
         // look, since a completion may have been lost.
         self.slot.request.look(result, flags)?;

@@ -32,20 +32,19 @@
 //! One that was in the submission queue when its source went is still to come, and
 //! names a descriptor that may be another file by then. It must not read. So its
 //! group of buffers stays, without a buffer: it ends with `ENOBUFS`, before it has
-//! looked at the file.
+//! looked at the file. If the ring cannot be told that, the number of the descriptor stays
+//! the signalfd's.
 
 #![expect(unsafe_code, reason = "a ring of buffers, shared with the kernel")]
 
 use core::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::types::BufRingEntry;
-use rustix::fd::BorrowedFd;
+use rustix::io::Errno;
 
-use super::{BUFFERS, RECORDS, register};
+use super::{BUFFERS, Kernel, RECORDS};
 use crate::error::{Error, Op};
-use crate::process::{
-    self, BUFFER_BYTES, Birth, HEAD_ROOM, Records, TAKEN, give_back,
-};
+use crate::process::{self, BUFFER_BYTES, Birth, HEAD_ROOM, Records, TAKEN};
 use crate::signal::SigInfo;
 
 const _: () = assert!(BUFFERS.is_power_of_two());
@@ -65,32 +64,34 @@ pub(crate) struct Buffers {
 impl Buffers {
     /// Maps memory, puts all buffers in, and tells a ring of them, under a number
     /// of the caller's.
-    pub(crate) fn new(ring: BorrowedFd<'_>, group: u16) -> Result<Self, Error> {
-        let mut buffers = Self::unregistered()?;
-        let begin = buffers.records.begin().addr().get();
-        register::buffers(ring, begin, BUFFERS, group)
-            .map_err(|errno| Error::os(Op::UringRegister, errno))
-            .inspect_err(|_| buffers.release())?;
-        Ok(buffers)
-    }
-
-    pub(super) fn unregistered() -> Result<Self, Error> {
+    pub(super) fn new(
+        kernel: &mut impl Kernel,
+        group: u16,
+    ) -> Result<Self, Error> {
         let records =
             Records::map().map_err(|errno| Error::os(Op::Mmap, errno))?;
         let mut buffers = Self { records, tail: 0, is_released: false };
         for buffer in 0..BUFFERS {
             buffers.put(buffer);
         }
+        buffers
+            .register(kernel, group)
+            .map_err(|errno| Error::os(Op::UringRegister, errno))
+            .inspect_err(|_| buffers.release())?;
         Ok(buffers)
+    }
+
+    fn register(
+        &self,
+        kernel: &mut impl Kernel,
+        group: u16,
+    ) -> Result<(), Errno> {
+        kernel.register_buffers(self.records.begin().addr().get(), group)
     }
 
     /// Puts a buffer in, for the kernel to fill. What is left in it is wiped.
     pub(crate) fn put(&mut self, buffer: u16) {
-        // It was filled from its beginning, and no place of it was emptied.
-        for at in 0..RECORDS {
-            if self.records.number_of(buffer, at) == 0 {
-                break;
-            }
+        for at in self.written(buffer) {
             self.records.wipe(buffer, at, 0);
         }
         let Some(address) = self.records.place(buffer, 0) else { return };
@@ -110,6 +111,13 @@ impl Buffers {
         entry.set_bid(buffer);
         self.tail = self.tail.wrapping_add(1);
         self.show(self.tail);
+    }
+
+    /// The places of a buffer that were filled: from its beginning, and none of them was
+    /// emptied.
+    fn written(&self, buffer: u16) -> impl Iterator<Item = usize> + use<> {
+        let records = self.records;
+        (0..RECORDS).take_while(move |&at| records.number_of(buffer, at) != 0)
     }
 
     /// Tells the kernel how many buffers were ever put in.
@@ -157,55 +165,62 @@ impl Buffers {
         self.records.is_filled(buffer, at)
     }
 
+    /// Whether something was read into it. The kernel begins at its beginning.
+    pub(super) fn is_begun(&self, buffer: u16) -> bool {
+        self.records.number_of(buffer, 0) != 0
+    }
+
     /// The kernel can write to it no more: dropping it unmaps it.
     pub(super) const fn release(&mut self) {
         self.is_released = true;
     }
 
     /// Lets the ring forget the buffers, and puts back what is in them. `is_over`
-    /// tells whether the request is.
+    /// tells whether the request is. Tells whether none can come that finds a buffer
+    /// under this number.
     ///
     /// If it does not forget them they are left as they are, for good: what went
     /// back, the kernel might read again.
     pub(super) fn close(
         &mut self,
-        ring: BorrowedFd<'_>,
+        kernel: &mut impl Kernel,
         group: u16,
         is_over: bool,
         birth: Birth,
-    ) {
-        if register::forget_buffers(ring, group).is_err() {
+    ) -> bool {
+        if kernel.forget_buffers(group).is_err() {
             process::keep(self.records, None, birth);
-            return;
+            return is_over;
         }
-        if !is_over {
-            self.register_none(ring, group);
-        }
-        let left = self.put_back_all(birth);
+        let finds_none = is_over || self.register_none(kernel, group).is_ok();
+        let left = self.put_back_all(kernel);
         if left > 0 {
             process::keep(self.records, Some(left), birth);
         } else if is_over {
             self.release();
         }
+        finds_none
     }
 
-    /// Lets the ring have a group with no buffer in it.
-    fn register_none(&self, ring: BorrowedFd<'_>, group: u16) {
+    /// Lets the ring have a group with no buffer in it, so that no other one has the
+    /// number.
+    fn register_none(
+        &self,
+        kernel: &mut impl Kernel,
+        group: u16,
+    ) -> Result<(), Errno> {
         // The kernel counts from 0 again.
         self.show(0);
-        let begin = self.records.begin().addr().get();
-        // Where there is no group at all a request ends in the same way. So it is
-        // only that another one can have the number.
-        let _registered = register::buffers(ring, begin, BUFFERS, group);
+        self.register(kernel, group)
     }
 
     /// Puts back what is in the buffers, those of the oldest first, and tells how
     /// much did not go back, since there is no memory either.
-    fn put_back_all(&mut self, birth: Birth) -> usize {
+    fn put_back_all(&mut self, kernel: &mut impl Kernel) -> usize {
         let mut left = 0;
         for buffer in self.oldest_first() {
-            for at in 0..RECORDS {
-                self.take_if(buffer, at, |info| give_back(info, birth));
+            for at in self.written(buffer) {
+                self.take_if(buffer, at, |info| kernel.give_back(info));
                 left += usize::from(self.is_filled(buffer, at));
             }
         }

@@ -1,10 +1,7 @@
 //! Buffers that the kernel says it has filled, in the order in which it said so.
 
-use rustix::fd::BorrowedFd;
-
-use super::{BUFFERS, Buffers, RECORDS, hand_out};
+use super::{BUFFERS, Buffers, Kernel, RECORDS, hand_out};
 use crate::error::Error;
-use crate::process::Birth;
 use crate::receive::SignalFd;
 use crate::signal::SigInfo;
 
@@ -34,8 +31,11 @@ struct Filled {
 
 impl Inbox {
     /// Registers its buffers with a ring, under a number of the caller's.
-    pub(crate) fn new(ring: BorrowedFd<'_>, group: u16) -> Result<Self, Error> {
-        Buffers::new(ring, group).map(Self::of)
+    pub(crate) fn new(
+        kernel: &mut impl Kernel,
+        group: u16,
+    ) -> Result<Self, Error> {
+        Buffers::new(kernel, group).map(Self::of)
     }
 
     pub(super) const fn of(buffers: Buffers) -> Self {
@@ -54,13 +54,13 @@ impl Inbox {
         self.length < self.queue.len()
     }
 
-    /// Queues a filled buffer, unless it is there already or holds nothing.
+    /// Queues a filled buffer, unless it is there already or holds nothing at its
+    /// beginning, from where the kernel fills it.
     #[inline]
     pub(crate) fn push(&mut self, buffer: u16, records: usize) -> bool {
         let bit = 1 << (buffer % BUFFERS);
         let is_there = self.queued & bit != 0;
-        let holds = |at| self.buffers.is_filled(buffer, at);
-        if is_there || !(0..records.min(RECORDS)).any(holds) {
+        if is_there || records == 0 || !self.buffers.is_begun(buffer) {
             return false;
         }
         let end = (self.begin + self.length) % self.queue.len();
@@ -75,7 +75,7 @@ impl Inbox {
     pub(crate) fn has_more(&self) -> bool {
         (0..BUFFERS).any(|buffer| {
             let is_there = self.queued & (1 << buffer) != 0;
-            !is_there && self.buffers.is_filled(buffer, 0)
+            !is_there && self.buffers.is_begun(buffer)
         })
     }
 
@@ -106,9 +106,9 @@ impl Inbox {
             let is_there = self.buffers.take(buffer, self.taken, place);
             self.taken += 1;
             // An old completion, given once more, may have said too little.
-            let is_more = self.buffers.is_filled(buffer, self.taken);
-            if self.taken >= records && !is_more {
-                self.buffers.put(buffer);
+            let buffers = &mut self.buffers;
+            if self.taken >= records && !buffers.is_filled(buffer, self.taken) {
+                buffers.put(buffer);
                 self.taken = 0;
                 self.begin = (self.begin + 1) % self.queue.len();
                 self.length -= 1;
@@ -119,17 +119,5 @@ impl Inbox {
             }
         }
         false
-    }
-
-    /// Ends. `is_over` tells whether the request is. What is in the buffers goes
-    /// back.
-    pub(crate) fn close(
-        &mut self,
-        ring: BorrowedFd<'_>,
-        group: u16,
-        is_over: bool,
-        birth: Birth,
-    ) {
-        self.buffers.close(ring, group, is_over, birth);
     }
 }

@@ -37,7 +37,7 @@ enum Phase {
 
 /// Of what a completion tells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Whose {
+pub(super) enum Whose {
     /// Of the read: this is the result.
     Read(i32),
     /// Of the look.
@@ -48,7 +48,7 @@ pub(crate) enum Whose {
 
 /// See the head of this file.
 #[derive(Clone, Debug)]
-pub(crate) struct Look {
+pub(super) struct Look {
     phase: Phase,
     /// How many were taken since the last time.
     taken: usize,
@@ -58,7 +58,9 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    pub(crate) const fn new() -> Self {
+    pub(super) const OPCODE: u8 = opcode::PollAdd::CODE;
+
+    pub(super) const fn new() -> Self {
         Self {
             phase: Phase::NotDue,
             taken: 0,
@@ -68,13 +70,13 @@ impl Look {
     }
 
     /// Whether it is to be put into the ring.
-    pub(crate) const fn is_due(&self) -> bool {
+    pub(super) const fn is_due(&self) -> bool {
         matches!(self.phase, Phase::Due)
     }
 
     /// So much was taken of what there was room for, of what a read has read that stands.
     /// Tells whether the signalfd is to be announced to it.
-    pub(crate) fn take(&mut self, taken: usize, room: usize) -> bool {
+    pub(super) fn take(&mut self, taken: usize, room: usize) -> bool {
         self.taken = self.taken.saturating_add(taken);
         if taken == room {
             return false;
@@ -104,27 +106,27 @@ impl Look {
     }
 
     /// The caller puts the read into the ring, which looks as well.
-    pub(crate) const fn read_is_armed(&mut self) {
+    pub(super) const fn read_is_armed(&mut self) {
         if self.is_due() {
             self.forget();
         }
     }
 
     /// The submission: the caller puts it into the ring.
-    pub(crate) fn arm(&mut self, target: Target) -> squeue::Entry {
+    pub(super) fn arm(&mut self, target: Target) -> squeue::Entry {
         self.phase = Phase::InRing;
         let (fd, flags) = target.fd();
         opcode::PollAdd::new(fd, POLLIN).build().flags(flags)
     }
 
     /// Forgets the one in the ring: its completion is no longer looked for.
-    pub(crate) const fn forget(&mut self) {
+    pub(super) const fn forget(&mut self) {
         self.phase = Phase::NotDue;
         self.is_second = false;
     }
 
     /// Looks at a completion, where the read is in the ring or not.
-    pub(crate) fn complete(
+    pub(super) fn complete(
         &mut self,
         result: i32,
         flags: u32,
@@ -163,7 +165,7 @@ impl Look {
 
     /// Whether it has yet to bring a completion, or another one that is taken for the
     /// read's.
-    pub(crate) const fn may_be_in_ring(&self) -> bool {
+    pub(super) const fn may_be_in_ring(&self) -> bool {
         matches!(self.phase, Phase::InRing | Phase::Either)
     }
 

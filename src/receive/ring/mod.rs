@@ -8,18 +8,22 @@ pub(crate) mod fuzz;
 mod inbox;
 mod look;
 mod own;
+mod reading;
 mod register;
 mod request;
+mod slot;
 mod turn;
 
 use buffers::Buffers;
 pub(crate) use inbox::Inbox;
-pub(crate) use look::{Look, Whose};
+use look::{Look, Whose};
 pub(super) use own::OwnRing;
+pub(crate) use reading::{Kernel, Reading};
 use register::cancel_all;
-pub(crate) use register::{can_cancel, cancel, descriptor, duplicate, push};
+pub(crate) use register::{Calls, can_cancel, descriptor, duplicate, push};
 use request::filled;
 pub(crate) use request::{Outcome, Request, Shots, Target, Unannounced};
+pub(crate) use slot::Slot;
 
 use super::SignalFd;
 use crate::process::{self, BUFFERS, RECORDS, give_back};

@@ -9,18 +9,24 @@
 use core::ffi::{c_int, c_long, c_uint, c_void};
 use core::ptr;
 
-use io_uring::{IoUring, cqueue, squeue};
+use io_uring::{IoUring, cqueue, opcode, squeue};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
+use super::{BUFFERS, Kernel, Target};
 use crate::error::{Error, Op};
+use crate::process::{Birth, give_back};
+use crate::signal::SigInfo;
 
 // include/uapi/linux/io_uring.h
 const IORING_REGISTER_PBUF_RING: c_uint = 22;
 const IORING_UNREGISTER_PBUF_RING: c_uint = 23;
 const IORING_REGISTER_SYNC_CANCEL: c_uint = 24;
 const IORING_ASYNC_CANCEL_ALL: u32 = 1 << 0;
+const IORING_ASYNC_CANCEL_FD: u32 = 1 << 1;
 const IORING_ASYNC_CANCEL_ANY: u32 = 1 << 2;
+const IORING_ASYNC_CANCEL_USERDATA: u32 = 1 << 4;
+const IORING_ASYNC_CANCEL_OP: u32 = 1 << 5;
 
 /// `struct io_uring_buf_reg`.
 #[repr(C)]
@@ -56,6 +62,20 @@ struct SyncCancelReg {
     pad2: [u64; 3],
 }
 
+impl SyncCancelReg {
+    const fn of(flags: u32) -> Self {
+        Self {
+            addr: 0,
+            fd: -1,
+            flags,
+            timeout: [1, 0],
+            opcode: 0,
+            pad: [0; 7],
+            pad2: [0; 3],
+        }
+    }
+}
+
 const _: () = assert!(size_of::<BufReg>() == 40);
 const _: () = assert!(size_of::<SyncCancelReg>() == 64);
 
@@ -82,32 +102,57 @@ pub(crate) fn push<E: squeue::EntryMarker>(
 ) -> Result<(), Error> {
     // SAFETY: the entry names a descriptor by its number, which the kernel checks,
     // and no memory. A read names a group of buffers: those that a source has
-    // registered, which stay mapped until the ring has forgotten them (`Inbox`),
+    // registered, which stay mapped until the ring has forgotten them (`Buffers`),
     // or, in another ring, those that were lent to it for whatever names them.
     unsafe { queue.push(&E::from(entry)) }.map_err(|_| Error::QueueFull)
 }
 
-/// Tells the ring of a ring of buffers at an address.
-pub(super) fn buffers(
-    ring: BorrowedFd<'_>,
-    address: usize,
-    entries: u16,
-    group: u16,
-) -> Result<(), Errno> {
-    let reg = BufReg {
-        ring_addr: address as u64,
-        ring_entries: entries.into(),
-        ..BufReg::of(group)
-    };
-    register(ring, IORING_REGISTER_PBUF_RING, &reg).map(drop)
+/// The calls on a ring, for a process.
+pub(crate) struct Calls<'r> {
+    ring: BorrowedFd<'r>,
+    birth: Birth,
 }
 
-/// Lets the ring forget a ring of buffers.
-pub(super) fn forget_buffers(
-    ring: BorrowedFd<'_>,
-    group: u16,
-) -> Result<(), Errno> {
-    register(ring, IORING_UNREGISTER_PBUF_RING, &BufReg::of(group)).map(drop)
+impl<'r> Calls<'r> {
+    pub(crate) const fn new(ring: BorrowedFd<'r>, birth: Birth) -> Self {
+        Self { ring, birth }
+    }
+}
+
+impl Kernel for Calls<'_> {
+    /// It returns once the kernel will do nothing more for them, though their last
+    /// completions may come later (`io_sync_cancel()`).
+    fn cancel(
+        &mut self,
+        opcode: u8,
+        user_data: u64,
+        target: Target,
+    ) -> Result<bool, Error> {
+        cancel(self.ring, opcode, user_data, target)
+            .map_err(|errno| Error::os(Op::UringRegister, errno))
+    }
+
+    fn register_buffers(
+        &mut self,
+        address: usize,
+        group: u16,
+    ) -> Result<(), Errno> {
+        let reg = BufReg {
+            ring_addr: address as u64,
+            ring_entries: BUFFERS.into(),
+            ..BufReg::of(group)
+        };
+        register(self.ring, IORING_REGISTER_PBUF_RING, &reg).map(drop)
+    }
+
+    fn forget_buffers(&mut self, group: u16) -> Result<(), Errno> {
+        let reg = BufReg::of(group);
+        register(self.ring, IORING_UNREGISTER_PBUF_RING, &reg).map(drop)
+    }
+
+    fn give_back(&mut self, info: &SigInfo) -> bool {
+        give_back(info, self.birth)
+    }
 }
 
 /// Whether requests can be cancelled at once. It cancels none.
@@ -125,47 +170,53 @@ pub(crate) fn can_cancel(ring: BorrowedFd<'_>) -> Result<(), Errno> {
 /// until their last completions.
 pub(super) fn cancel_all(ring: BorrowedFd<'_>) -> Result<(), Errno> {
     let flags = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL;
-    cancel_with(ring, 0, flags).map(drop)
+    register_cancel(ring, &SyncCancelReg::of(flags)).map(drop)
 }
 
-/// Cancels the requests with this `user_data`, and tells how many there were. It
-/// returns once the kernel will do nothing more for them, though their last completions
-/// may come later (`io_sync_cancel()`).
-pub(crate) fn cancel(
+fn cancel(
     ring: BorrowedFd<'_>,
+    opcode: u8,
     user_data: u64,
-) -> Result<usize, Errno> {
-    // What is cancelled may be found again until its last completion comes, but not by
-    // the call that cancels them all (`io_poll_find()`).
-    let all = cancel_with(ring, user_data, IORING_ASYNC_CANCEL_ALL)?;
-    let mut count = usize::try_from(all).unwrap_or(0);
-    // This waits for one that is being executed, which there is once at most.
-    for _ in 0..4 {
-        match cancel_with(ring, user_data, 0) {
-            Err(Errno::NOENT) => break,
-            Err(errno) => return Err(errno),
-            Ok(_) => count = count.max(1),
+    target: Target,
+) -> Result<bool, Errno> {
+    let mut reg = SyncCancelReg { addr: user_data, ..SyncCancelReg::of(0) };
+    // Where there are requests that last (Linux 6.7) a look may have the same `user_data`,
+    // and the kernel can tell them apart (6.6).
+    if opcode != opcode::Read::CODE {
+        reg.opcode = opcode;
+        reg.flags = IORING_ASYNC_CANCEL_USERDATA | IORING_ASYNC_CANCEL_OP;
+        if let Target::Descriptor(fd) = target {
+            reg.fd = fd;
+            reg.flags |= IORING_ASYNC_CANCEL_FD;
         }
     }
-    Ok(count)
+    if !register_cancel(ring, &reg)? {
+        return Ok(false);
+    }
+    // What is cancelled may be found again until its last completion comes, but by this
+    // call once at most (`io_poll_find()`).
+    reg.flags |= IORING_ASYNC_CANCEL_ALL;
+    register_cancel(ring, &reg)?;
+    // And this waits for one that is being executed.
+    reg.flags &= !IORING_ASYNC_CANCEL_ALL;
+    for _ in 0..3 {
+        if !register_cancel(ring, &reg)? {
+            break;
+        }
+    }
+    Ok(true)
 }
 
-/// Tells how many, if all are to be cancelled.
-fn cancel_with(
+/// Tells whether there was something to cancel.
+fn register_cancel(
     ring: BorrowedFd<'_>,
-    addr: u64,
-    flags: u32,
-) -> Result<c_long, Errno> {
-    let reg = SyncCancelReg {
-        addr,
-        fd: -1,
-        flags,
-        timeout: [1, 0],
-        opcode: 0,
-        pad: [0; 7],
-        pad2: [0; 3],
-    };
-    register(ring, IORING_REGISTER_SYNC_CANCEL, &reg)
+    reg: &SyncCancelReg,
+) -> Result<bool, Errno> {
+    match register(ring, IORING_REGISTER_SYNC_CANCEL, reg) {
+        Ok(_) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno),
+    }
 }
 
 fn register<T>(

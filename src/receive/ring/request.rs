@@ -238,6 +238,19 @@ impl Request {
         }
     }
 
+    /// Whether a completion with these flags is the last.
+    pub(super) fn ends(&self, flags: u32) -> bool {
+        self.is_in_flight() && !cqueue::more(flags)
+    }
+
+    /// What the submission of a read asks for.
+    pub(super) const fn opcode(&self) -> u8 {
+        match self.shots {
+            Shots::Many => opcode::ReadMulti::CODE,
+            Shots::One => opcode::Read::CODE,
+        }
+    }
+
     /// Takes a completion.
     ///
     /// # Errors

@@ -73,7 +73,7 @@ use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
 use self::queues::{ASIDE, Inner, nothing};
-use super::register::descriptor;
+use super::register::{Calls, descriptor};
 use super::turn::Turns;
 use super::{BUFFERS, Buffers, Request, Unannounced};
 use crate::error::{Error, Op};
@@ -138,7 +138,8 @@ impl OwnRing {
             let epoll = wait::epoll_create()?;
             epoll_add(epoll.as_fd(), fd)?;
             readable = Some(epoll);
-            inner.buffers = Some(Buffers::new(fd, GROUP)?);
+            let mut calls = Calls::new(fd, birth);
+            inner.buffers = Some(Buffers::new(&mut calls, GROUP)?);
         }
         let failure = AtomicU64::new(0);
         let turns = Turns::new(inner);
@@ -250,7 +251,8 @@ impl Drop for OwnRing {
             self.wait_for_the_end(inner);
             let is_quiet = inner.is_quiet();
             let Some(buffers) = &mut inner.buffers else { return };
-            buffers.close(fd, GROUP, is_quiet, self.birth);
+            let mut calls = Calls::new(fd, self.birth);
+            buffers.close(&mut calls, GROUP, is_quiet, self.birth);
         });
     }
 }
