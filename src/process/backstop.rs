@@ -35,6 +35,21 @@
 //! opens and who leaves. The handler may bring the previous action back while
 //! somebody opens. It looks at `ACTIVE` again afterwards; so either it sees that, and
 //! installs itself again, or that one installs it after.
+//!
+//! The handler goes in these steps, each of which sees what those before it have left
+//! behind in threads that are in the handler:
+//!
+//! 1. It is said that nobody is to be woken any more (`requeue/wake.rs`). Then it is waited
+//!    for the probes, and for those who are about to wake somebody. If one does not come,
+//!    because its thread is stopped, the handler stays: it does no harm, and gives way with
+//!    the next signal.
+//! 2. What must not take the action that comes back is taken out of the queue, and what
+//!    that would drop.
+//! 3. The action comes back. Threads that are in the handler send on what they have, and
+//!    it takes that.
+//! 4. `ACTIVE` shrinks. What was taken out, and what the handler has left because the queue
+//!    was full, is given back. Who leaves something later sees that `ACTIVE` has shrunk,
+//!    and gives it back itself.
 
 #![expect(unsafe_code, reason = "a signal handler")]
 
@@ -42,7 +57,7 @@ use core::ffi::{c_int, c_void};
 use core::mem::transmute;
 use core::ptr;
 use core::sync::atomic::{
-    AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+    AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
 use core::time::Duration;
 
@@ -182,7 +197,8 @@ fn install_one(signal: Signal) -> Result<(), Error> {
     Ok(())
 }
 
-/// How long a probe may be on its way when the handler is to go.
+/// How long a probe may be on its way when the handler is to go, and how long it may take
+/// to wake somebody.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Takes the handler away, where nobody else wants it. In turn.
@@ -201,27 +217,34 @@ fn uninstall_unwanted(set: SignalSet) {
     if unwanted.is_empty() {
         return;
     }
-    // A probe that is still pending would take the previous action, which for
+    let birth = BIRTH.load();
+    // A probe or a wake that is still pending would take the previous action, which for
     // most signals is the end.
-    if becomes_quiet() {
+    if becomes_quiet(unwanted) {
         for signal in unwanted.signals().filter(|&signal| has_handler(signal)) {
             let ignores = is_ignored_by(&previous(signal), signal);
-            requeue::keeping_pending(signal, ignores, BIRTH.load(), || {
+            if requeue::take_out(signal, ignores, birth) {
                 let _restored = put_previous(signal);
-            });
+            }
         }
     }
     ACTIVE.fetch_and(!unwanted.bits(), Ordering::SeqCst);
     LEAVING.fetch_and(!unwanted.bits(), Ordering::SeqCst);
+    fence(Ordering::SeqCst);
+    for signal in unwanted.signals() {
+        requeue::give_back_left::<32>(signal, birth);
+    }
 }
 
-/// Those of which the action would drop what somebody counts on. Whoever is the last
-/// brings it back.
+/// Those of which the action would drop what somebody counts on, or something is left that
+/// he is to be woken for. Whoever is the last brings it back.
 fn left_to_the_last(unwanted: SignalSet) -> SignalSet {
-    let would_drop = |&signal: &Signal| {
-        is_ignored_by(&previous(signal), signal) && has_handler(signal)
+    let is_for_others = |&signal: &Signal| {
+        has_handler(signal)
+            && (is_ignored_by(&previous(signal), signal)
+                || requeue::has_left(signal.into()))
     };
-    let leaving: SignalSet = unwanted.signals().filter(would_drop).collect();
+    let leaving: SignalSet = unwanted.signals().filter(is_for_others).collect();
     LEAVING.fetch_or(leaving.bits(), Ordering::SeqCst);
     let birth = BIRTH.load();
     leaving.signals().filter(|&signal| is_claimed(signal, birth)).collect()
@@ -237,11 +260,12 @@ pub(super) fn claims_have_changed(set: SignalSet, birth: Birth) {
     }
 }
 
-/// Waits a moment for the probes that are on their way.
-fn becomes_quiet() -> bool {
+/// Waits a moment for the probes that are on their way, and for who is about to wake
+/// somebody, which nobody does any more.
+fn becomes_quiet(unwanted: SignalSet) -> bool {
     let end = Deadline::after(Some(PATIENCE));
     loop {
-        if is_quiet() {
+        if requeue::no_wake_comes(unwanted) && is_quiet() {
             return true;
         }
         if end.is_over() {

@@ -3,7 +3,8 @@
 //! An action that ignores a signal makes the kernel drop what is pending of it, in the
 //! moment when it is set (`do_sigaction()` in `kernel/signal.c`). So the backstop does
 //! not bring such an action back while a receiver or a guard of any thread has the
-//! signal. It does so when the last of them goes.
+//! signal. It does so when the last of them goes. Nor does it bring any action back while
+//! something is left for them that they may have to be woken for.
 //!
 //! Each of them holds a [`Claim`], and here the claims are counted.
 //!

@@ -35,7 +35,7 @@ use crate::sys::{self, Deadline, How};
 ///
 /// For who sleeps while the queue is full there is a timer for each real-time signal of
 /// the set. It takes up one place in the queue (`RLIMIT_SIGPENDING`), and stays for as long
-/// as the process lives.
+/// as the process lives, also if this fails after it was made.
 ///
 /// The actions of signals are the process's, so threads that do this at the same time, or
 /// [`heal`](EveryThread::heal), or drop such a guard, take turns: one waits for the other.
@@ -69,7 +69,7 @@ use crate::sys::{self, Deadline, How};
 ///
 /// # Errors
 ///
-/// Nothing is changed then.
+/// No action is changed then.
 ///
 /// - [`Error::EmptySet`], [`Error::Unblockable`], [`Error::Synchronous`] or
 ///   [`Error::Reserved`] for a set that no receiver can take.
@@ -115,17 +115,23 @@ pub fn block_every_thread(
 /// receiver by [`Options::every_thread`](crate::Options::every_thread).
 ///
 /// When it is dropped, each signal that no other such guard has gets its previous
-/// action back, unless other code has changed it since. There are two exceptions:
+/// action back, unless other code has changed it since. There are these exceptions:
 ///
 /// - If a thread is there that was sent a record of the crate's and has not run the
-///   handler, the handler stays, does nothing for that record, and gives way to the
-///   previous action when any other signal comes (which then takes that record for a
-///   signal).
+///   handler, or that is stopped in it when it is about to wake a receiver, the handler
+///   stays, does nothing for what is the crate's, and gives way to the previous action
+///   when any other signal comes (which then takes that record for a signal). It stays so,
+///   too, where more than 65,536 real-time signals of a number would have to be kept from
+///   the action, because others go on sending.
 /// - An action that ignores the signal (`SIG_IGN`, or the default one of `SIGCHLD`,
 ///   `SIGCONT`, `SIGURG` and `SIGWINCH`) would drop what is pending. It does not come
 ///   back before the last receiver and the last [`MaskGuard`](crate::MaskGuard) of the
 ///   process go that have the signal, in whatever thread. Until then threads that
-///   unblock it are caught as before.
+///   unblock it are caught as before. So it is with any action while there are signals to
+///   be received that found no room in the queue.
+///
+/// If there is no room still when the last of them goes, such a signal waits for the next
+/// receiver that has it.
 ///
 /// In a forked child it does nothing: there the first signal that runs the handler
 /// brings the previous action back.

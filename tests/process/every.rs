@@ -54,6 +54,13 @@ cases! {
     the_queue_is_full_when_it_begins,
     who_sleeps_is_woken_without_a_timer,
     each_real_time_signal_has_one_timer,
+    who_sleeps_is_woken_where_the_queue_is_full,
+    who_sleeps_is_woken_where_there_is_no_room_for_a_timer,
+    a_wake_that_is_late_takes_no_action,
+    a_wake_that_is_later_still_finds_the_handler,
+    what_is_left_late_takes_the_action_that_is_back,
+    what_finds_no_room_waits_for_who_reads_next,
+    what_is_left_keeps_the_handler_for_who_reads,
     what_has_lost_its_record_is_not_taken_for_the_crate_s,
     the_actions_come_back,
     a_handler_installed_meanwhile_stays,
@@ -66,6 +73,9 @@ cases! {
     what_an_outer_receiver_waits_for_is_not_dropped,
     what_comes_while_a_receiver_goes_is_not_dropped,
     what_comes_while_a_guard_goes_is_not_dropped,
+    what_comes_meanwhile_does_not_hold_up_an_action,
+    a_sender_in_a_loop_does_not_hold_up_the_end,
+    a_sender_in_a_loop_does_not_hold_up_the_end_where_somebody_was_woken,
     who_opens_while_an_action_comes_back_receives_all,
     an_action_that_ignores_comes_back_with_the_last_one,
     a_forked_child_claims_for_itself,
@@ -83,6 +93,7 @@ cases! {
     a_forked_child_takes_the_handler_from_before,
     a_forked_child_can_have_its_own,
     a_child_of_a_bare_vfork_is_taken_for_its_parent,
+    a_child_of_a_bare_vfork_leaves_nothing_to_its_parent,
     a_child_of_posix_spawn_takes_the_default_action,
     a_signal_racing_the_drop_is_received_or_ends_the_process,
     children_of_threads_that_open_and_leave_can_open_their_own,
@@ -881,6 +892,189 @@ fn is_woken_where(forbidden: &'static [libc::c_long]) {
     threads.end();
 }
 
+/// The limit is 0: nothing that is sent with a record, and no timer, finds room.
+fn who_sleeps_is_woken_where_the_queue_is_full() {
+    is_woken_where_the_queue_is_full(true);
+}
+
+fn who_sleeps_is_woken_where_there_is_no_room_for_a_timer() {
+    is_woken_where_the_queue_is_full(false);
+}
+
+fn is_woken_where_the_queue_is_full(has_timer: bool) {
+    const COUNT: i32 = 3;
+    let limit = set_limit(libc::RLIMIT_SIGPENDING, 0);
+    if has_timer {
+        set_limit(libc::RLIMIT_SIGPENDING, limit);
+    }
+    let signals = open(rt(0));
+    set_limit(libc::RLIMIT_SIGPENDING, limit);
+    let me = tid();
+    let other = thread::spawn(move || {
+        // They are for this thread, so that they do not wake anyone.
+        for value in 0..COUNT {
+            sigqueue_to_thread(tid(), rt(0), value);
+        }
+        set_limit(libc::RLIMIT_SIGPENDING, 0);
+        for _ in 0..COUNT {
+            wait_until_asleep(me);
+            set_mask(SignalSet::empty());
+        }
+    });
+    let values = (0..COUNT).map(|_| signals.wait().unwrap().value().unwrap());
+    each_once(values.collect(), COUNT);
+    other.join().unwrap();
+    set_limit(libc::RLIMIT_SIGPENDING, limit);
+    assert_eq!(signals.try_recv().unwrap(), None);
+}
+
+/// Starts a thread that takes a signal, and runs the handler up to some system call.
+fn held_in_the_handler(
+    signal: Signal,
+    call: libc::c_long,
+    before: fn(),
+) -> (HeldCalls, JoinHandle<()>) {
+    let (tell, told) = channel();
+    let thread = thread::spawn(move || {
+        let held = HeldCalls::of_this_thread(&[call]);
+        let can = held.is_ok();
+        tell.send(held).unwrap();
+        if can {
+            sigqueue_to_thread(tid(), signal, 7);
+            before();
+            set_mask(SignalSet::empty());
+        }
+    });
+    let Ok(held) = told.recv().unwrap() else {
+        skip("seccomp cannot hold system calls here");
+    };
+    (held, thread)
+}
+
+/// A handler is preempted when it is about to wake who sleeps. Who takes it away waits.
+fn a_wake_that_is_late_takes_no_action() {
+    set_action(rt(0), counting(), 0);
+    let before = action(rt(0));
+    let limit = set_limit(libc::RLIMIT_SIGPENDING, 0);
+    set_limit(libc::RLIMIT_SIGPENDING, limit);
+    let guard = mask::block_every_thread(rt(0)).unwrap();
+    let (held, thread) =
+        held_in_the_handler(rt(0), libc::SYS_timer_settime, || {
+            set_limit(libc::RLIMIT_SIGPENDING, 0);
+        });
+    let mut waking = Some((held.next().unwrap(), thread));
+    set_limit(libc::RLIMIT_SIGPENDING, limit);
+    let (tell, told) = channel();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            // What it does while it waits.
+            let held = HeldCalls::of_this_thread(&[libc::SYS_sched_yield]);
+            tell.send(held.unwrap()).unwrap();
+            drop(guard);
+        });
+        let waits = told.recv().unwrap();
+        while waits.before_the_next(|_| {
+            if let Some((call, thread)) = waking.take() {
+                call.go_on();
+                thread.join().unwrap();
+            }
+        }) {}
+    });
+    assert_eq!(action(rt(0)), before);
+    if let Some((call, thread)) = waking {
+        call.go_on();
+        thread.join().unwrap();
+    }
+    set_mask(SignalSet::empty());
+    assert_eq!(COUNTED.load(Ordering::Relaxed), 1);
+}
+
+/// Nobody waits for a thread that is stopped. By default the signal ends the process.
+fn a_wake_that_is_later_still_finds_the_handler() {
+    let limit = set_limit(libc::RLIMIT_SIGPENDING, 0);
+    set_limit(libc::RLIMIT_SIGPENDING, limit);
+    let guard = mask::block_every_thread(rt(0)).unwrap();
+    let ours = action(rt(0));
+    let (held, thread) =
+        held_in_the_handler(rt(0), libc::SYS_timer_settime, || {
+            set_limit(libc::RLIMIT_SIGPENDING, 0);
+        });
+    let call = held.next().unwrap();
+    set_limit(libc::RLIMIT_SIGPENDING, limit);
+    drop(guard);
+    assert_eq!(action(rt(0)), ours);
+    let receiver = Receiver::new(rt(0)).unwrap();
+    assert_eq!(receiver.wait().unwrap().value(), Some(7));
+    drop(receiver);
+    call.go_on();
+    thread.join().unwrap();
+    set_mask(SignalSet::empty());
+    assert_eq!(mask::current(), Ok(SignalSet::empty()));
+    // The next receiver for every thread finds it as it should be.
+    drop(mask::block_every_thread(rt(0)).unwrap());
+    assert_eq!(action(rt(0)).0, libc::SIG_DFL);
+}
+
+/// A handler finds that there is no room in the queue, and has been taken away meanwhile.
+fn what_is_left_late_takes_the_action_that_is_back() {
+    set_action(rt(0), counting(), 0);
+    let before = action(rt(0));
+    let guard = mask::block_every_thread(rt(0)).unwrap();
+    let (held, thread) =
+        held_in_the_handler(rt(0), libc::SYS_rt_sigqueueinfo, || ());
+    let call = held.next().unwrap();
+    drop(guard);
+    assert_eq!(action(rt(0)), before);
+    assert!(call.fail(libc::EAGAIN));
+    while held.before_the_next(|_| ()) {}
+    thread.join().unwrap();
+    set_mask(SignalSet::empty());
+    assert_eq!(COUNTED.load(Ordering::Relaxed), 1);
+}
+
+/// Has a thread take so many signals that cannot be sent on. The queue stays full.
+fn have_some_left(signal: Signal, count: i32) -> libc::rlim_t {
+    let taking = move || {
+        (0..count).for_each(|it| sigqueue_to_thread(tid(), signal, it));
+        let limit = set_limit(libc::RLIMIT_SIGPENDING, 0);
+        (0..count).for_each(|_| set_mask(SignalSet::empty()));
+        limit
+    };
+    thread::scope(|scope| scope.spawn(taking).join().unwrap())
+}
+
+/// The queue is full still when the last one goes.
+fn what_finds_no_room_waits_for_who_reads_next() {
+    let before = action(rt(0));
+    let guard = mask::block_every_thread(rt(0)).unwrap();
+    let limit = have_some_left(rt(0), 3);
+    drop(guard);
+    assert_eq!(action(rt(0)), before);
+    let signals = crate::common::receiver_for(rt(0)).unwrap();
+    let values = (0..3).map(|_| signals.wait().unwrap().value().unwrap());
+    each_once(values.collect(), 3);
+    set_limit(libc::RLIMIT_SIGPENDING, limit);
+    assert_eq!(signals.try_recv().unwrap(), None);
+}
+
+/// Without the handler, nobody could be woken for it.
+fn what_is_left_keeps_the_handler_for_who_reads() {
+    let before = action(rt(0));
+    let signals = crate::common::open(rt(0)).unwrap();
+    let guard = mask::block_every_thread(rt(0)).unwrap();
+    let ours = action(rt(0));
+    let limit = have_some_left(rt(0), 3);
+    drop(guard);
+    if !battery().reads_ahead() {
+        assert_eq!(action(rt(0)), ours);
+    }
+    let values = (0..3).map(|_| signals.wait().unwrap().value().unwrap());
+    each_once(values.collect(), 3);
+    set_limit(libc::RLIMIT_SIGPENDING, limit);
+    drop(signals);
+    assert_eq!(action(rt(0)), before);
+}
+
 /// They are for waking who sleeps, and stay.
 fn each_real_time_signal_has_one_timer() {
     let timers = || {
@@ -1272,6 +1466,78 @@ fn what_comes_while_a_guard_goes_is_not_dropped() {
     assert_eq!(action(Signal::WINCH).0, libc::SIG_DFL);
 }
 
+/// Drops something in another thread, which does something before each time that it takes
+/// a signal out of the queue; returns how often it does.
+fn count_taken<T: Send>(held: T, mut before_each: impl FnMut(i32)) -> i32 {
+    let (tell, told) = channel();
+    let mut count = 0;
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let calls = HeldCalls::of_this_thread(&[libc::SYS_rt_sigtimedwait]);
+            let can = calls.is_ok();
+            tell.send(calls).unwrap();
+            if can {
+                drop(held);
+            }
+        });
+        let Ok(calls) = told.recv().unwrap() else {
+            skip("seccomp cannot hold system calls here");
+        };
+        while calls.before_the_next(|_| {
+            before_each(count);
+            count += 1;
+        }) {}
+    });
+    count
+}
+
+/// Of a standard signal one is as good as many.
+fn what_comes_meanwhile_does_not_hold_up_an_action() {
+    let both = ignored();
+    let before = IGNORED.map(action);
+    let guard = mask::block_every_thread(both).unwrap();
+    let taken = count_taken(guard, |_| send_all());
+    assert!(taken <= 4, "{taken}");
+    assert_eq!(IGNORED.map(action), before);
+    let receiver = crate::common::receiver_for(both).unwrap();
+    assert_eq!(all_that_came(&receiver), both);
+}
+
+/// There is always one more to be kept.
+fn a_sender_in_a_loop_does_not_hold_up_the_end() {
+    set_action(rt(0), libc::SIG_IGN, 0);
+    is_not_held_up(mask::block_every_thread(rt(0)).unwrap());
+}
+
+/// What has woken somebody may be behind all the others.
+fn a_sender_in_a_loop_does_not_hold_up_the_end_where_somebody_was_woken() {
+    set_action(rt(0), counting(), 0);
+    let guard = mask::block_every_thread(rt(0)).unwrap();
+    let limit = have_some_left(rt(0), 1);
+    set_limit(libc::RLIMIT_SIGPENDING, limit);
+    let receiver = crate::common::receiver_for(rt(0)).unwrap();
+    assert_eq!(receiver.wait().unwrap().value(), Some(0));
+    drop(receiver);
+    is_not_held_up(guard);
+    assert_eq!(COUNTED.load(Ordering::Relaxed), 0);
+}
+
+fn is_not_held_up(guard: mask::EveryThread) {
+    if battery() != crate::common::Battery::EPOLL {
+        // It is without a receiver.
+        return;
+    }
+    let taken = count_taken(guard, |value| {
+        sigqueue(pid(), rt(0), value).unwrap();
+    });
+    assert!(taken >= 1000, "{taken}");
+    // Nothing is lost by that.
+    let receiver = crate::common::receiver_for(rt(0)).unwrap();
+    let mut values = receive(&receiver, taken as usize);
+    each_once(values.remove(&rt(0)).unwrap(), taken);
+    assert_eq!(receiver.try_recv().unwrap(), None);
+}
+
 /// It waits for that moment. What is sent afterwards is there.
 fn who_opens_while_an_action_comes_back_receives_all() {
     let both = ignored();
@@ -1604,20 +1870,45 @@ fn a_child_of_a_bare_vfork_is_taken_for_its_parent() {
         kill(own_number(), Signal::TERM);
         i32::from(crate::common::is_pending(Signal::TERM))
     }
-    /// Which the standard library would know as the parent's, perhaps.
-    fn own_number() -> i32 {
-        // SAFETY: has no preconditions.
-        unsafe { libc::getpid() }
-    }
     let signals = open(Signal::TERM);
+    assert_eq!(vfork(child).wait(), End::Exited(1));
+    assert_eq!(signals.try_recv().unwrap(), None, "it was the child's");
+}
+
+/// Which the standard library would know as the parent's, perhaps.
+fn own_number() -> i32 {
+    // SAFETY: has no preconditions.
+    unsafe { libc::getpid() }
+}
+
+/// What `vfork(2)` does, on a stack of its own.
+fn vfork(child: extern "C" fn(*mut libc::c_void) -> c_int) -> Child {
     let mut stack = vec![0_u128; 4096];
     let top = stack.as_mut_ptr_range().end.cast();
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
     // SAFETY: the stack is the child's until it has ended, for which this waits.
     let pid = unsafe { libc::clone(child, top, flags, ptr::null_mut()) };
     assert!(pid > 0);
-    assert_eq!(Child { pid }.wait(), End::Exited(1));
+    Child { pid }
+}
+
+/// Where there is no room in the queue, the record is not left to the parent, and who
+/// sleeps there is not woken.
+fn a_child_of_a_bare_vfork_leaves_nothing_to_its_parent() {
+    extern "C" fn child(_: *mut libc::c_void) -> c_int {
+        sigqueue(own_number(), rt(0), 7).unwrap();
+        set_limit(libc::RLIMIT_SIGPENDING, 0);
+        set_mask(SignalSet::empty());
+        i32::from(crate::common::is_pending(rt(0)))
+    }
+    let signals = open(rt(0));
+    assert_eq!(vfork(child).wait(), End::Exited(1));
     assert_eq!(signals.try_recv().unwrap(), None, "it was the child's");
+    for _ in 0..3 {
+        kill(pid(), rt(0));
+        assert_eq!(signals.wait().unwrap().cause(), Cause::Kill);
+    }
+    assert_eq!(signals.try_recv().unwrap(), None);
 }
 
 fn a_child_of_posix_spawn_takes_the_default_action() {

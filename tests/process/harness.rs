@@ -80,9 +80,13 @@ pub(crate) fn racing_rounds() -> i32 {
 /// takes the kernel several milliseconds to take down, so there are fewer of these, unless
 /// all are asked for (`ALL_ROUNDS=1`).
 pub(crate) fn rounds_with_receivers() -> i32 {
-    let are_few = std::env::var_os("ALL_ROUNDS").is_none();
-    let fewer = if battery().reads_ahead() && are_few { 10 } else { 1 };
-    racing_rounds() / fewer
+    let are_few = battery().reads_ahead() && !all_rounds();
+    racing_rounds() / if are_few { 10 } else { 1 }
+}
+
+/// Whether no race is to be run less often.
+pub(crate) fn all_rounds() -> bool {
+    env::var_os("ALL_ROUNDS").is_some()
 }
 
 /// A case on a battery.

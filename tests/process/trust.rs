@@ -20,6 +20,7 @@ use crate::allocations::without_allocating;
 use crate::common::{
     Child, DEADLINE, End, Forged, check, kill, open, options, pid, set_action,
     set_limit, set_mask, sigqueue, sigqueue_to_thread, storm_size, tid, uid,
+    wait_until_asleep,
 };
 use crate::examples::{assert_line, example, run};
 use crate::exit::fork_pid_1;
@@ -44,6 +45,7 @@ cases! {
     a_wake_is_taken_for_no_signal_and_none_for_a_wake,
     a_wake_that_meets_a_record_of_its_number_is_none_the_less_one,
     a_wake_without_a_timer_is_one_too,
+    a_forged_timer_is_no_wake,
     a_flood_of_another_user_costs_what_it_sends,
     what_is_not_received_costs_nothing,
 }
@@ -426,7 +428,7 @@ fn the_crates_own_signals_cannot_be_imitated() {
     assert_eq!(signals.try_recv(), Ok(None));
 }
 
-/// Where the queue is full the crate wakes who sleeps with a signal that has no record.
+/// Where the queue is full the crate wakes who sleeps with a timer of its own.
 fn a_wake_is_taken_for_no_signal_and_none_for_a_wake() {
     let signals = options().every_thread(true).open(rt(1)).unwrap();
     let limit = have_some_left();
@@ -492,9 +494,49 @@ fn a_wake_without_a_timer_is_one_too() {
     let limit = set_limit(libc::RLIMIT_SIGPENDING, 0);
     let signals = options().every_thread(true).open(rt(1)).unwrap();
     set_limit(libc::RLIMIT_SIGPENDING, limit);
+    let me = tid();
     for _ in 0..2 {
-        have_some_left();
-        assert_eq!(values(&signals), [0, 1, 2]);
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                wait_until_asleep(me);
+                have_some_left();
+            });
+            let mut values = [(); 3].map(|()| next(&signals).value());
+            values.sort_unstable();
+            assert_eq!(values, [0, 1, 2].map(Some));
+        });
+        assert_eq!(signals.try_recv(), Ok(None));
+        set_limit(libc::RLIMIT_SIGPENDING, limit);
+        comes_as_sent(&signals);
+    }
+}
+
+/// Its value is not the one that others cannot guess. It is none where a wake is due,
+/// either.
+fn a_forged_timer_is_no_wake() {
+    let signals = options().every_thread(true).open(rt(1)).unwrap();
+    let to = pid();
+    for value in [0, 1, -1] {
+        // A timer's number and how often it has expired stand where the sender does.
+        let forged = Forged::new(rt(1), libc::SI_TIMER, 4, 0, value);
+        elsewhere(|| forged.queue(to).unwrap());
+        let limit = have_some_left();
+        let mut forged = 0;
+        let mut others = Vec::new();
+        while let Some(info) = signals.try_recv().unwrap() {
+            match info.cause() {
+                Cause::Timer { id, .. } => {
+                    assert_eq!(id, 4);
+                    assert_eq!(info.value(), Some(value));
+                    let nobody = Sender::Claimed { pid: 0, uid: 0 };
+                    assert_eq!(info.sender(), nobody);
+                    forged += 1;
+                }
+                _ => others.push(info.value().unwrap()),
+            }
+        }
+        others.sort_unstable();
+        assert_eq!((forged, &others[..]), (1, &[0, 1, 2][..]));
         set_limit(libc::RLIMIT_SIGPENDING, limit);
         comes_as_sent(&signals);
     }

@@ -4,7 +4,9 @@
 //! (`RLIMIT_SIGPENDING`). When the ring goes, its real-time signals then do not go
 //! back. They are not lost: they are left here, and whichever receiver of the
 //! process reads next, of those that receive the signal, takes them before what is
-//! pending. One that sleeps already notices with the next signal.
+//! pending. One that sleeps already is woken if every thread blocks the signal
+//! (`wake.rs`), and else notices with the next signal: with no handler there, what wakes
+//! could take the action of the signal.
 //!
 //! So does the memory of a ring that cannot be told to forget it, because a sandbox
 //! has come to forbid that. The kernel may go on to read signals into it, and here
@@ -45,6 +47,9 @@ struct Shelf {
 }
 
 const ANY: usize = usize::MAX;
+
+/// How many there is room for.
+const PLACES: usize = BUFFERS as usize * RECORDS;
 
 const _: () = assert!(size_of::<Shelf>() <= HEAD_ROOM);
 
@@ -115,14 +120,15 @@ fn shelves(birth: Birth) -> impl Iterator<Item = &'static Shelf> {
 
 impl Shelf {
     fn put(&self, info: &SigInfo) -> bool {
-        if self.count.load(Ordering::Relaxed) == ANY {
+        // If it is full, or the kernel's.
+        if self.count.load(Ordering::Relaxed) >= PLACES {
             return false;
         }
         // Before it can be taken, so that it is never less than there are.
         look_for_more();
-        self.count.fetch_add(1, Ordering::Release);
-        let is_put =
-            places().any(|(buffer, at)| self.records.offer(buffer, at, info));
+        let count = self.count.fetch_add(1, Ordering::Release);
+        let is_put = places_from(count)
+            .any(|(buffer, at)| self.records.offer(buffer, at, info));
         if !is_put {
             self.count.fetch_sub(1, Ordering::Relaxed);
             look_for_less();
@@ -161,8 +167,11 @@ impl Shelf {
     }
 }
 
-fn places() -> impl Iterator<Item = (u16, usize)> {
-    (0..BUFFERS).flat_map(|buffer| (0..RECORDS).map(move |at| (buffer, at)))
+/// All places, first those that are free where this many are filled, one after another.
+fn places_from(count: usize) -> impl Iterator<Item = (u16, usize)> {
+    let first = u16::try_from(count / RECORDS).map_or(0, |it| it.min(BUFFERS));
+    let buffers = (first..BUFFERS).chain(0..first);
+    buffers.flat_map(|buffer| (0..RECORDS).map(move |at| (buffer, at)))
 }
 
 /// Takes records of these signals that were left.

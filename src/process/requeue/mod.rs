@@ -5,6 +5,7 @@ mod records;
 mod wake;
 
 use core::slice;
+use core::sync::atomic::{Ordering, fence};
 
 use rustix::io::Errno;
 
@@ -46,7 +47,7 @@ pub(crate) fn give_back(info: &SigInfo, birth: Birth) -> bool {
         wake_again(info.signal());
         return true;
     }
-    return_record(info).is_ok() || left::leave(info, birth)
+    return_record(info).is_ok() || leave(info, birth)
 }
 
 /// Whether what has reached a thread is no signal, but was to wake one. If the thread
@@ -63,18 +64,38 @@ pub(super) fn was_wake(info: &SigInfo, goes_on: bool) -> bool {
 /// does, perhaps on a small stack.
 pub(super) fn send_on(info: &SigInfo, birth: Birth) {
     if return_record(info).is_err() {
-        leave(info, birth);
+        leave_in_handler(info, birth);
     }
 }
 
-/// Leaves a record to the next receiver, and wakes one.
 #[cold]
-fn leave(info: &SigInfo, birth: Birth) {
-    if left::leave(info, birth) {
-        wake::wake(info.signal());
-    } else {
-        insist(info);
+fn leave_in_handler(info: &SigInfo, birth: Birth) {
+    let signal = info.signal();
+    if !wake::is_this_process() {
+        // A child that has its parent's memory leaves nothing there. What it has to take
+        // is pending for it without the record.
+        let _sent = sys::send_to_process(signal);
+        return;
     }
+    if !leave(info, birth) {
+        return insist(info);
+    }
+    // See the head of `wake.rs`.
+    fence(Ordering::SeqCst);
+    if !backstop::active().has(signal) {
+        give_back_left::<1>(signal, birth);
+    }
+}
+
+/// Leaves a record to the next receiver, and wakes one. It fails only if there is no
+/// memory.
+#[cold]
+fn leave(info: &SigInfo, birth: Birth) -> bool {
+    let is_left = left::leave(info, birth);
+    if is_left {
+        wake::wake(info.signal());
+    }
+    is_left
 }
 
 /// Wakes one with a wake that has not come to anyone, unless somebody was faster.
@@ -99,49 +120,74 @@ pub(super) fn make_room(set: SignalSet, birth: Birth) -> Result<(), Error> {
     left::make_room(birth).map_err(|errno| Error::os(Op::Mmap, errno))
 }
 
-/// Gives a signal another action, and keeps what is pending of it.
-///
-/// To ignore a signal makes the kernel drop that (`do_sigaction()` in
-/// `kernel/signal.c`), and a wake would take any action. Otherwise it is left alone,
-/// since not all of what it says, and for whom it is, would come back.
-pub(super) fn keeping_pending(
-    signal: Signal,
-    ignores: bool,
-    birth: Birth,
-    f: impl FnOnce(),
-) {
-    // What it was for goes back below, unless somebody has read it.
-    let mut is_some = wake::may_be_pending(signal);
-    if !ignores && !is_some {
-        return f();
+/// Says that nobody who sleeps is to be woken any more, since the handler is about to go,
+/// and tells whether nobody is about to do so. In turn.
+pub(super) fn no_wake_comes(set: SignalSet) -> bool {
+    set.signals().filter(|&signal| !wake::is_over(signal)).count() == 0
+}
+
+/// How many records of a real-time signal are taken out of the queue at most before its
+/// action changes, so that who goes on sending does not hold that up for good. A user may
+/// have about as many pending on a machine with 16 GiB (`RLIMIT_SIGPENDING`, which is half
+/// of `threads-max` by default). They need 8 MiB.
+const MOST: usize = 65_536;
+
+/// Takes out of the queue what would be lost when a signal is given another action, or
+/// would take that: to ignore a signal makes the kernel drop what is pending of it
+/// (`do_sigaction()` in `kernel/signal.c`), and a wake would take any action. Otherwise
+/// what is pending is left alone, since not all of what it says, and for whom it is, would
+/// come back. Fails if there is more of it than can be taken. In turn.
+pub(super) fn take_out(signal: Signal, ignores: bool, birth: Birth) -> bool {
+    if !ignores && !wake::may_be_pending(signal) {
+        return true;
     }
     wake::stop(signal);
-    while let Some(info) = sys::action::take_pending(signal) {
-        is_some = true;
+    let is_out = take_records(signal, ignores, birth);
+    if is_out {
+        // None is pending any more, whoever has taken it.
+        wake::forget(signal);
+    }
+    is_out
+}
+
+fn take_records(signal: Signal, ignores: bool, birth: Birth) -> bool {
+    let is_realtime = signal.is_realtime();
+    // Of a standard signal there is the thread's and the process's. What comes then would
+    // be one with these.
+    let most = if is_realtime { MOST } else { 2 };
+    for _ in 0..most {
+        let Some(info) = sys::action::take_pending(signal) else { return true };
         if wake::is_wake(&info) {
             // It would take the action that comes back.
             if !ignores && wake::was_the_last(signal) {
-                break;
+                return true;
             }
-            continue;
-        }
-        if !left::leave(&info, birth) {
-            // What cannot be kept is better dropped with the others, or it would be
-            // taken again and again.
-            break;
+        } else if !left::leave(&info, birth) {
+            // There is room: it has just been taken.
+            insist(&info);
+            return false;
         }
     }
-    // None is pending any more, whoever has taken it.
-    wake::forget(signal);
-    f();
-    let mut room = [SigInfo::EMPTY];
-    while is_some && left::take(&mut room, || signal.into()) > 0 {
-        let [info] = &room;
-        if return_record(info).is_err() {
-            // Nobody is woken, since a wake would take the action that is back.
-            if !left::leave(info, birth) {
-                insist(info);
+    !is_realtime
+}
+
+/// Gives what was left of a signal back to the kernel, where the handler is not to block
+/// it any more; so many at once. What finds no room there is left again. Nobody is woken
+/// for it, since a wake would take the action that is back.
+pub(super) fn give_back_left<const N: usize>(signal: Signal, birth: Birth) {
+    let mut room = [SigInfo::EMPTY; N];
+    loop {
+        let taken = left::take(&mut room, || signal.into());
+        let mut is_done = taken == 0;
+        for info in room.iter().take(taken) {
+            if return_record(info).is_err() {
+                is_done = true;
+                if !left::leave(info, birth) {
+                    insist(info);
+                }
             }
+        }
+        if is_done {
             return;
         }
     }

@@ -31,10 +31,23 @@
 //! cannot be asked, and its number might be another one's by then. In a forked child there
 //! are none (`timer_create(2)`), and the numbers are another process's.
 //!
+//! # When the handler goes
+//!
 //! A wake is no signal: before the action that was there comes back it is taken out of
 //! the queue, so that it does not take that. That it may be there is noted when the timer
 //! is first started, and the note goes when the handler does: by then the timer is
 //! stopped, and what it had sent is taken.
+//!
+//! None may be sent after that, by who was about to and has been preempted, a handler for
+//! one. So who wakes counts itself in, in the word with the notes, for as long as it takes.
+//! Who takes the handler away first says there that it does ([`GOING`]): from then on
+//! nobody is counted in or wakes. Then it waits until all are out. That is not for long,
+//! but for a thread that is stopped: then the handler stays, and a wake finds that.
+//!
+//! Who could not wake any more has left a record all the same. It looks whether the
+//! handler is still to block the signal (`ACTIVE` in `backstop.rs`), after it has left the
+//! record. Who takes the handler away looks for records, after it has changed that. So one
+//! of them sees it, and gives it back to the kernel.
 //!
 //! # Without a timer
 //!
@@ -81,6 +94,19 @@ static NOTES: PerSignal<OfProcess> =
 const ON_ITS_WAY: u32 = 1;
 /// One of the timer's may be.
 const STARTED: u32 = 2;
+/// The handler is about to go, or is not there: nobody is to wake.
+const GOING: u32 = 4;
+/// One more is about to wake. The bits above count them.
+const ONE_MORE: u32 = 8;
+
+/// The process that this is about, by its number, which a child of a bare `vfork(2)` does
+/// not have.
+static PROCESS: OfProcess = OfProcess::new();
+
+/// Whether this is the process that the memory belongs to.
+pub(super) fn is_this_process() -> bool {
+    PROCESS.load(Birth::here()) == sys::process_id()
+}
 
 /// What the records of the timers have for a value: one that others cannot guess, and no
 /// address, since `/proc/PID/timers` may show it to anyone. It is kept, since what it is
@@ -95,8 +121,12 @@ fn value() -> usize {
     value as usize
 }
 
-/// Makes a timer for a signal if it has none, so that who wakes has one.
+/// Makes a timer for a signal if it has none, so that who wakes has one; which may be
+/// done from now on. In turn.
 pub(super) fn prepare(signal: Signal) {
+    let birth = Birth::here();
+    PROCESS.update(birth, |_| sys::process_id());
+    NOTES.of(signal).update(birth, |it| it & !GOING);
     if signal.is_realtime() {
         // There may be one later.
         let _timer = timer_of(signal);
@@ -124,12 +154,38 @@ fn numbered(number: u32) -> Option<Timer> {
     number.checked_sub(1).and_then(Timer::numbered)
 }
 
-/// Wakes who sleeps until this signal comes.
+/// Wakes who sleeps until this signal comes, if there is the handler. Where it has gone,
+/// a wake would take the action that is back.
 pub(super) fn wake(signal: Signal) {
-    // Where the handler has gone, a wake would take the action that is back.
-    if !signal.is_realtime() || !backstop::active().has(signal) {
-        return;
+    if signal.is_realtime() && begins(signal) {
+        if backstop::active().has(signal) {
+            send(signal);
+        }
+        ends(signal);
     }
+}
+
+/// Counts one in that is about to wake, unless nobody is to.
+fn begins(signal: Signal) -> bool {
+    let one_more = |it: u32| match it & GOING {
+        0 => it.wrapping_add(ONE_MORE),
+        _ => it,
+    };
+    NOTES.of(signal).update(Birth::here(), one_more) & GOING == 0
+}
+
+/// Counts it out.
+fn ends(signal: Signal) {
+    let one_less = |it: u32| it.checked_sub(ONE_MORE).unwrap_or(it);
+    NOTES.of(signal).update(Birth::here(), one_less);
+}
+
+/// Says that nobody is to wake any more, and tells whether nobody is about to. In turn.
+pub(super) fn is_over(signal: Signal) -> bool {
+    NOTES.of(signal).update(Birth::here(), |it| it | GOING) < ONE_MORE
+}
+
+fn send(signal: Signal) {
     if let Some(timer) = timer_of(signal) {
         // Before it can come.
         note(signal, STARTED);
@@ -165,7 +221,8 @@ fn remove(signal: Signal, what: u32) -> bool {
 
 /// Whether one may be pending.
 pub(super) fn may_be_pending(signal: Signal) -> bool {
-    NOTES.of(signal).load(Birth::here()) != 0
+    let notes = NOTES.of(signal).load(Birth::here());
+    notes & (ON_ITS_WAY | STARTED) != 0
 }
 
 /// Sees to it that none comes that is not pending yet.
@@ -201,10 +258,12 @@ pub(super) fn is_wake(record: &SigInfo) -> bool {
 
 #[cold]
 fn was_on_its_way(record: &SigInfo) -> bool {
-    let is_ours = || {
-        record.has_lost_its_record() || record.pid() == Some(sys::process_id())
-    };
     let signal = record.signal();
     let notes = NOTES.of(signal).load(Birth::here());
-    notes & ON_ITS_WAY != 0 && is_ours() && remove(signal, ON_ITS_WAY)
+    if notes & ON_ITS_WAY == 0 || !is_this_process() {
+        return false;
+    }
+    let is_ours =
+        record.has_lost_its_record() || record.pid() == Some(sys::process_id());
+    is_ours && remove(signal, ON_ITS_WAY)
 }
