@@ -75,15 +75,20 @@ fn more_receivers_than_one_system_call_reports_are_all_served() {
         std::array::from_fn(|n| open(rt(n)).unwrap());
     let epoll = Epoll::new(receivers.each_ref().map(|signals| &**signals));
     let epoll = epoll.unwrap();
+    let counts = receivers.each_ref().map(|signals| {
+        let (count, waker) = WakeCount::new();
+        let mut cx = Context::from_waker(&waker);
+        assert!(pin!(signals.recv()).poll(&mut cx).is_pending());
+        count
+    });
     (0..25).for_each(|n| send(rt(n)));
-    let mut told = 0;
-    while told < 25 {
-        // A ring may not have come round to all of them.
-        let turn = epoll.turn(Some(DEADLINE)).unwrap();
-        assert!(turn > 0);
-        told += turn;
+    // A ring may not have come round to all of them, and may tell of one twice.
+    while counts.iter().any(|count| count.get() == 0) {
+        assert!(epoll.turn(Some(DEADLINE)).unwrap() > 0);
     }
-    assert_eq!(epoll.turn(NOW).unwrap(), 0);
+    if !crate::battery().reads_ahead() {
+        assert_eq!(epoll.turn(NOW).unwrap(), 0);
+    }
     // Newest first, so that no mask is restored too early.
     for signals in Vec::from(receivers).into_iter().rev() {
         signals.try_recv().unwrap().unwrap();
