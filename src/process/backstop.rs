@@ -42,7 +42,8 @@
 //! 1. It is said that nobody is to be woken any more (`requeue/wake.rs`). Then it is waited
 //!    for the probes, and for those who are about to wake somebody. If one does not come,
 //!    because its thread is stopped, the handler stays: it does no harm, and gives way with
-//!    the next signal.
+//!    the next signal. If another handler is to come back, that would take what is late; so
+//!    this one calls it, as long as something may come.
 //! 2. What must not take the action that comes back is taken out of the queue, and what
 //!    that would drop.
 //! 3. The action comes back. Threads that are in the handler send on what they have, and
@@ -391,7 +392,9 @@ unsafe extern "C" fn handle(
         } else if is_active {
             CAUGHT.fetch_add(1, Ordering::Relaxed);
             requeue::send_on(&info, BIRTH.load());
-        } else if was_called_by_another(info.signal()) {
+        } else if was_called_by_another(info.signal())
+            || has_to_stay(info.signal())
+        {
             // SAFETY: the arguments of this handler.
             unsafe { hand_on(info.signal(), number, raw, context) };
         } else {
@@ -415,6 +418,20 @@ fn was_called_by_another(signal: Signal) -> bool {
         ![address(), libc::SIG_DFL, libc::SIG_IGN].contains(&handler)
             && (handler != previous(signal).handler || !by_the_kernel())
     })
+}
+
+/// Whether another handler is to come back, and would take what may be on its way to this
+/// one still ([`PATIENCE`] was over). As long as that may be, this one hands on.
+fn has_to_stay(signal: Signal) -> bool {
+    let is_handler =
+        |handler| ![libc::SIG_DFL, libc::SIG_IGN].contains(&handler);
+    let may_come = || {
+        HANDLED.load(Ordering::Acquire) != SENT.load(Ordering::Relaxed)
+            || requeue::may_wake(signal)
+    };
+    is_handler(previous(signal).handler)
+        && BIRTH.load().check().is_ok()
+        && may_come()
 }
 
 /// Hands on to the handler from before, as who has called this one would have done

@@ -119,10 +119,10 @@ pub fn block_every_thread(
 ///
 /// - If a thread is there that was sent a record of the crate's and has not run the
 ///   handler, or that is stopped in it when it is about to wake a receiver, the handler
-///   stays, does nothing for what is the crate's, and gives way to the previous action
-///   when any other signal comes (which then takes that record for a signal). It stays so,
-///   too, where more than 65,536 real-time signals of a number would have to be kept from
-///   the action, because others go on sending.
+///   stays, and does nothing for what is the crate's. It calls the handler that there was
+///   before for any other signal; any other action comes back with that signal. It stays
+///   so, too, where more than 65,536 real-time signals of a number would have to be kept
+///   from the action, because others go on sending.
 /// - An action that ignores the signal (`SIG_IGN`, or the default one of `SIGCHLD`,
 ///   `SIGCONT`, `SIGURG` and `SIGWINCH`) would drop what is pending. It does not come
 ///   back before the last receiver and the last [`MaskGuard`](crate::MaskGuard) of the

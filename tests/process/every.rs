@@ -58,6 +58,7 @@ cases! {
     who_sleeps_is_woken_where_there_is_no_room_for_a_timer,
     a_wake_that_is_late_takes_no_action,
     a_wake_that_is_later_still_finds_the_handler,
+    a_handler_that_has_to_stay_hands_on,
     what_is_left_late_takes_the_action_that_is_back,
     what_finds_no_room_waits_for_who_reads_next,
     what_is_left_keeps_the_handler_for_who_reads,
@@ -1013,6 +1014,31 @@ fn a_wake_that_is_later_still_finds_the_handler() {
     // The next receiver for every thread finds it as it should be.
     drop(mask::block_every_thread(rt(0)).unwrap());
     assert_eq!(action(rt(0)).0, libc::SIG_DFL);
+}
+
+/// Who was about to wake somebody is stopped for longer than anyone waits for it. So the
+/// handler stays, and calls the one from before.
+fn a_handler_that_has_to_stay_hands_on() {
+    set_action(rt(0), counting(), 0);
+    let signals = open(rt(0));
+    let (held, thread) =
+        held_in_the_handler(rt(0), libc::SYS_timer_settime, || {
+            forbid(libc::SYS_rt_sigqueueinfo, libc::EAGAIN);
+        });
+    let call = held.next().unwrap();
+    drop(signals);
+    assert_eq!(COUNTED.load(Ordering::Relaxed), 1, "what was left");
+    for count in 2..4 {
+        sigqueue(pid(), rt(0), 7).unwrap();
+        assert_eq!(COUNTED.load(Ordering::Relaxed), count);
+    }
+    call.go_on();
+    thread.join().unwrap();
+    assert_eq!(COUNTED.load(Ordering::Relaxed), 3, "it was no signal");
+    // It goes with the next one who needs it.
+    drop(open(rt(0)));
+    assert_eq!(action(rt(0)).0, counting());
+    assert_eq!(COUNTED.load(Ordering::Relaxed), 3);
 }
 
 /// A handler finds that there is no room in the queue, and has been taken away meanwhile.

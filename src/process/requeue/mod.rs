@@ -126,6 +126,11 @@ pub(super) fn no_wake_comes(set: SignalSet) -> bool {
     set.signals().filter(|&signal| !wake::is_over(signal)).count() == 0
 }
 
+/// Whether a wake of this signal may still come.
+pub(super) fn may_wake(signal: Signal) -> bool {
+    wake::may_come(signal)
+}
+
 /// How many records of a real-time signal are taken out of the queue at most before its
 /// action changes, so that who goes on sending does not hold that up for good. A user may
 /// have about as many pending on a machine with 16 GiB (`RLIMIT_SIGPENDING`, which is half

@@ -225,6 +225,11 @@ pub(super) fn may_be_pending(signal: Signal) -> bool {
     notes & (ON_ITS_WAY | STARTED) != 0
 }
 
+/// Whether one may be pending, or somebody is about to send one.
+pub(super) fn may_come(signal: Signal) -> bool {
+    NOTES.of(signal).load(Birth::here()) & !GOING != 0
+}
+
 /// Sees to it that none comes that is not pending yet.
 pub(super) fn stop(signal: Signal) {
     if let Some(timer) = numbered(TIMERS.of(signal).load(Birth::here())) {
