@@ -8,7 +8,6 @@ use io_uring::types::Timespec;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 
-use super::take::ATTEMPTS;
 use super::{BUFFERS, OwnRing, errno};
 use crate::error::{Error, Op};
 use crate::receive::SignalFd;
@@ -66,7 +65,8 @@ impl OwnRing {
     ///
     /// What it pushes it submits in the call that it sleeps in, after its turn. If another
     /// thread has submitted that meanwhile, with something of its own perhaps, the kernel
-    /// takes less here, and does not wait: then the request is made again.
+    /// takes less here, and does not wait: then the request is made again, and submitted
+    /// in the turn.
     ///
     /// Otherwise the request is taken over once. If all who sleep did that whenever they
     /// wake, they would wake each other for ever.
@@ -77,7 +77,6 @@ impl OwnRing {
         tell: &dyn Fn(),
     ) {
         let fd = signalfd.as_fd();
-        let mut patience = ATTEMPTS;
         let (mut has_begun, mut is_in_doubt) = (false, false);
         loop {
             // Where another thread has its turn, that one gets ready.
@@ -88,6 +87,8 @@ impl OwnRing {
                 }
                 if is_in_doubt {
                     inner.disown();
+                    self.take_over(inner, fd);
+                    return self.peek().is_none().then_some(0);
                 }
                 self.push_last(inner, fd)
             });
@@ -100,16 +101,10 @@ impl OwnRing {
             // they bring something, and they end the wait.
             let pushed = turn.flatten().unwrap_or(0);
             let count = self.enter(pushed, 1, &Arguments::new(deadline), fd);
-            is_in_doubt = count < pushed;
+            is_in_doubt = count < pushed || is_in_doubt && turn.is_none();
+            has_begun &= !is_in_doubt;
             if !is_in_doubt && deadline.is_over() {
                 return;
-            }
-            if is_in_doubt {
-                has_begun = false;
-                patience -= 1;
-            }
-            if patience == 0 {
-                self.fail(Error::os(Op::UringEnter, Errno::AGAIN), fd);
             }
         }
     }

@@ -29,7 +29,7 @@ fn is_pending(signalfd: &SignalFd) -> bool {
 }
 
 /// How often a request is made in a row that ends each time without a record.
-pub(super) const ATTEMPTS: u32 = 8;
+const ATTEMPTS: u32 = 8;
 
 impl OwnRing {
     /// Takes records, when the ring reads. Records that are not wanted go back to the
@@ -220,7 +220,11 @@ impl OwnRing {
     }
 
     /// Arms the request on behalf of this thread, unless there is something to take.
-    fn take_over(&self, inner: &mut Inner, signalfd: BorrowedFd<'_>) {
+    pub(super) fn take_over(
+        &self,
+        inner: &mut Inner,
+        signalfd: BorrowedFd<'_>,
+    ) {
         self.arm_unless(inner, signalfd, Inner::is_armed_here);
     }
 
