@@ -221,7 +221,12 @@ fn uninstall_unwanted(set: SignalSet) {
     let birth = BIRTH.load();
     // A probe or a wake that is still pending would take the previous action, which for
     // most signals is the end.
+    let mut unwanted = unwanted;
     if becomes_quiet(unwanted) {
+        // Something may have been left since.
+        let leaving = left_to_the_last(unwanted);
+        requeue::let_wake(leaving);
+        unwanted -= leaving;
         for signal in unwanted.signals().filter(|&signal| has_handler(signal)) {
             let ignores = is_ignored_by(&previous(signal), signal);
             if requeue::take_out(signal, ignores, birth) {
@@ -392,32 +397,39 @@ unsafe extern "C" fn handle(
         } else if is_active {
             CAUGHT.fetch_add(1, Ordering::Relaxed);
             requeue::send_on(&info, BIRTH.load());
-        } else if was_called_by_another(info.signal())
-            || has_to_stay(info.signal())
-        {
+        } else if let Some(installed) = who_hands_on(info.signal()) {
             // SAFETY: the arguments of this handler.
-            unsafe { hand_on(info.signal(), number, raw, context) };
+            unsafe { hand_on(info.signal(), installed, number, raw, context) };
         } else {
             let_take_its_course(&info);
         }
     });
 }
 
-/// Whether a handler is installed that has found this one, and hands on to it.
+/// The handler that is installed, if it hands on: one that has found this one and called
+/// it, or this one, if it has to stay.
+fn who_hands_on(signal: Signal) -> Option<usize> {
+    let installed = action::action(signal).ok()?.handler;
+    let hands_on = match installed {
+        libc::SIG_DFL | libc::SIG_IGN => false,
+        handler if handler == address() => has_to_stay(signal),
+        handler => was_called_by(handler, signal),
+    };
+    hands_on.then_some(installed)
+}
+
+/// Whether this other handler has called this one.
 ///
 /// If it is the one from before, the kernel may have called this one a moment ago. It
 /// does so with everything blocked but faults, which a handler with a full mask
 /// (`sigfillset(3)`) blocks as well.
-fn was_called_by_another(signal: Signal) -> bool {
+fn was_called_by(other: usize, signal: Signal) -> bool {
     let by_the_kernel = || {
         sys::sigprocmask(None).is_ok_and(|it| {
             it.contains(SignalSet::all()) && !it.has(Signal::SEGV)
         })
     };
-    action::action(signal).is_ok_and(|Action { handler, .. }| {
-        ![address(), libc::SIG_DFL, libc::SIG_IGN].contains(&handler)
-            && (handler != previous(signal).handler || !by_the_kernel())
-    })
+    other != previous(signal).handler || !by_the_kernel()
 }
 
 /// Whether another handler is to come back, and would take what may be on its way to this
@@ -442,11 +454,11 @@ fn has_to_stay(signal: Signal) -> bool {
 /// These are the arguments of a handler with `SA_SIGINFO`.
 unsafe fn hand_on(
     signal: Signal,
+    installed: usize,
     number: c_int,
     info: *mut libc::siginfo_t,
     context: *mut c_void,
 ) {
-    let installed = action::action(signal).map_or(0, |it| it.handler);
     // SAFETY: within the 128 bytes; the kernel uses less, and leaves the rest zero.
     let mark = unsafe { info.cast::<u64>().add(MARK) };
     // SAFETY: as above.
@@ -491,10 +503,12 @@ fn let_take_its_course(info: &SigInfo) {
     if previous(signal).handler == libc::SIG_DFL {
         end_as_pid_1(signal);
     }
+    let birth = Birth::here();
     if is_ignored_by(&previous(signal), signal)
-        && is_claimed(signal, Birth::here())
+        && (is_claimed(signal, birth) || BIRTH.load() == birth)
     {
-        // That is its course. To set the action would drop what others wait for.
+        // That is its course. To set the action would drop what others wait for, or those
+        // who are about to open. It is there already, or comes back in turn.
         return;
     }
     if has_handler(signal) {

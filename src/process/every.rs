@@ -120,8 +120,8 @@ pub fn block_every_thread(
 /// - If a thread is there that was sent a record of the crate's and has not run the
 ///   handler, or that is stopped in it when it is about to wake a receiver, the handler
 ///   stays, and does nothing for what is the crate's. It calls the handler that there was
-///   before for any other signal; any other action comes back with that signal. It stays
-///   so, too, where more than 65,536 real-time signals of a number would have to be kept
+///   before for any other signal, until the next such guard has gone; another action comes
+///   back with that signal, unless it ignores it. It stays so, too, where more than 65,536 real-time signals of a number would have to be kept
 ///   from the action, because others go on sending.
 /// - An action that ignores the signal (`SIG_IGN`, or the default one of `SIGCHLD`,
 ///   `SIGCONT`, `SIGURG` and `SIGWINCH`) would drop what is pending. It does not come
@@ -129,6 +129,10 @@ pub fn block_every_thread(
 ///   process go that have the signal, in whatever thread. Until then threads that
 ///   unblock it are caught as before. So it is with any action while there are signals to
 ///   be received that found no room in the queue.
+///
+/// If receivers were ever woken for signals that found no room in the queue, what is pending
+/// of these real-time signals is sent anew: it comes after what is sent meanwhile, and its
+/// sender is only claimed.
 ///
 /// If there is no room still when the last of them goes, such a signal waits for the next
 /// receiver that has it.

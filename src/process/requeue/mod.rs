@@ -78,7 +78,7 @@ fn leave_in_handler(info: &SigInfo, birth: Birth) {
         return;
     }
     if !leave(info, birth) {
-        return insist(info);
+        return insist(info, birth);
     }
     // See the head of `wake.rs`.
     fence(Ordering::SeqCst);
@@ -108,8 +108,8 @@ fn wake_again(signal: Signal) {
 
 /// Sends a record on for which there is no memory either. It is not lost while there
 /// is hope.
-fn insist(info: &SigInfo) {
-    while return_record(info).is_err() {
+fn insist(info: &SigInfo, birth: Birth) {
+    while return_record(info).is_err() && !left::leave(info, birth) {
         rustix::thread::sched_yield();
     }
 }
@@ -124,6 +124,14 @@ pub(super) fn make_room(set: SignalSet, birth: Birth) -> Result<(), Error> {
 /// and tells whether nobody is about to do so. In turn.
 pub(super) fn no_wake_comes(set: SignalSet) -> bool {
     set.signals().filter(|&signal| !wake::is_over(signal)).count() == 0
+}
+
+/// Lets those be woken again who wait for these signals, since the handler stays for them.
+pub(super) fn let_wake(set: SignalSet) {
+    for signal in set.signals() {
+        wake::allow(signal);
+        wake_again(signal);
+    }
 }
 
 /// Whether a wake of this signal may still come.
@@ -147,7 +155,9 @@ pub(super) fn take_out(signal: Signal, ignores: bool, birth: Birth) -> bool {
         return true;
     }
     wake::stop(signal);
-    let is_out = take_records(signal, ignores, birth);
+    // One that was not taken may be another thread's that has not looked at it yet.
+    let is_out = take_records(signal, ignores, birth)
+        && (ignores || wake::was_the_last(signal));
     if is_out {
         // None is pending any more, whoever has taken it.
         wake::forget(signal);
@@ -169,7 +179,7 @@ fn take_records(signal: Signal, ignores: bool, birth: Birth) -> bool {
             }
         } else if !left::leave(&info, birth) {
             // There is room: it has just been taken.
-            insist(&info);
+            insist(&info, birth);
             return false;
         }
     }
@@ -177,8 +187,8 @@ fn take_records(signal: Signal, ignores: bool, birth: Birth) -> bool {
 }
 
 /// Gives what was left of a signal back to the kernel, where the handler is not to block
-/// it any more; so many at once. What finds no room there is left again. Nobody is woken
-/// for it, since a wake would take the action that is back.
+/// it any more; so many at once. What finds no room there is left again, and wakes who
+/// sleeps if the handler is there again.
 pub(super) fn give_back_left<const N: usize>(signal: Signal, birth: Birth) {
     let mut room = [SigInfo::EMPTY; N];
     loop {
@@ -187,8 +197,8 @@ pub(super) fn give_back_left<const N: usize>(signal: Signal, birth: Birth) {
         for info in room.iter().take(taken) {
             if return_record(info).is_err() {
                 is_done = true;
-                if !left::leave(info, birth) {
-                    insist(info);
+                if !leave(info, birth) {
+                    insist(info, birth);
                 }
             }
         }

@@ -126,11 +126,16 @@ fn value() -> usize {
 pub(super) fn prepare(signal: Signal) {
     let birth = Birth::here();
     PROCESS.update(birth, |_| sys::process_id());
-    NOTES.of(signal).update(birth, |it| it & !GOING);
+    allow(signal);
     if signal.is_realtime() {
         // There may be one later.
         let _timer = timer_of(signal);
     }
+}
+
+/// Lets wakes be sent of a signal. In turn.
+pub(super) fn allow(signal: Signal) {
+    NOTES.of(signal).update(Birth::here(), |it| it & !GOING);
 }
 
 /// The timer of a signal, which is made if there is none.
