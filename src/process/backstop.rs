@@ -471,7 +471,7 @@ unsafe fn hand_on(
     if handler == libc::SIG_DFL || handler == libc::SIG_IGN {
         return;
     }
-    if is_again && installed == previous(signal).handler {
+    if is_again && [previous(signal).handler, address()].contains(&installed) {
         // Round and round: there are more of them than can be told apart.
         return;
     }
@@ -503,12 +503,10 @@ fn let_take_its_course(info: &SigInfo) {
     if previous(signal).handler == libc::SIG_DFL {
         end_as_pid_1(signal);
     }
-    let birth = Birth::here();
     if is_ignored_by(&previous(signal), signal)
-        && (is_claimed(signal, birth) || BIRTH.load() == birth)
+        && is_claimed(signal, Birth::here())
     {
-        // That is its course. To set the action would drop what others wait for, or those
-        // who are about to open. It is there already, or comes back in turn.
+        // That is its course. To set the action would drop what others wait for.
         return;
     }
     if has_handler(signal) {

@@ -121,7 +121,7 @@ pub fn block_every_thread(
 ///   handler, or that is stopped in it when it is about to wake a receiver, the handler
 ///   stays, and does nothing for what is the crate's. It calls the handler that there was
 ///   before for any other signal, until the next such guard has gone; another action comes
-///   back with that signal, unless it ignores it. It stays so, too, where more than 65,536 real-time signals of a number would have to be kept
+///   back with that signal. It stays so, too, where more than 65,536 real-time signals of a number would have to be kept
 ///   from the action, because others go on sending.
 /// - An action that ignores the signal (`SIG_IGN`, or the default one of `SIGCHLD`,
 ///   `SIGCONT`, `SIGURG` and `SIGWINCH`) would drop what is pending. It does not come

@@ -581,7 +581,8 @@ impl HeldCalls {
     fn wait_for_the_next(&self) -> Option<HeldCall<'_>> {
         loop {
             let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
-            rustix::event::poll(&mut fds, None).unwrap();
+            rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, None))
+                .unwrap();
             if !fds[0].revents().contains(PollFlags::IN) {
                 return None;
             }

@@ -59,6 +59,8 @@ cases! {
     a_wake_that_is_late_takes_no_action,
     a_wake_that_is_later_still_finds_the_handler,
     a_handler_that_has_to_stay_hands_on,
+    a_late_handler_lets_the_one_that_is_back_run,
+    a_wake_without_a_timer_takes_no_action_either,
     what_is_left_late_takes_the_action_that_is_back,
     what_finds_no_room_waits_for_who_reads_next,
     what_is_left_keeps_the_handler_for_who_reads,
@@ -1039,6 +1041,78 @@ fn a_handler_that_has_to_stay_hands_on() {
     drop(open(rt(0)));
     assert_eq!(action(rt(0)).0, counting());
     assert_eq!(COUNTED.load(Ordering::Relaxed), 3);
+}
+
+/// The crate's handler, which is installed for a signal, in a thread that the kernel has
+/// made call it a while ago.
+fn calls_late(handler: usize, info: &libc::siginfo_t) {
+    type Handler =
+        extern "C" fn(c_int, *const libc::siginfo_t, *const libc::ucontext_t);
+    // SAFETY: it was installed as such. It looks at the third argument where the signal
+    // is to be blocked only.
+    let handler = unsafe { std::mem::transmute::<usize, Handler>(handler) };
+    set_mask(SignalSet::all());
+    handler(info.si_signo, info, ptr::null());
+    set_mask(SignalSet::empty());
+}
+
+/// Others are made to run the handler meanwhile.
+fn a_late_handler_lets_the_one_that_is_back_run() {
+    set_action(Signal::USR1, counting(), 0);
+    let guard = mask::block_every_thread(Signal::USR1).unwrap();
+    let (ours, ..) = action(Signal::USR1);
+    drop(guard);
+    let threads = Threads::idle(1);
+    let (tell, told) = channel();
+    let opener = thread::spawn(move || {
+        let held = HeldCalls::of_this_thread(&[libc::SYS_rt_tgsigqueueinfo]);
+        let can = held.is_ok();
+        tell.send(held).unwrap();
+        can.then(|| mask::block_every_thread(Signal::HUP))
+    });
+    let Ok(held) = told.recv().unwrap() else {
+        skip("seccomp cannot hold system calls here");
+    };
+    held.before_the_next(|_| {
+        // SAFETY: an all-zero value is allowed: it is made of integers.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        info.si_signo = libc::SIGUSR1;
+        calls_late(ours, &info);
+        assert_eq!(COUNTED.load(Ordering::Relaxed), 1);
+    });
+    while held.before_the_next(|_| ()) {}
+    drop(opener.join().unwrap());
+    threads.end();
+    assert_eq!(COUNTED.load(Ordering::Relaxed), 1);
+}
+
+/// A thread was reached by a wake that no timer has sent, and is late to look at it.
+fn a_wake_without_a_timer_takes_no_action_either() {
+    set_action(rt(0), counting(), 0);
+    let guard = mask::block_every_thread(rt(0)).unwrap();
+    let (ours, ..) = action(rt(0));
+    thread::spawn(|| {
+        forbid(libc::SYS_timer_settime, libc::EPERM);
+        forbid(libc::SYS_rt_sigqueueinfo, libc::EAGAIN);
+        sigqueue_to_thread(tid(), rt(0), 7);
+        set_mask(SignalSet::empty());
+    })
+    .join()
+    .unwrap();
+    // SAFETY: an all-zero value is allowed: it is made of integers.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: as above.
+    let mut wake: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: adds to a set.
+    unsafe { libc::sigaddset(&raw mut set, rt(0).as_raw()) };
+    // SAFETY: reads a set, and writes a record.
+    let taken = unsafe { libc::sigwaitinfo(&raw const set, &raw mut wake) };
+    assert_eq!(taken, rt(0).as_raw());
+    drop(guard);
+    set_mask(SignalSet::empty());
+    assert_eq!(COUNTED.load(Ordering::Relaxed), 1, "what was left");
+    calls_late(ours, &wake);
+    assert_eq!(COUNTED.load(Ordering::Relaxed), 1, "it was no signal");
 }
 
 /// A handler finds that there is no room in the queue, and has been taken away meanwhile.

@@ -78,7 +78,7 @@ fn leave_in_handler(info: &SigInfo, birth: Birth) {
         return;
     }
     if !leave(info, birth) {
-        return insist(info, birth);
+        insist(info, birth);
     }
     // See the head of `wake.rs`.
     fence(Ordering::SeqCst);
@@ -109,7 +109,7 @@ fn wake_again(signal: Signal) {
 /// Sends a record on for which there is no memory either. It is not lost while there
 /// is hope.
 fn insist(info: &SigInfo, birth: Birth) {
-    while return_record(info).is_err() && !left::leave(info, birth) {
+    while return_record(info).is_err() && !leave(info, birth) {
         rustix::thread::sched_yield();
     }
 }
