@@ -445,29 +445,19 @@ fn signals_go_on_while_all_threads_are_interrupted() {
     let receiver: &Receiver = &signals;
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
-        let (tell, told) = mpsc::channel();
-        let is_over = &is_over;
-        let to_and_fro = scope.spawn(move || {
-            let mut rounds = 0;
+        scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
                 set_mask(Signal::HUP.into());
                 kill(pid(), Signal::HUP);
                 assert_eq!(wait(receiver), Signal::HUP);
-                rounds += 1;
-                let _begun = tell.send(());
             }
-            rounds
         });
-        told.recv().unwrap();
         let mut healed = 0;
-        for _ in 0..100 {
+        while healed < 10 {
             let every = mask::block_every_thread(Signal::USR1).unwrap();
             healed += every.healed();
         }
         is_over.store(true, Ordering::Relaxed);
-        let rounds = to_and_fro.join().unwrap();
-        println!("{rounds} rounds, interrupted {healed} times");
-        assert!(rounds > 0 && healed > 0);
     });
     assert_eq!(look(&signals), None);
 }
