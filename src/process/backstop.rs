@@ -214,14 +214,13 @@ fn uninstall_unwanted(set: SignalSet) {
     let is_unwanted =
         |&signal: &Signal| COUNTS.of(signal).load(Ordering::Relaxed) == 0;
     let unwanted: SignalSet = set.signals().filter(is_unwanted).collect();
-    let unwanted = unwanted - left_to_the_last(unwanted);
+    let mut unwanted = unwanted - left_to_the_last(unwanted);
     if unwanted.is_empty() {
         return;
     }
     let birth = BIRTH.load();
     // A probe or a wake that is still pending would take the previous action, which for
     // most signals is the end.
-    let mut unwanted = unwanted;
     if becomes_quiet(unwanted) {
         // Something may have been left since.
         let leaving = left_to_the_last(unwanted);

@@ -83,14 +83,13 @@ impl OwnRing {
             let turn = self.turn(tell, signalfd, |inner| {
                 if has_begun {
                     self.get_ready(inner, fd);
-                    return self.peek().is_none().then_some(0);
-                }
-                if is_in_doubt {
+                } else if is_in_doubt {
                     inner.disown();
                     self.take_over(inner, fd);
-                    return self.peek().is_none().then_some(0);
+                } else {
+                    return self.push_last(inner, fd);
                 }
-                self.push_last(inner, fd)
+                self.peek().is_none().then_some(0)
             });
             let is_there = turn == Some(None);
             if is_there || self.failure().is_some() {
