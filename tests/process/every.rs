@@ -1133,10 +1133,11 @@ fn what_is_left_late_takes_the_action_that_is_back() {
 }
 
 /// Has a thread take so many signals that cannot be sent on. The queue stays full.
-fn have_some_left(signal: Signal, count: i32) -> libc::rlim_t {
+pub(crate) fn have_some_left(signal: Signal, count: i32) -> libc::rlim_t {
     let taking = move || {
         (0..count).for_each(|it| sigqueue_to_thread(tid(), signal, it));
         let limit = set_limit(libc::RLIMIT_SIGPENDING, 0);
+        // It takes one each time.
         (0..count).for_each(|_| set_mask(SignalSet::empty()));
         limit
     };
@@ -1500,14 +1501,17 @@ fn ignored() -> SignalSet {
     IGNORED.into_iter().collect()
 }
 
-/// Drops something in another thread, which does something before each action that is
-/// set there; returns how many were.
-fn drop_elsewhere<T: Send>(held: T, before_each: impl Fn()) -> i32 {
+/// Drops something in another thread, and does something before each such system call
+/// that this makes.
+fn before_each_call_of_a_drop<T: Send>(
+    held: T,
+    syscall: libc::c_long,
+    mut work: impl FnMut(&libc::seccomp_data),
+) {
     let (tell, told) = channel();
-    let mut actions = 0;
     thread::scope(|scope| {
         scope.spawn(move || {
-            let calls = HeldCalls::of_this_thread(&[libc::SYS_rt_sigaction]);
+            let calls = HeldCalls::of_this_thread(&[syscall]);
             let can = calls.is_ok();
             tell.send(calls).unwrap();
             if can {
@@ -1517,13 +1521,20 @@ fn drop_elsewhere<T: Send>(held: T, before_each: impl Fn()) -> i32 {
         let Ok(calls) = told.recv().unwrap() else {
             skip("seccomp cannot hold system calls here");
         };
+        while calls.before_the_next(&mut work) {}
+    });
+}
+
+/// Drops something in another thread, which does something before each action that is
+/// set there; returns how many were.
+fn drop_elsewhere<T: Send>(held: T, before_each: impl Fn()) -> i32 {
+    let mut actions = 0;
+    before_each_call_of_a_drop(held, libc::SYS_rt_sigaction, |call| {
         // The second argument is the action that is to be.
-        while calls.before_the_next(|call| {
-            if call.args[1] != 0 {
-                actions += 1;
-                before_each();
-            }
-        }) {}
+        if call.args[1] != 0 {
+            actions += 1;
+            before_each();
+        }
     });
     actions
 }
@@ -1569,24 +1580,10 @@ fn what_comes_while_a_guard_goes_is_not_dropped() {
 /// Drops something in another thread, which does something before each time that it takes
 /// a signal out of the queue; returns how often it does.
 fn count_taken<T: Send>(held: T, mut before_each: impl FnMut(i32)) -> i32 {
-    let (tell, told) = channel();
     let mut count = 0;
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            let calls = HeldCalls::of_this_thread(&[libc::SYS_rt_sigtimedwait]);
-            let can = calls.is_ok();
-            tell.send(calls).unwrap();
-            if can {
-                drop(held);
-            }
-        });
-        let Ok(calls) = told.recv().unwrap() else {
-            skip("seccomp cannot hold system calls here");
-        };
-        while calls.before_the_next(|_| {
-            before_each(count);
-            count += 1;
-        }) {}
+    before_each_call_of_a_drop(held, libc::SYS_rt_sigtimedwait, |_| {
+        before_each(count);
+        count += 1;
     });
     count
 }

@@ -19,9 +19,9 @@ use signalfd::{
 use crate::allocations::without_allocating;
 use crate::common::{
     Child, DEADLINE, End, Forged, check, kill, open, options, pid, set_action,
-    set_limit, set_mask, sigqueue, sigqueue_to_thread, storm_size, tid, uid,
-    wait_until_asleep,
+    set_limit, set_mask, sigqueue, storm_size, tid, uid, wait_until_asleep,
 };
+use crate::every::have_some_left;
 use crate::examples::{assert_line, example, run};
 use crate::exit::fork_pid_1;
 use crate::harness::{cases, skip};
@@ -431,7 +431,7 @@ fn the_crates_own_signals_cannot_be_imitated() {
 /// Where the queue is full the crate wakes who sleeps with a timer of its own.
 fn a_wake_is_taken_for_no_signal_and_none_for_a_wake() {
     let signals = options().every_thread(true).open(rt(1)).unwrap();
-    let limit = have_some_left();
+    let limit = have_some_left(rt(1), 3);
     assert_eq!(signals.every_thread().unwrap().caught(), 3);
     assert_eq!(values(&signals), [0, 1, 2]);
     set_limit(libc::RLIMIT_SIGPENDING, limit);
@@ -450,23 +450,6 @@ fn comes_as_sent(signals: &Receiver) {
     assert_eq!(signals.try_recv(), Ok(None));
 }
 
-/// A thread takes signals that the handler cannot send on, so that they are left. Returns
-/// what the limit was.
-fn have_some_left() -> u64 {
-    let taking = || {
-        for value in 0..3 {
-            sigqueue_to_thread(tid(), rt(1), value);
-        }
-        let limit = set_limit(libc::RLIMIT_SIGPENDING, 0);
-        // It takes one each time.
-        for _ in 0..3 {
-            set_mask(SignalSet::empty());
-        }
-        limit
-    };
-    thread::scope(|scope| scope.spawn(taking).join().unwrap())
-}
-
 /// Of several signals of a number the kernel keeps one that has no record, and none where
 /// there is one with a record to take it along. A wake is none of these.
 fn a_wake_that_meets_a_record_of_its_number_is_none_the_less_one() {
@@ -474,7 +457,7 @@ fn a_wake_that_meets_a_record_of_its_number_is_none_the_less_one() {
         let signals = options().every_thread(true).open(rt(1)).unwrap();
         for _ in 0..3 {
             sigqueue(pid(), rt(1), 9).unwrap();
-            let limit = have_some_left();
+            let limit = have_some_left(rt(1), 3);
             assert_eq!(values(&signals), [0, 1, 2, 9]);
             set_limit(libc::RLIMIT_SIGPENDING, limit);
             comes_as_sent(&signals);
@@ -499,7 +482,7 @@ fn a_wake_without_a_timer_is_one_too() {
         thread::scope(|scope| {
             scope.spawn(move || {
                 wait_until_asleep(me);
-                have_some_left();
+                have_some_left(rt(1), 3);
             });
             let mut values = [(); 3].map(|()| next(&signals).value());
             values.sort_unstable();
@@ -520,7 +503,7 @@ fn a_forged_timer_is_no_wake() {
         // A timer's number and how often it has expired stand where the sender does.
         let forged = Forged::new(rt(1), libc::SI_TIMER, 4, 0, value);
         elsewhere(|| forged.queue(to).unwrap());
-        let limit = have_some_left();
+        let limit = have_some_left(rt(1), 3);
         let mut forged = 0;
         let mut others = Vec::new();
         while let Some(info) = signals.try_recv().unwrap() {
