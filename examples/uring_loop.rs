@@ -141,6 +141,7 @@ mod server {
                     }
                 }
                 if source.needs_arming() {
+                    self.make_room()?;
                     source.push(&mut self.ring.submission(), SIGNALS)?;
                 }
                 self.wait()?;
@@ -236,10 +237,16 @@ mod server {
             }
         }
 
-        fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
+        /// Sees to it that the submission queue is not full.
+        fn make_room(&mut self) -> io::Result<()> {
             if self.ring.submission().is_full() {
                 self.ring.submit()?;
             }
+            Ok(())
+        }
+
+        fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
+            self.make_room()?;
             // SAFETY: the buffer that the entry names is on the heap, is not
             // touched while its connection's one request is in flight, and is
             // freed when that has completed, or after `close` has waited for it,

@@ -98,8 +98,17 @@ pub(crate) fn poll(
     fd: BorrowedFd<'_>,
     deadline: Deadline,
 ) -> Result<bool, Error> {
+    poll_any([fd], deadline)
+}
+
+/// Waits until one of the descriptors is readable or the deadline is over, and tells
+/// whether one is.
+pub(crate) fn poll_any<const N: usize>(
+    fds: [BorrowedFd<'_>; N],
+    deadline: Deadline,
+) -> Result<bool, Error> {
     loop {
-        let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+        let mut fds = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
         match event::poll(&mut fds, deadline.timespec().as_ref()) {
             Ok(0) if !deadline.is_over() => {}
             Ok(ready) => return Ok(ready > 0),

@@ -578,7 +578,7 @@ impl HeldCalls {
     }
 
     /// Waits for the next call, or for the end of the thread.
-    fn wait_for_the_next(&self) -> Option<HeldCall<'_>> {
+    pub(crate) fn wait_for_the_next(&self) -> Option<HeldCall<'_>> {
         loop {
             let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
             rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, None))

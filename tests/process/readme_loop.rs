@@ -31,6 +31,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
         if source.needs_arming() {
+            if ring.submission().is_full() {
+                ring.submit()?;
+            }
             source.push(&mut ring.submission(), SIGNALS)?;
         }
         match ring.submit_and_wait(1) {

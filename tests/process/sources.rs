@@ -539,46 +539,44 @@ fn storm_in_shares() -> (Child, UnixStream) {
     (child, ours)
 }
 
-/// Makes sources anew in the middle of a storm, a thousand times in every kind of
-/// ring. `last` ends each, and `check` looks at what came of a storm.
-fn made_anew<A: AnySource>(
+/// Makes sources anew in the middle of a storm, a thousand times. `last` ends each, and
+/// `check` looks at what came of the storm.
+fn made_anew<S: squeue::EntryMarker, C: cqueue::EntryMarker, A: AnySource>(
+    ring: &mut IoUring<S, C>,
     signals: &Signals,
-    mut make: impl FnMut(&IoUring) -> A,
-    mut last: impl FnMut(A, &mut IoUring, &mut Vec<i32>),
+    mut make: impl FnMut(&IoUring<S, C>) -> A,
+    mut last: impl FnMut(A, &mut IoUring<S, C>, &mut Vec<i32>),
     check: impl Fn(Vec<i32>),
 ) {
-    for builder in builders() {
-        let mut ring = builder.build(8).unwrap();
-        let (child, mut more) = storm_in_shares();
-        // One share is always on its way when a source ends.
-        more.write_all(&[0]).unwrap();
-        let mut values = Vec::new();
-        let mut batch = Batch::<64>::new();
-        for round in 1..=rounds() {
-            if round < rounds() {
-                more.write_all(&[0]).unwrap();
-            }
-            let user_data = u64::try_from(round).unwrap();
-            let mut source = make(&ring);
-            arm(&mut ring, &mut source, user_data);
-            ring.submit().unwrap();
-            // The kernel's thread takes its time.
-            wait_until("it is taken", || ring.submission().is_empty());
-            while values.len() < usize::try_from(round * share()).unwrap() {
-                let infos = source.take(&mut batch).unwrap();
-                values.extend(infos.iter().map(|info| info.value().unwrap()));
-                if infos.is_empty() {
-                    arm(&mut ring, &mut source, user_data);
-                    ring.submit_and_wait(1).unwrap();
-                    complete(&mut ring, &mut source, user_data);
-                }
-            }
-            last(source, &mut ring, &mut values);
+    let (child, mut more) = storm_in_shares();
+    // One share is always on its way when a source ends.
+    more.write_all(&[0]).unwrap();
+    let mut values = Vec::new();
+    let mut batch = Batch::<64>::new();
+    for round in 1..=rounds() {
+        if round < rounds() {
+            more.write_all(&[0]).unwrap();
         }
-        child.wait_for_success();
-        assert_eq!(signals.try_recv().unwrap(), None);
-        check(values);
+        let user_data = u64::try_from(round).unwrap();
+        let mut source = make(ring);
+        arm(ring, &mut source, user_data);
+        ring.submit().unwrap();
+        // The kernel's thread takes its time.
+        wait_until("it is taken", || ring.submission().is_empty());
+        while values.len() < usize::try_from(round * share()).unwrap() {
+            let infos = source.take(&mut batch).unwrap();
+            values.extend(infos.iter().map(|info| info.value().unwrap()));
+            if infos.is_empty() {
+                arm(ring, &mut source, user_data);
+                ring.submit_and_wait(1).unwrap();
+                complete(ring, &mut source, user_data);
+            }
+        }
+        last(source, ring, &mut values);
     }
+    child.wait_for_success();
+    assert_eq!(signals.try_recv().unwrap(), None);
+    check(values);
 }
 
 fn in_order(values: Vec<i32>) {
@@ -592,40 +590,42 @@ fn in_any_order(mut values: Vec<i32>) {
 
 fn polling_sources_made_anew_in_the_storm() {
     let signals = open(rt()).unwrap();
-    let make = |_ring: &IoUring| Source::new(&signals);
-    let last = |mut source: Source<_>, ring: &mut _, _values: &mut _| {
-        if let Some(entry) = source.cancel(0) {
-            submit(ring, entry);
-        }
-    };
-    made_anew(&signals, make, last, in_order);
-}
-
-fn make_reading<'r>(
-    signals: &'r Signals,
-) -> impl FnMut(&IoUring) -> ReadSource<&'r Signals> {
-    let mut group = 0;
-    move |ring| {
-        group += 1;
-        ReadSource::new(signals, ring, group).unwrap()
-    }
+    in_every_ring!(|ring| {
+        let make = |_: &_| Source::new(&signals);
+        let last = |mut source: Source<_>, ring: &mut _, _: &mut _| {
+            if let Some(entry) = source.cancel(0) {
+                submit(ring, entry);
+            }
+        };
+        made_anew(&mut ring, &signals, make, last, in_order);
+    });
 }
 
 fn reading_sources_stopped_and_made_anew_in_the_storm() {
     let signals = open(rt()).unwrap();
-    let last = |mut source: ReadSource<_>, _ring: &mut _, values: &mut _| {
-        source.stop().unwrap();
-        take(&mut source, values);
-    };
-    let make = make_reading(&signals);
-    made_anew(&signals, make, last, in_order);
+    in_every_ring!(|ring| {
+        let mut groups = 1..;
+        let make = |ring: &_| {
+            ReadSource::new(&signals, ring, groups.next().unwrap()).unwrap()
+        };
+        let last = |mut source: ReadSource<_>, _: &mut _, values: &mut _| {
+            source.stop().unwrap();
+            take(&mut source, values);
+        };
+        made_anew(&mut ring, &signals, make, last, in_order);
+    });
 }
 
 fn reading_sources_dropped_and_made_anew_in_the_storm() {
     let signals = open(rt()).unwrap();
-    let last = |source, _ring: &mut _, _values: &mut _| drop(source);
-    let make = make_reading(&signals);
-    made_anew(&signals, make, last, in_any_order);
+    in_every_ring!(|ring| {
+        let mut groups = 1..;
+        let make = |ring: &_| {
+            ReadSource::new(&signals, ring, groups.next().unwrap()).unwrap()
+        };
+        let last = |source, _: &mut _, _: &mut _| drop(source);
+        made_anew(&mut ring, &signals, make, last, in_any_order);
+    });
 }
 
 fn submit<S: squeue::EntryMarker, C: cqueue::EntryMarker>(

@@ -51,6 +51,9 @@
 //!         }
 //!     }
 //!     if source.needs_arming() {
+//!         if ring.submission().is_full() {
+//!             ring.submit()?;
+//!         }
 //!         source.push(&mut ring.submission(), SIGNALS)?;
 //!     }
 //!     match ring.submit_and_wait(1) {

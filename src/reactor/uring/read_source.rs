@@ -33,7 +33,8 @@ use crate::signal::SigInfo;
 /// asks to be armed once more, and what it hands out is a *look*, a poll of one shot
 /// (`IORING_OP_POLL_ADD`), which goes along with the loop's next wait and tells whether
 /// something was overlooked. Where it was, and in a ring that refuses polls, that costs one
-/// `signalfd4(2)`.
+/// `signalfd4(2)`. Signals for others leave nothing to count: after a hundred or more of them
+/// that came at once, the kernel may tell of the very next one only together with another.
 ///
 /// What the ring has read is no longer pending. A signal that some thread does not
 /// block is taken away from its handler or default action if the ring looks first, as
@@ -286,7 +287,9 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// Cancels the request, at once. Afterwards [`take`](Self::take) yields all
     /// that it has read, in order, and what it has not is pending. But one that is
     /// still in the submission queue is cancelled when its first completion comes,
-    /// and may read until then.
+    /// and may read until then. And once a request of the source's has ended by itself
+    /// before it had read, nothing tells that no other one is at it: then what was read
+    /// comes, in order, as its completions are given to the source.
     ///
     /// Completions may still come, and are to be given to the source. After the
     /// last of them it does not ask to be armed again, but can be.

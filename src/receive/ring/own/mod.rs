@@ -34,7 +34,9 @@
 //!
 //! A completion stays in the queue until the last record of its buffer was taken.
 //! So the ring's descriptor is readable for as long as there is something to take.
-//! Sleeping needs no turn.
+//! Sleeping needs no turn. Who submits nothing in the call that it sleeps in polls the
+//! descriptor: the request that it waits for is another thread's to make, and may be
+//! refused.
 //!
 //! As long as nobody has asked for that descriptor and no other thread sleeps, a thread
 //! that waits makes a request of one shot when it is about to sleep, and none before.
@@ -105,8 +107,8 @@ const GROUP: u16 = 0;
 const ENTRIES: u32 = 4;
 /// Room for one completion for each buffer, and then some.
 const COMPLETIONS: u32 = 2 * BUFFERS as u32;
-/// How long a drop waits for last completions, which are a matter of the
-/// scheduler.
+/// How long to wait for completions that ought to come: last ones, in a drop, are a matter
+/// of the scheduler.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl OwnRing {

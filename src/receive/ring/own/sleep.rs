@@ -8,7 +8,7 @@ use io_uring::types::Timespec;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 
-use super::{BUFFERS, OwnRing, errno};
+use super::{BUFFERS, OwnRing, PATIENCE, errno};
 use crate::error::{Error, Op};
 use crate::receive::SignalFd;
 use crate::receive::ring::Shots;
@@ -31,8 +31,7 @@ impl OwnRing {
         if self.reads() {
             // Before the request is looked at: see `Sleepers`.
             let _asleep = self.sleepers.add_one();
-            self.sleep_until_filled(signalfd, deadline, tell);
-            return Ok(());
+            return self.sleep_until_filled(signalfd, deadline, tell);
         }
         let turn = self.turns.take(|inner| {
             // What is there came before the caller looked, or after: it has to
@@ -70,13 +69,19 @@ impl OwnRing {
     ///
     /// Otherwise the request is taken over once. If all who sleep did that whenever they
     /// wake, they would wake each other for ever.
+    ///
+    /// What it does not submit itself may be refused to whoever does, and then no
+    /// completion ever comes. So it sleeps in a poll of what has the signalfd in it from
+    /// then on. While it has had no turn nothing reads on its behalf, so it looks for
+    /// signals of its own as well.
     fn sleep_until_filled(
         &self,
         signalfd: &SignalFd,
         deadline: Deadline,
         tell: &dyn Fn(),
-    ) {
+    ) -> Result<(), Error> {
         let fd = signalfd.as_fd();
+        let readable = self.readable.as_ref().map_or(fd, AsFd::as_fd);
         let (mut has_begun, mut is_in_doubt) = (false, false);
         loop {
             // Where another thread has its turn, that one gets ready.
@@ -91,19 +96,29 @@ impl OwnRing {
                 }
                 self.peek().is_none().then_some(0)
             });
-            let is_there = turn == Some(None);
-            if is_there || self.failure().is_some() {
-                return;
+            if self.failure().is_some() {
+                return Ok(());
             }
-            has_begun |= turn.is_some();
-            // No turn: who has it leaves completions in the queue for as long as
-            // they bring something, and they end the wait.
-            let pushed = turn.flatten().unwrap_or(0);
-            let count = self.enter(pushed, 1, &Arguments::new(deadline), fd);
-            is_in_doubt = count < pushed || is_in_doubt && turn.is_none();
-            has_begun &= !is_in_doubt;
+            match turn {
+                // There is something.
+                Some(None) => return Ok(()),
+                Some(Some(pushed @ 1..)) => {
+                    let args = Arguments::new(deadline);
+                    is_in_doubt = self.enter(pushed, 1, &args, fd) < pushed;
+                    has_begun = !is_in_doubt;
+                }
+                Some(Some(0)) => {
+                    (has_begun, is_in_doubt) = (true, false);
+                    sys::poll(readable, deadline)?;
+                }
+                // Who has it leaves completions in the queue for as long as they bring
+                // something, and they end the wait.
+                None => {
+                    sys::poll_any([readable, fd], deadline)?;
+                }
+            }
             if deadline.is_over() {
-                return;
+                return Ok(());
             }
         }
     }
@@ -130,7 +145,9 @@ impl OwnRing {
         let minimum = until.left().unwrap_or_default().as_micros();
         let args = match u32::try_from(minimum) {
             Ok(minimum) if self.ring.params().is_feature_min_timeout() => {
-                Arguments::new(deadline).minimum(minimum)
+                // Not for ever, since another thread may be refused the next request.
+                let end = deadline.earlier(Deadline::after(Some(PATIENCE)));
+                Arguments::new(end).minimum(minimum)
             }
             _ => Arguments::new(until),
         };
