@@ -340,4 +340,6 @@ mod models {
     #[path = "ring/turn.rs"]
     mod turn;
     mod waker;
+    #[path = "../process/whole.rs"]
+    mod whole;
 }

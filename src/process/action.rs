@@ -70,6 +70,14 @@ pub(super) fn end_as_pid_1(signal: Signal) {
     }
 }
 
+/// Ends the process by what its default action is to end it, where a sandbox does not let
+/// that come back.
+pub(super) fn end_all_the_same(signal: Signal) {
+    if !HARMLESS.has(signal) {
+        sys::exit(128_i32.saturating_add(signal.as_raw()));
+    }
+}
+
 impl Drop for Ending {
     fn drop(&mut self) {
         for signal in self.0.signals() {

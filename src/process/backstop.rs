@@ -20,10 +20,11 @@
 //! - **It is not, or this is a forked child.** The handler may run a moment after it
 //!   was taken away, a child inherits it, and other code may install it again that
 //!   has found it. Then the previous action comes back, and the record is sent to the
-//!   thread again, to take it when the handler returns. But where another handler is
+//!   thread again, to take it when the handler returns. If that would ignore it, nothing
+//!   is done. But where another handler is
 //!   installed, it has handed on to this one, which then hands on to the previous. That
 //!   may be the very handler that has handed on, if it was installed over this one and
-//!   found by a later receiver: then it is the one before that (`BEFORE`).
+//!   found by a later receiver: then it is the one before that (`found.rs`).
 //! - **A probe.** Counted, and gone.
 //! - **What was to wake a sleeper** (`requeue/wake.rs`). It is no signal. The above is
 //!   done, and if somebody has to be woken still, it is sent again.
@@ -33,8 +34,10 @@
 //! `ACTIVE` is what the handler looks at. It grows before the handler is installed
 //! and shrinks after it was taken away. All else is changed in turns (`Turn`), by who
 //! opens and who leaves. The handler may bring the previous action back while
-//! somebody opens. It looks at `ACTIVE` again afterwards; so either it sees that, and
-//! installs itself again, or that one installs it after.
+//! somebody opens, but for one that ignores the signal. It looks at `ACTIVE` again
+//! afterwards; so either it sees that, and installs itself again, or that one installs it
+//! after. Other code of the program may change actions at any time. So whoever replaces one
+//! looks at what it has replaced, and if that is not what it has seen before, it comes back.
 //!
 //! The handler goes in these steps, each of which sees what those before it have left
 //! behind in threads that are in the handler:
@@ -57,16 +60,15 @@
 use core::ffi::{c_int, c_void};
 use core::mem::transmute;
 use core::ptr;
-use core::sync::atomic::{
-    AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
-};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use core::time::Duration;
 
 use rustix::io::Errno;
 use rustix::thread::futex;
 
-use super::action::end_as_pid_1;
+use super::action::{end_all_the_same, end_as_pid_1};
 use super::claim::is_claimed;
+use super::found::Found;
 use super::threads::for_each_thread;
 use super::{AtomicBirth, Birth, requeue};
 use crate::error::{Error, Op};
@@ -88,50 +90,14 @@ static COUNTS: PerSignal<AtomicU32> =
 static LEAVING: AtomicU64 = AtomicU64::new(0);
 /// Those for which the handler was ever installed.
 static EVER: AtomicU64 = AtomicU64::new(0);
-/// The action of each signal before ours.
-static PREVIOUS: PerSignal<Previous> =
-    PerSignal::new([const { Previous::new() }; 64]);
-/// The action before that one, where it was installed over ours and may hand on to it.
-static BEFORE: PerSignal<Previous> =
-    PerSignal::new([const { Previous::new() }; 64]);
+/// The action of each signal before ours, and the one before that, if it was installed over
+/// ours and may hand on to it.
+static FOUND: PerSignal<Found> = PerSignal::new([const { Found::new() }; 64]);
 /// How many probes were sent, and how many of them have come to the handler.
 static SENT: AtomicU32 = AtomicU32::new(0);
 static HANDLED: AtomicU32 = AtomicU32::new(0);
 /// How many signals the handler has sent on.
 static CAUGHT: AtomicU64 = AtomicU64::new(0);
-
-/// An action in atomic pieces, since a handler may read it at any time.
-struct Previous {
-    handler: AtomicUsize,
-    flags: AtomicI32,
-    mask: AtomicU64,
-}
-
-impl Previous {
-    const fn new() -> Self {
-        Self {
-            handler: AtomicUsize::new(libc::SIG_DFL),
-            flags: AtomicI32::new(0),
-            mask: AtomicU64::new(0),
-        }
-    }
-
-    fn store(&self, action: Action) {
-        self.mask.store(action.mask.bits(), Ordering::Relaxed);
-        self.flags.store(action.flags, Ordering::Relaxed);
-        self.handler.store(action.handler, Ordering::Release);
-    }
-
-    fn load(&self) -> Action {
-        Action {
-            handler: self.handler.load(Ordering::Acquire),
-            flags: self.flags.load(Ordering::Relaxed),
-            mask: SignalSet::from_bits_retain(
-                self.mask.load(Ordering::Relaxed),
-            ),
-        }
-    }
-}
 
 /// Does something while no other thread changes anything here.
 pub(super) fn in_turn<R>(birth: Birth, f: impl FnOnce() -> R) -> R {
@@ -184,15 +150,16 @@ pub(super) fn install(set: SignalSet) -> Result<(), Error> {
 }
 
 fn install_one(signal: Signal) -> Result<(), Error> {
-    let found = action::action(signal)?;
-    // Also where others want it already: other code may have changed it since.
-    if !is_ours(&found) {
-        let known = previous(signal);
-        if found.handler != known.handler {
-            BEFORE.of(signal).store(known);
+    let mut found = action::action(signal)?;
+    // Also where others want it already: other code may have changed it since, and may do
+    // so in this moment.
+    while !is_ours(&found) {
+        FOUND.of(signal).store(&found);
+        let replaced = put_handler(signal)?;
+        if replaced == found {
+            break;
         }
-        PREVIOUS.of(signal).store(found);
-        put_handler(signal)?;
+        found = replaced;
     }
     COUNTS.of(signal).fetch_add(1, Ordering::Relaxed);
     Ok(())
@@ -227,9 +194,10 @@ fn uninstall_unwanted(set: SignalSet) {
         requeue::let_wake(leaving);
         unwanted -= leaving;
         for signal in unwanted.signals().filter(|&signal| has_handler(signal)) {
-            let ignores = is_ignored_by(&previous(signal), signal);
+            let previous = previous(signal);
+            let ignores = is_ignored_by(&previous, signal);
             if requeue::take_out(signal, ignores, birth) {
-                let _restored = put_previous(signal);
+                let _restored = put_previous(signal, &previous);
             }
         }
     }
@@ -308,7 +276,8 @@ fn is_ignored_by(action: &Action, signal: Signal) -> bool {
 }
 
 fn previous(signal: Signal) -> Action {
-    PREVIOUS.of(signal).load()
+    let [last, _] = FOUND.of(signal).load();
+    last
 }
 
 /// The action of a signal, or the one from before if it is the handler; also in a
@@ -359,16 +328,43 @@ fn put_handler(signal: Signal) -> Result<Action, Error> {
     }
     // No other handler runs on top of it: a stack for signals may be small.
     let mask = SignalSet::all();
-    let ours = Action { handler: address(), flags, mask };
     // SAFETY: the handler makes system calls and uses atomic numbers, and keeps
     // `errno`; it was given `SA_SIGINFO`, for its three arguments.
-    unsafe { action::set_action(signal, &ours) }
+    unsafe { action::set_handler(signal, address(), flags, mask) }
 }
 
-fn put_previous(signal: Signal) -> Result<Action, Error> {
-    // SAFETY: the action that the signal had before; whoever installed it has
-    // answered for it.
-    unsafe { action::set_action(signal, &previous(signal)) }
+/// Brings the previous action, which is this, back in the place of the handler.
+fn put_previous(signal: Signal, previous: &Action) -> Result<(), Error> {
+    let found = set_found(signal, previous)?;
+    put_back_another(signal, previous.handler, found, is_ours)
+}
+
+/// Where other code has changed an action in the moment before it was replaced, so that it
+/// was another than is known by this, that comes back. Nobody can do this at once: there is
+/// no call that compares.
+fn put_back_another(
+    signal: Signal,
+    mut put: usize,
+    mut replaced: Action,
+    is_known: impl Fn(&Action) -> bool,
+) -> Result<(), Error> {
+    if is_known(&replaced) {
+        return Ok(());
+    }
+    loop {
+        let found = set_found(signal, &replaced)?;
+        if found.handler == put {
+            return Ok(());
+        }
+        // It has changed it once more.
+        (put, replaced) = (replaced.handler, found);
+    }
+}
+
+fn set_found(signal: Signal, found: &Action) -> Result<Action, Error> {
+    // SAFETY: an action that the signal had before; whoever installed it has answered for
+    // it.
+    unsafe { action::set_action(signal, found) }
 }
 
 /// See the head of this file.
@@ -399,8 +395,10 @@ unsafe extern "C" fn handle(
         } else if let Some(installed) = who_hands_on(info.signal()) {
             // SAFETY: the arguments of this handler.
             unsafe { hand_on(info.signal(), installed, number, raw, context) };
-        } else {
-            let_take_its_course(&info);
+        } else if let_take_its_course(&info).is_err() {
+            // A sandbox does not let actions be changed.
+            // SAFETY: as above.
+            unsafe { hand_on(info.signal(), address(), number, raw, context) };
         }
     });
 }
@@ -421,14 +419,17 @@ fn who_hands_on(signal: Signal) -> Option<usize> {
 ///
 /// If it is the one from before, the kernel may have called this one a moment ago. It
 /// does so with everything blocked but faults, which a handler with a full mask
-/// (`sigfillset(3)`) blocks as well.
+/// (`sigfillset(3)`) blocks as well. Where the other has the mask of this one, it counts
+/// as the one that has called: what was sent to the thread once more for its sake would
+/// come here again.
 fn was_called_by(other: usize, signal: Signal) -> bool {
-    let by_the_kernel = || {
-        sys::sigprocmask(None).is_ok_and(|it| {
-            it.contains(SignalSet::all()) && !it.has(Signal::SEGV)
-        })
+    let is_of_ours = |mask: SignalSet| {
+        mask.contains(SignalSet::all()) && !mask.has(Signal::SEGV)
     };
-    other != previous(signal).handler || !by_the_kernel()
+    let previous = previous(signal);
+    other != previous.handler
+        || is_of_ours(previous.mask)
+        || !sys::sigprocmask(None).is_ok_and(is_of_ours)
 }
 
 /// Whether another handler is to come back, and would take what may be on its way to this
@@ -448,6 +449,9 @@ fn has_to_stay(signal: Signal) -> bool {
 /// Hands on to the handler from before, as who has called this one would have done
 /// itself, had it found that one. It would not have taken a default action.
 ///
+/// If that hands on to this one again, the next is the one before it; and if that does, the
+/// end: there are more of them than can be told apart.
+///
 /// # Safety
 ///
 /// These are the arguments of a handler with `SA_SIGINFO`.
@@ -458,24 +462,25 @@ unsafe fn hand_on(
     info: *mut libc::siginfo_t,
     context: *mut c_void,
 ) {
+    let [last, before] = FOUND.of(signal).load();
     // SAFETY: within the 128 bytes; the kernel uses less, and leaves the rest zero.
     let mark = unsafe { info.cast::<u64>().add(MARK) };
     // SAFETY: as above.
-    let is_again = unsafe { mark.read_unaligned() } == secret();
-    let mut next = previous(signal);
-    if is_again || installed == next.handler {
-        next = BEFORE.of(signal).load();
-    }
-    let Action { handler, flags, .. } = next;
+    let found = unsafe { mark.read_unaligned() };
+    let turn = match found.wrapping_sub(secret()) {
+        again @ (1 | 2) => again,
+        _ => u64::from(installed == last.handler),
+    };
+    let Action { handler, flags, .. } = match turn {
+        0 => last,
+        1 => before,
+        _ => return,
+    };
     if handler == libc::SIG_DFL || handler == libc::SIG_IGN {
         return;
     }
-    if is_again && [previous(signal).handler, address()].contains(&installed) {
-        // Round and round: there are more of them than can be told apart.
-        return;
-    }
     // SAFETY: as above.
-    unsafe { mark.write_unaligned(secret()) };
+    unsafe { mark.write_unaligned(secret().wrapping_add(turn + 1)) };
     if flags & libc::SA_SIGINFO == 0 {
         // SAFETY: installed without `SA_SIGINFO`, it takes the number (sigaction(2)).
         let handler = unsafe { transmute::<usize, PlainHandler>(handler) };
@@ -487,38 +492,59 @@ unsafe fn hand_on(
         unsafe { handler(number, info, context) };
     }
     // SAFETY: as above.
-    unsafe { mark.write_unaligned(0) };
+    unsafe { mark.write_unaligned(found) };
 }
 
-/// Where a record says that it has been handed on, in words.
+/// Where a record says which handler is the next, in words.
 const MARK: usize = size_of::<libc::siginfo_t>() / size_of::<u64>() - 1;
 
 type PlainHandler = extern "C" fn(c_int);
 
-/// Lets the thread take a signal again, with the previous action.
-fn let_take_its_course(info: &SigInfo) {
+/// Lets the thread take a signal again, with the previous action. Fails if that cannot come
+/// back.
+///
+/// An action that ignores the signal is not brought back here. To drop the record is what it
+/// would do; and to set it would drop what is pending for others, who may have begun to
+/// receive by now. It is left to who comes next or goes.
+///
+/// Others are brought back though somebody may have opened. The moment until the handler is
+/// there again is this signal's: it came when nobody received it, and may take the action.
+/// If that ends the process, it has ended by this one.
+fn let_take_its_course(info: &SigInfo) -> Result<(), Error> {
     let signal = info.signal();
+    let found = action::action(signal);
+    // If it is not to be known, this one is there still.
+    let other = found.ok().filter(|it| !is_ours(it));
+    let course = other.unwrap_or_else(|| previous(signal));
     // As PID 1 the default action would do nothing.
-    if previous(signal).handler == libc::SIG_DFL {
+    if course.handler == libc::SIG_DFL {
         end_as_pid_1(signal);
     }
-    if is_ignored_by(&previous(signal), signal)
-        && is_claimed(signal, Birth::here())
-    {
-        // That is its course. To set the action would drop what others wait for.
-        return;
+    if is_ignored_by(&course, signal) {
+        if other.is_none() {
+            LEAVING.fetch_or(SignalSet::from(signal).bits(), Ordering::SeqCst);
+        }
+        return Ok(());
     }
-    if has_handler(signal) {
-        let _restored = put_previous(signal);
-    }
-    if active().has(signal) {
-        // Somebody has opened meanwhile.
-        let _installed = put_handler(signal);
+    if other.is_none() {
+        put_previous(signal, &course).inspect_err(|_| {
+            if course.handler == libc::SIG_DFL {
+                end_all_the_same(signal);
+            }
+        })?;
+        if active().has(signal) {
+            // Somebody has opened meanwhile.
+            let replaced = put_handler(signal)?;
+            let is_known =
+                |it: &Action| it.handler == course.handler || is_ours(it);
+            put_back_another(signal, address(), replaced, is_known)?;
+        }
     }
     if sys::action::tgsigqueueinfo(sys::thread_id(), info).is_err() {
         // Without the record, if there is no room for one.
         let _sent = sys::action::tgkill_self(signal);
     }
+    Ok(())
 }
 
 /// How many signals the handler has sent on, in all.

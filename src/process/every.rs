@@ -121,8 +121,9 @@ pub fn block_every_thread(
 ///   handler, or that is stopped in it when it is about to wake a receiver, the handler
 ///   stays, and does nothing for what is the crate's. It calls the handler that there was
 ///   before for any other signal, until the next such guard has gone; another action comes
-///   back with that signal. It stays so, too, where more than 65,536 real-time signals of a number would have to be kept
-///   from the action, because others go on sending.
+///   back with that signal, unless that ignores it. It stays so, too, where more than 65,536
+///   real-time signals of a number would have to be kept from the action, because others go
+///   on sending.
 /// - An action that ignores the signal (`SIG_IGN`, or the default one of `SIGCHLD`,
 ///   `SIGCONT`, `SIGURG` and `SIGWINCH`) would drop what is pending. It does not come
 ///   back before the last receiver and the last [`MaskGuard`](crate::MaskGuard) of the
@@ -138,7 +139,10 @@ pub fn block_every_thread(
 /// receiver that has it.
 ///
 /// In a forked child it does nothing: there the first signal that runs the handler
-/// brings the previous action back.
+/// brings the previous action back. One that ignores the signal does not come back so, since
+/// a thread might have begun to receive meanwhile: the handler does nothing then, and goes
+/// when a receiver or guard goes that the child has made for the signal. Until then a thread
+/// of the child that does not block it is interrupted by it.
 #[must_use = "the handler is taken away as soon as this is dropped"]
 pub struct EveryThread {
     set: AtomicU64,

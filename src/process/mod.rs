@@ -9,6 +9,7 @@ mod command;
 mod every;
 mod exit;
 mod fork;
+mod found;
 #[cfg(any(test, fuzzing))]
 #[path = "../fuzz/proc_status.rs"]
 pub(crate) mod fuzz;
@@ -34,6 +35,7 @@ mod requeue;
 mod status;
 mod suspend;
 mod threads;
+mod whole;
 
 pub(crate) use action::{Ending, ignored};
 pub(crate) use claim::Claim;

@@ -5,6 +5,7 @@
 use core::ffi::{c_int, c_long, c_void};
 use core::mem;
 use core::ptr;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::io::Errno;
 use rustix::process::getpid;
@@ -20,6 +21,8 @@ pub(crate) struct Action {
     pub(crate) handler: usize,
     pub(crate) flags: c_int,
     pub(crate) mask: SignalSet,
+    /// What the handler returns to, if it is not for the kernel to say; else 0.
+    pub(crate) restorer: usize,
 }
 
 /// A handler with `SA_SIGINFO`.
@@ -28,32 +31,78 @@ pub(crate) type Handler =
 
 /// The action of a signal.
 pub(crate) fn action(signal: Signal) -> Result<Action, Error> {
-    sigaction(signal, ptr::null())
+    raw::sigaction(signal, None)
 }
 
 /// Changes the action of a signal, and returns what it was.
 ///
 /// # Safety
 ///
-/// A handler is sound to run at any time, with these flags.
+/// A handler is sound to run at any time, with these flags. It was found with what it
+/// returns to.
 pub(crate) unsafe fn set_action(
     signal: Signal,
     action: &Action,
 ) -> Result<Action, Error> {
-    // SAFETY: made of integers, and a function that may be null.
-    let mut new: libc::sigaction = unsafe { mem::zeroed() };
-    new.sa_sigaction = action.handler;
-    new.sa_flags = action.flags;
-    let mask = (&raw mut new.sa_mask).cast::<KernelSigset>();
-    // SAFETY: a `sigset_t` is at least the kernel's, and begins with it.
-    unsafe { mask.write(KernelSigset::new(action.mask)) };
-    sigaction(signal, &raw const new)
+    raw::sigaction(signal, Some(action))
 }
 
-fn sigaction(
+/// Installs a handler that was not found but is the crate's, and returns what the action
+/// was.
+///
+/// What it returns to is the C library's affair, so the first one is installed by that,
+/// and what it has said then is kept for the others: a handler may do this too.
+///
+/// # Safety
+///
+/// The handler is sound to run at any time, with these flags.
+pub(crate) unsafe fn set_handler(
     signal: Signal,
-    new: *const libc::sigaction,
+    handler: usize,
+    flags: c_int,
+    mask: SignalSet,
 ) -> Result<Action, Error> {
+    let ours = |restorer| Action { handler, flags, mask, restorer };
+    let known = RESTORER.load(Ordering::Relaxed);
+    if known != UNKNOWN {
+        return raw::sigaction(signal, Some(&ours(known)));
+    }
+    let before = action(signal)?;
+    let old = by_the_library(signal, Some(&ours(0)))?;
+    let installed = action(signal).inspect_err(|_| {
+        // The error that counts is this one.
+        let _restored = by_the_library(signal, Some(&old));
+    })?;
+    if installed.handler == handler {
+        RESTORER.store(installed.restorer, Ordering::Relaxed);
+    }
+    // The library does not say what the old one returns to.
+    let is_known = old.handler == before.handler;
+    let restorer = if is_known { before } else { installed }.restorer;
+    Ok(Action { restorer, ..old })
+}
+
+/// What a handler returns to that the C library has installed.
+static RESTORER: AtomicUsize = AtomicUsize::new(UNKNOWN);
+const UNKNOWN: usize = usize::MAX;
+
+/// What `sigaction(3)` does. It takes a lock for `SIGABRT` (glibc 2.41, musl 1.2.2), so no
+/// handler and no forked child is to come here.
+fn by_the_library(
+    signal: Signal,
+    new: Option<&Action>,
+) -> Result<Action, Error> {
+    let new = new.map(|action| {
+        // SAFETY: made of integers, and a function that may be null.
+        let mut new: libc::sigaction = unsafe { mem::zeroed() };
+        new.sa_sigaction = action.handler;
+        new.sa_flags = action.flags;
+        let mask = (&raw mut new.sa_mask).cast::<KernelSigset>();
+        // SAFETY: a `sigset_t` is at least the kernel's, and begins with it.
+        unsafe { mask.write(KernelSigset::new(action.mask)) };
+        new
+    });
+    let new = new.as_ref().map_or(ptr::null(), ptr::from_ref);
     // SAFETY: made of integers, and a function that may be null.
     let mut old: libc::sigaction = unsafe { mem::zeroed() };
     // SAFETY: sigaction(2) reads a `struct sigaction` at `new` unless it is null,
@@ -68,7 +117,120 @@ fn sigaction(
         handler: old.sa_sigaction,
         flags: old.sa_flags,
         mask: mask.get(),
+        restorer: 0,
     })
+}
+
+/// Actions without the C library.
+#[cfg(any(
+    target_arch = "x86_64",
+    target_arch = "x86",
+    target_arch = "aarch64",
+    target_arch = "arm",
+    target_arch = "riscv64",
+    target_arch = "loongarch64",
+    target_arch = "s390x",
+))]
+mod raw {
+    use core::ffi::{c_int, c_long};
+    use core::ptr;
+
+    use super::Action;
+    use crate::error::{Error, Op};
+    use crate::signal::{Signal, SignalSet};
+    use crate::sys::{KernelSigset, check};
+
+    /// The kernel's `struct sigaction`, whose integers are as large as pointers.
+    #[repr(C)]
+    struct KernelAction {
+        handler: usize,
+        flags: usize,
+        restorer: [usize; RESTORERS],
+        mask: KernelSigset,
+    }
+
+    /// On some machines the kernel always says itself what a handler returns to.
+    const RESTORERS: usize =
+        if cfg!(any(target_arch = "riscv64", target_arch = "loongarch64")) {
+            0
+        } else {
+            1
+        };
+    /// Says that it does not.
+    const SA_RESTORER: usize = 0x0400_0000;
+
+    impl KernelAction {
+        fn new(action: &Action) -> Self {
+            let Action { handler, flags, mask, restorer } = *action;
+            let flags = u32::from_ne_bytes(flags.to_ne_bytes()) as usize;
+            let says = usize::from(restorer != 0) * SA_RESTORER;
+            Self {
+                handler,
+                flags: (flags & !SA_RESTORER) | says,
+                restorer: [restorer; RESTORERS],
+                mask: KernelSigset::new(mask),
+            }
+        }
+
+        fn get(&self) -> Action {
+            // Those of the upper half mean nothing.
+            let [a, b, c, d, ..] = self.flags.to_le_bytes();
+            let says = self.flags & SA_RESTORER != 0;
+            let restorer = self.restorer.first().filter(|_| says);
+            Action {
+                handler: self.handler,
+                flags: c_int::from_le_bytes([a, b, c, d]),
+                mask: self.mask.get(),
+                restorer: restorer.copied().unwrap_or(0),
+            }
+        }
+    }
+
+    /// Changes an action if it is given one, and returns what it was.
+    pub(super) fn sigaction(
+        signal: Signal,
+        new: Option<&Action>,
+    ) -> Result<Action, Error> {
+        let new = new.map(KernelAction::new);
+        let new = new.as_ref().map_or(ptr::null(), ptr::from_ref);
+        let none = Action {
+            handler: libc::SIG_DFL,
+            flags: 0,
+            mask: SignalSet::empty(),
+            restorer: 0,
+        };
+        let mut old = KernelAction::new(&none);
+        // SAFETY: rt_sigaction(2) reads the kernel's `struct sigaction` at `new` unless
+        // it is null, and writes one at `old`, with sets of 8 bytes; both live past the
+        // call. That a new handler is sound, and that it returns to where it may,
+        // the caller has promised.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                c_long::from(signal.as_raw()),
+                new,
+                ptr::from_mut(&mut old),
+                size_of::<KernelSigset>(),
+            )
+        };
+        check(result).map_err(|errno| Error::os(Op::Sigaction, errno))?;
+        Ok(old.get())
+    }
+}
+
+/// Where the kernel's `struct sigaction` is another. The crate's handler is not installed
+/// there.
+#[cfg(not(any(
+    target_arch = "x86_64",
+    target_arch = "x86",
+    target_arch = "aarch64",
+    target_arch = "arm",
+    target_arch = "riscv64",
+    target_arch = "loongarch64",
+    target_arch = "s390x",
+)))]
+mod raw {
+    pub(super) use super::by_the_library as sigaction;
 }
 
 /// Sends a record to a thread of this process, as it stands.

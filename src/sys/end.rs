@@ -5,14 +5,15 @@ use core::ffi::c_int;
 use rustix::io::Errno;
 use rustix::process::getpid;
 
-use super::action::{Action, set_action};
+use super::action::{Action, set_action, set_handler};
 use super::check;
 use crate::error::Error;
 use crate::signal::{Signal, SignalSet};
 
 /// No handler, no flags, an empty mask.
 const fn action_of(handler: usize) -> Action {
-    Action { handler, flags: 0, mask: SignalSet::empty() }
+    let mask = SignalSet::empty();
+    Action { handler, flags: 0, mask, restorer: 0 }
 }
 
 /// The action that a signal had.
@@ -43,7 +44,8 @@ pub(crate) fn restore(signal: Signal, found: &Found) -> Result<(), Error> {
 pub(crate) fn end_by(signal: Signal) -> Result<(), Error> {
     // SAFETY: the handler takes the number of the signal, as it does without
     // SA_SIGINFO, and makes one call, which a handler may make.
-    unsafe { set_action(signal, &action_of(end_handler())) }.map(drop)
+    unsafe { set_handler(signal, end_handler(), 0, SignalSet::empty()) }
+        .map(drop)
 }
 
 /// Tells whether an action is what [`end_by`] has set.

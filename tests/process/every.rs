@@ -1045,7 +1045,7 @@ fn a_handler_that_has_to_stay_hands_on() {
 
 /// The crate's handler, which is installed for a signal, in a thread that the kernel has
 /// made call it a while ago.
-fn calls_late(handler: usize, info: &libc::siginfo_t) {
+pub(crate) fn calls_late(handler: usize, info: &libc::siginfo_t) {
     type Handler =
         extern "C" fn(c_int, *const libc::siginfo_t, *const libc::ucontext_t);
     // SAFETY: it was installed as such. It looks at the third argument where the signal
@@ -1503,7 +1503,7 @@ fn ignored() -> SignalSet {
 
 /// Drops something in another thread, and does something before each such system call
 /// that this makes.
-fn before_each_call_of_a_drop<T: Send>(
+pub(crate) fn before_each_call_of_a_drop<T: Send>(
     held: T,
     syscall: libc::c_long,
     mut work: impl FnMut(&libc::seccomp_data),

@@ -30,6 +30,7 @@ mod forks;
 mod harness;
 mod hub;
 mod kernel;
+mod late;
 mod live;
 mod loops;
 mod nested;
@@ -155,6 +156,7 @@ fn main() -> std::process::ExitCode {
         (forks::CASES, ALL),
         (hub::CASES, ALL),
         (kernel::CASES, EPOLL),
+        (late::CASES, EPOLL),
         (live::CASES, ALL),
         (nested::CASES, ALL),
         (pace::CASES, ALL),
