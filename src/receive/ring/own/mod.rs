@@ -69,15 +69,15 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 
-use io_uring::{IoUring, opcode};
+use io_uring::IoUring;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
-use self::queues::{ASIDE, Inner, nothing};
+use self::queues::{Inner, nothing};
 use super::register::{Calls, descriptor};
 use super::turn::Turns;
-use super::{BUFFERS, Buffers, Request, Unannounced};
+use super::{BUFFERS, Buffers, Request, Unannounced, errno};
 use crate::error::{Error, Op};
 use crate::process::{self, Birth};
 use crate::receive::{Kind, SignalFd};
@@ -107,8 +107,8 @@ const GROUP: u16 = 0;
 const ENTRIES: u32 = 4;
 /// Room for one completion for each buffer, and then some.
 const COMPLETIONS: u32 = 2 * BUFFERS as u32;
-/// How long to wait for completions that ought to come: last ones, in a drop, are a matter
-/// of the scheduler.
+/// How long a drop waits for last completions, which are a matter of the
+/// scheduler.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl OwnRing {
@@ -247,8 +247,7 @@ impl Drop for OwnRing {
         let _done = self.turns.take(|inner| {
             inner.request.stop();
             if cancelled.is_err() {
-                let cancel = opcode::AsyncCancel::new(inner.last);
-                self.submit(&[cancel.build().user_data(ASIDE)], fd);
+                self.submit(&[inner.cancel()], fd);
             }
             self.wait_for_the_end(inner);
             let is_quiet = inner.is_quiet();
@@ -322,10 +321,6 @@ fn unpack(packed: u64) -> Option<Error> {
         .into_iter()
         .find(|&op| op as u64 == packed >> 32)
         .map(|op| Error::Os { op, errno })
-}
-
-fn errno(error: &std::io::Error) -> Errno {
-    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
 impl fmt::Debug for OwnRing {

@@ -9,9 +9,11 @@ use io_uring::{cqueue, opcode, squeue};
 use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 
-use super::{GROUP, OwnRing, errno};
+use super::{GROUP, OwnRing};
 use crate::error::{Error, Op};
-use crate::receive::ring::{self, Buffers, Outcome, Request, Shots, Target};
+use crate::receive::ring::{
+    self, Buffers, Outcome, Request, Shots, Target, errno,
+};
 use crate::sys;
 
 /// What is for one thread at a time, together with the ring's two queues.
@@ -33,7 +35,7 @@ pub(super) struct Inner {
 }
 
 /// The `user_data` of what is submitted besides requests, and not looked at.
-pub(super) const ASIDE: u64 = 0;
+const ASIDE: u64 = 0;
 /// No thread has this number.
 const NOBODY: u32 = 0;
 
@@ -49,8 +51,7 @@ impl OwnRing {
         if self.failure().is_some() {
             return None;
         }
-        let cancel = opcode::AsyncCancel::new(inner.last);
-        let cancel = cancel.build().user_data(ASIDE);
+        let cancel = inner.cancel();
         let was_in_flight = inner.request.is_in_flight();
         if was_in_flight {
             inner.earlier += 1;
@@ -219,6 +220,11 @@ impl Inner {
             taken: 0,
             was_filled: false,
         }
+    }
+
+    /// The submission that cancels the request.
+    pub(super) fn cancel(&self) -> squeue::Entry {
+        opcode::AsyncCancel::new(self.last).build().user_data(ASIDE)
     }
 
     /// Whether the request is in the ring on behalf of this thread.

@@ -1,18 +1,14 @@
 //! Sleeping until there is something to take.
 
-#![expect(unsafe_code, reason = "waits with a timeout")]
-
-use core::ptr;
-
-use io_uring::types::Timespec;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 
-use super::{BUFFERS, OwnRing, PATIENCE, errno};
+use super::OwnRing;
+use super::queues::Inner;
 use crate::error::{Error, Op};
 use crate::receive::SignalFd;
-use crate::receive::ring::Shots;
-use crate::sys::{self, Deadline};
+use crate::receive::ring::{Shots, Stay};
+use crate::sys::{self, Deadline, wait};
 
 impl OwnRing {
     /// Sleeps until the ring has something to say or the deadline is over; or for
@@ -45,8 +41,7 @@ impl OwnRing {
                 // Also what an earlier call should have submitted and did not: it was
                 // interrupted, or memory was short.
                 let pushed = self.unsubmitted();
-                let count =
-                    self.enter(pushed, 1, &Arguments::new(deadline), fd);
+                let count = self.enter(pushed, deadline, fd);
                 if count < pushed && self.failure().is_none() {
                     // What is left in the queue nobody would submit.
                     self.fail(Error::os(Op::UringEnter, Errno::AGAIN), fd);
@@ -103,8 +98,7 @@ impl OwnRing {
                 // There is something.
                 Some(None) => return Ok(()),
                 Some(Some(pushed @ 1..)) => {
-                    let args = Arguments::new(deadline);
-                    is_in_doubt = self.enter(pushed, 1, &args, fd) < pushed;
+                    is_in_doubt = self.enter(pushed, deadline, fd) < pushed;
                     has_begun = !is_in_doubt;
                 }
                 Some(Some(0)) => {
@@ -114,7 +108,7 @@ impl OwnRing {
                 // Who has it leaves completions in the queue for as long as they bring
                 // something, and they end the wait.
                 None => {
-                    sys::poll_any([readable, fd], deadline)?;
+                    wait::poll_any([readable, fd], deadline)?;
                 }
             }
             if deadline.is_over() {
@@ -123,67 +117,34 @@ impl OwnRing {
         }
     }
 
-    /// Lets signals gather, if the ring reads them meanwhile: sleeps until then, or until there
-    /// are so many completions. Tells whether it did.
-    ///
-    /// Where the kernel has a minimum to wait (Linux 6.12) and there is a deadline, it goes
-    /// on for as long as there is none.
-    pub(crate) fn rest(
-        &self,
-        signalfd: &SignalFd,
-        until: Deadline,
-        missing: usize,
-        deadline: Deadline,
-    ) -> bool {
-        if !self.stands() || self.failure().is_some() {
-            return false;
+    /// Takes the request out of the ring, if it stands there: each signal would wake the
+    /// thread that lets them gather. Who takes next puts it there again.
+    pub(crate) fn withdraw(&self, signalfd: &SignalFd, tell: &dyn Fn()) {
+        if self.stands() && self.failure().is_none() {
+            let cancel = |inner: &mut Inner| {
+                if inner.request.is_in_flight() {
+                    self.submit(&[inner.cancel()], signalfd.as_fd());
+                }
+            };
+            let _done = self.turn(tell, signalfd, cancel);
         }
-        // Signals that come one by one fill a buffer each, and when there is none left
-        // no more of them come.
-        let most = u32::from(BUFFERS / 2);
-        let missing = u32::try_from(missing).map_or(most, |it| it.min(most));
-        let minimum = until.left().unwrap_or_default().as_micros();
-        let args = match u32::try_from(minimum) {
-            Ok(minimum) if self.ring.params().is_feature_min_timeout() => {
-                // Not for ever, since another thread may be refused the next request.
-                let end = deadline.earlier(Deadline::after(Some(PATIENCE)));
-                Arguments::new(end).minimum(minimum)
-            }
-            _ => Arguments::new(until),
-        };
-        self.enter(0, missing, &args, signalfd.as_fd());
-        true
     }
 
     /// Waits for a completion.
     pub(super) fn wait(&self, signalfd: BorrowedFd<'_>, deadline: Deadline) {
-        self.enter(0, 1, &Arguments::new(deadline), signalfd);
+        self.enter(0, deadline, signalfd);
     }
 
-    /// Submits so many entries, which are in the queue, and waits for so many
-    /// completions. Tells how many it has submitted; if that is less, the kernel has not
-    /// waited.
+    /// Submits so many entries, which are in the queue, and waits for a completion. Tells
+    /// how many it has submitted; if that is less, the kernel has not waited.
     fn enter(
         &self,
         entries: usize,
-        completions: u32,
-        args: &Arguments,
+        deadline: Deadline,
         signalfd: BorrowedFd<'_>,
     ) -> usize {
-        // include/uapi/linux/io_uring.h
-        const IORING_ENTER_GETEVENTS: u32 = 1 << 0;
-        const IORING_ENTER_EXT_ARG: u32 = 1 << 3;
-        const FLAGS: u32 = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
-        let to_submit = entries.try_into().unwrap_or(u32::MAX);
-        let args = args.for_the_kernel();
-        let submitter = self.ring.submitter();
-        // SAFETY: the argument is the `io_uring_getevents_arg` that the flag promises,
-        // with a timeout that lives past the call (io_uring_enter(2)). What is submitted
-        // was pushed by `push`, which answers for it.
-        let result = unsafe {
-            submitter.enter(to_submit, completions, FLAGS, Some(&args))
-        };
-        match result.map_err(|error| errno(&error)) {
+        let stay = Stay::until(deadline);
+        match stay.enter(&self.ring.submitter(), entries, 1, 0) {
             Ok(count) => count.min(entries),
             // It has submitted all, or there was nothing to submit.
             Err(Errno::INTR | Errno::TIME) => entries,
@@ -191,46 +152,6 @@ impl OwnRing {
                 self.fail(Error::os(Op::UringEnter, errno), signalfd);
                 0
             }
-        }
-    }
-}
-
-/// How long a wait is.
-struct Arguments {
-    timeout: Option<Timespec>,
-    /// Microseconds.
-    minimum: u32,
-}
-
-/// `struct io_uring_getevents_arg` of `include/uapi/linux/io_uring.h`. That of the
-/// io-uring crate has no minimum.
-#[repr(C)]
-struct GeteventsArg {
-    sigmask: u64,
-    sigmask_sz: u32,
-    min_wait_usec: u32,
-    ts: *const Timespec,
-}
-
-impl Arguments {
-    fn new(deadline: Deadline) -> Self {
-        let timeout = deadline.left().map(|left| {
-            Timespec::new().sec(left.as_secs()).nsec(left.subsec_nanos())
-        });
-        Self { timeout, minimum: 0 }
-    }
-
-    const fn minimum(self, microseconds: u32) -> Self {
-        Self { minimum: microseconds, ..self }
-    }
-
-    /// It points to this, for as long as that lives.
-    fn for_the_kernel(&self) -> GeteventsArg {
-        GeteventsArg {
-            sigmask: 0,
-            sigmask_sz: 0,
-            min_wait_usec: self.minimum,
-            ts: self.timeout.as_ref().map_or(ptr::null(), ptr::from_ref),
         }
     }
 }
