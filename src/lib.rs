@@ -333,6 +333,8 @@ mod models {
     mod life;
     #[path = "hub/model.rs"]
     mod model;
+    #[path = "../process/requeue/notes.rs"]
+    mod notes;
     #[path = "hub/ring.rs"]
     mod ring;
     #[path = "hub/seat.rs"]

@@ -1,6 +1,7 @@
 //! Giving records back to the kernel.
 
 mod left;
+mod notes;
 mod records;
 mod wake;
 

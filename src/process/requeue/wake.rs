@@ -40,7 +40,7 @@
 //!
 //! None may be sent after that, by who was about to and has been preempted, a handler for
 //! one. So who wakes counts itself in, in the word with the notes, for as long as it takes.
-//! Who takes the handler away first says there that it does ([`GOING`]): from then on
+//! Who takes the handler away first says there that it does (`notes.rs`): from then on
 //! nobody is counted in or wakes. Then it waits until all are out. That is not for long,
 //! but for a thread that is stopped: then the handler stays, and a wake finds that.
 //!
@@ -77,6 +77,7 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
+use super::notes::{self, ON_ITS_WAY, STARTED, Word};
 use crate::process::fork::{OfProcess, look_for_less, look_for_more};
 use crate::process::{Birth, backstop};
 use crate::signal::{PerSignal, SigInfo, Signal};
@@ -90,14 +91,18 @@ static TIMERS: PerSignal<OfProcess> =
 static NOTES: PerSignal<OfProcess> =
     PerSignal::new([const { OfProcess::new() }; 64]);
 
-/// One is on its way that has to be known by this.
-const ON_ITS_WAY: u32 = 1;
-/// One of the timer's may be.
-const STARTED: u32 = 2;
-/// The handler is about to go, or is not there: nobody is to wake.
-const GOING: u32 = 4;
-/// One more is about to wake. The bits above count them.
-const ONE_MORE: u32 = 8;
+/// Those of a signal.
+struct Of(Signal);
+
+impl Word for Of {
+    fn load(&self) -> u32 {
+        NOTES.of(self.0).load(Birth::here())
+    }
+
+    fn update(&self, change: impl Fn(u32) -> u32) -> u32 {
+        NOTES.of(self.0).update(Birth::here(), change)
+    }
+}
 
 /// The process that this is about, by its number, which a child of a bare `vfork(2)` does
 /// not have.
@@ -135,7 +140,7 @@ pub(super) fn prepare(signal: Signal) {
 
 /// Lets wakes be sent of a signal. In turn.
 pub(super) fn allow(signal: Signal) {
-    NOTES.of(signal).update(Birth::here(), |it| it & !GOING);
+    notes::allow(&Of(signal));
 }
 
 /// The timer of a signal, which is made if there is none.
@@ -162,62 +167,39 @@ fn numbered(number: u32) -> Option<Timer> {
 /// Wakes who sleeps until this signal comes, if there is the handler. Where it has gone,
 /// a wake would take the action that is back.
 pub(super) fn wake(signal: Signal) {
-    if signal.is_realtime() && begins(signal) {
+    if signal.is_realtime() && notes::begins(&Of(signal)) {
         if backstop::active().has(signal) {
             send(signal);
         }
-        ends(signal);
+        notes::ends(&Of(signal));
     }
-}
-
-/// Counts one in that is about to wake, unless nobody is to.
-fn begins(signal: Signal) -> bool {
-    let one_more = |it: u32| match it & GOING {
-        0 => it.wrapping_add(ONE_MORE),
-        _ => it,
-    };
-    NOTES.of(signal).update(Birth::here(), one_more) & GOING == 0
-}
-
-/// Counts it out.
-fn ends(signal: Signal) {
-    let one_less = |it: u32| it.checked_sub(ONE_MORE).unwrap_or(it);
-    NOTES.of(signal).update(Birth::here(), one_less);
 }
 
 /// Says that nobody is to wake any more, and tells whether nobody is about to. In turn.
 pub(super) fn is_over(signal: Signal) -> bool {
-    NOTES.of(signal).update(Birth::here(), |it| it | GOING) < ONE_MORE
+    notes::is_over(&Of(signal))
 }
 
 fn send(signal: Signal) {
     if let Some(timer) = timer_of(signal) {
         // Before it can come.
-        note(signal, STARTED);
+        notes::note(&Of(signal), STARTED);
         if timer.start(Duration::ZERO).is_ok() {
             return;
         }
     }
     // Before it can be found.
     look_for_more();
-    if note(signal, ON_ITS_WAY) {
+    if notes::note(&Of(signal), ON_ITS_WAY) {
         look_for_less();
     } else if sys::send_to_process(signal).is_err() {
         remove(signal, ON_ITS_WAY);
     }
 }
 
-/// Takes down that one is sent, and tells whether one was already. It is a change also
-/// where one was, so that who takes the note away sees what was left before.
-fn note(signal: Signal, what: u32) -> bool {
-    let before = NOTES.of(signal).update(Birth::here(), |it| it | what);
-    before & what != 0
-}
-
 /// Takes such notes away, and tells whether one was on its way.
 fn remove(signal: Signal, what: u32) -> bool {
-    let before = NOTES.of(signal).update(Birth::here(), |it| it & !what);
-    let was_on_its_way = before & what & ON_ITS_WAY != 0;
+    let was_on_its_way = notes::remove(&Of(signal), what);
     if was_on_its_way {
         look_for_less();
     }
@@ -226,13 +208,12 @@ fn remove(signal: Signal, what: u32) -> bool {
 
 /// Whether one may be pending.
 pub(super) fn may_be_pending(signal: Signal) -> bool {
-    let notes = NOTES.of(signal).load(Birth::here());
-    notes & (ON_ITS_WAY | STARTED) != 0
+    notes::may_be_pending(&Of(signal))
 }
 
 /// Whether one may be pending, or somebody is about to send one.
 pub(super) fn may_come(signal: Signal) -> bool {
-    NOTES.of(signal).load(Birth::here()) & !GOING != 0
+    notes::may_come(&Of(signal))
 }
 
 /// Sees to it that none comes that is not pending yet.
@@ -246,7 +227,7 @@ pub(super) fn stop(signal: Signal) {
 /// Whether none but the timer's was on its way, of which one is pending at most, so that
 /// the one just taken was the last.
 pub(super) fn was_the_last(signal: Signal) -> bool {
-    NOTES.of(signal).load(Birth::here()) & ON_ITS_WAY == 0
+    !notes::is_on_its_way(&Of(signal))
 }
 
 /// Takes down that none is pending any more.
@@ -269,8 +250,7 @@ pub(super) fn is_wake(record: &SigInfo) -> bool {
 #[cold]
 fn was_on_its_way(record: &SigInfo) -> bool {
     let signal = record.signal();
-    let notes = NOTES.of(signal).load(Birth::here());
-    if notes & ON_ITS_WAY == 0 || !is_this_process() {
+    if !notes::is_on_its_way(&Of(signal)) || !is_this_process() {
         return false;
     }
     let is_ours =
