@@ -21,8 +21,9 @@
 //!   was taken away, a child inherits it, and other code may install it again that
 //!   has found it. Then the previous action comes back, and the record is sent to the
 //!   thread again, to take it when the handler returns. If that would ignore it, nothing
-//!   is done. But where another handler is
-//!   installed, it has handed on to this one, which then hands on to the previous. That
+//!   is done; and if there is no room for the record, the handler from before is called, or
+//!   the signal goes without. But where another handler is installed, it may have handed on
+//!   to this one, which then hands on to the previous. That
 //!   may be the very handler that has handed on, if it was installed over this one and
 //!   found by a later receiver: then it is the one before that (`found.rs`).
 //! - **A probe.** Counted, and gone.
@@ -392,95 +393,134 @@ unsafe extern "C" fn handle(
         } else if is_active {
             CAUGHT.fetch_add(1, Ordering::Relaxed);
             requeue::send_on(&info, BIRTH.load());
-        } else if let Some(installed) = who_hands_on(info.signal()) {
+        } else {
             // SAFETY: the arguments of this handler.
-            unsafe { hand_on(info.signal(), installed, number, raw, context) };
-        } else if let_take_its_course(&info).is_err() {
-            // A sandbox does not let actions be changed.
-            // SAFETY: as above.
-            unsafe { hand_on(info.signal(), address(), number, raw, context) };
+            unsafe { let_it_run(&info, number, raw, context) };
         }
     });
 }
 
-/// The handler that is installed, if it hands on: one that has found this one and called
-/// it, or this one, if it has to stay.
-fn who_hands_on(signal: Signal) -> Option<usize> {
-    let installed = action::action(signal).ok()?.handler;
-    let hands_on = match installed {
-        libc::SIG_DFL | libc::SIG_IGN => false,
-        handler if handler == address() => has_to_stay(signal),
-        handler => was_called_by(handler, signal),
+/// Does with a signal what is done where the handler is not: see the head of this file.
+///
+/// # Safety
+///
+/// These are the arguments of a handler with `SA_SIGINFO`.
+unsafe fn let_it_run(
+    info: &SigInfo,
+    number: c_int,
+    raw: *mut libc::siginfo_t,
+    context: *mut c_void,
+) {
+    let signal = info.signal();
+    let [last, before] = FOUND.of(signal).load();
+    // SAFETY: by contract.
+    let turn = unsafe { turn_of(raw) };
+    let next = turn.or_else(|| {
+        // SAFETY: by contract.
+        unsafe { who_hands_on(signal, &last, context) }
+    });
+    let next = match next {
+        None => match let_take_its_course(info) {
+            Ok(None) => return,
+            // It has to be called: there is no room for its record.
+            Ok(Some(course)) => {
+                let next = u64::from(course.handler == last.handler);
+                // SAFETY: as above.
+                return unsafe { call(&course, next, number, raw, context) };
+            }
+            // A sandbox does not let actions be changed.
+            Err(_) => 0,
+        },
+        Some(next) => next,
     };
-    hands_on.then_some(installed)
+    let handler = match next {
+        0 => last,
+        1 => before,
+        // Round and round: there are more of them than can be told apart.
+        _ => return,
+    };
+    // SAFETY: as above.
+    unsafe { call(&handler, next + 1, number, raw, context) };
 }
 
-/// Whether this other handler has called this one.
+/// Where a handler is installed that hands on, which of those that were found it is to be
+/// handed to: one is that has found this one and called it, or this one, if it has to stay.
 ///
-/// If it is the one from before, the kernel may have called this one a moment ago. It
-/// does so with everything blocked but faults, which a handler with a full mask
-/// (`sigfillset(3)`) blocks as well. Where the other has the mask of this one, it counts
-/// as the one that has called: what was sent to the thread once more for its sake would
-/// come here again.
-fn was_called_by(other: usize, signal: Signal) -> bool {
+/// # Safety
+///
+/// This is the third argument of a handler with `SA_SIGINFO`, or null.
+unsafe fn who_hands_on(
+    signal: Signal,
+    last: &Action,
+    context: *const c_void,
+) -> Option<u64> {
+    let installed = action::action(signal).ok()?;
+    let hands_on = if is_ours(&installed) {
+        has_to_stay(signal, last)
+    } else {
+        // SAFETY: by contract.
+        let before = unsafe { action::blocked_before(context) };
+        is_handler(&installed) && was_called_by(&installed, signal, before)
+    };
+    hands_on.then_some(u64::from(installed.handler == last.handler))
+}
+
+/// Whether this other handler has called this one, in a thread that had blocked these.
+///
+/// The kernel may have called this one a moment ago. It does so with everything blocked but
+/// faults, which a handler with a full mask (`sigfillset(3)`) blocks as well. Where so much
+/// is blocked with the other, too, it counts as the one that has called: what was sent to
+/// the thread once more for its sake would come here again.
+fn was_called_by(
+    other: &Action,
+    signal: Signal,
+    before: Option<SignalSet>,
+) -> bool {
     let is_of_ours = |mask: SignalSet| {
         mask.contains(SignalSet::all()) && !mask.has(Signal::SEGV)
     };
-    let previous = previous(signal);
-    other != previous.handler
-        || is_of_ours(previous.mask)
+    before.is_none_or(|it| is_of_ours(it | other.mask | signal))
         || !sys::sigprocmask(None).is_ok_and(is_of_ours)
 }
 
 /// Whether another handler is to come back, and would take what may be on its way to this
 /// one still ([`PATIENCE`] was over). As long as that may be, this one hands on.
-fn has_to_stay(signal: Signal) -> bool {
-    let is_handler =
-        |handler| ![libc::SIG_DFL, libc::SIG_IGN].contains(&handler);
+fn has_to_stay(signal: Signal, last: &Action) -> bool {
     let may_come = || {
         HANDLED.load(Ordering::Acquire) != SENT.load(Ordering::Relaxed)
             || requeue::may_wake(signal)
     };
-    is_handler(previous(signal).handler)
-        && BIRTH.load().check().is_ok()
-        && may_come()
+    is_handler(last) && BIRTH.load().check().is_ok() && may_come()
 }
 
-/// Hands on to the handler from before, as who has called this one would have done
-/// itself, had it found that one. It would not have taken a default action.
-///
-/// If that hands on to this one again, the next is the one before it; and if that does, the
-/// end: there are more of them than can be told apart.
+fn is_handler(action: &Action) -> bool {
+    ![libc::SIG_DFL, libc::SIG_IGN].contains(&action.handler)
+}
+
+/// Calls a handler, as who has called this one would have done itself, had it found that
+/// one; it would not have taken a default action. Should it hand on to this one again, the
+/// record says which of those that were found is the next.
 ///
 /// # Safety
 ///
 /// These are the arguments of a handler with `SA_SIGINFO`.
-unsafe fn hand_on(
-    signal: Signal,
-    installed: usize,
+unsafe fn call(
+    action: &Action,
+    next: u64,
     number: c_int,
     info: *mut libc::siginfo_t,
     context: *mut c_void,
 ) {
-    let [last, before] = FOUND.of(signal).load();
-    // SAFETY: within the 128 bytes; the kernel uses less, and leaves the rest zero.
-    let mark = unsafe { info.cast::<u64>().add(MARK) };
-    // SAFETY: as above.
-    let found = unsafe { mark.read_unaligned() };
-    let turn = match found.wrapping_sub(secret()) {
-        again @ (1 | 2) => again,
-        _ => u64::from(installed == last.handler),
-    };
-    let Action { handler, flags, .. } = match turn {
-        0 => last,
-        1 => before,
-        _ => return,
-    };
-    if handler == libc::SIG_DFL || handler == libc::SIG_IGN {
+    let &Action { handler, flags, .. } = action;
+    if !is_handler(action) {
         return;
     }
+    // SAFETY: by contract.
+    let mark = unsafe { mark_of(info) };
+    // SAFETY: where the record has its mark.
+    let found = unsafe { mark.read_unaligned() };
     // SAFETY: as above.
-    unsafe { mark.write_unaligned(secret().wrapping_add(turn + 1)) };
+    unsafe { mark.write_unaligned(secret().wrapping_add(next)) };
     if flags & libc::SA_SIGINFO == 0 {
         // SAFETY: installed without `SA_SIGINFO`, it takes the number (sigaction(2)).
         let handler = unsafe { transmute::<usize, PlainHandler>(handler) };
@@ -495,13 +535,36 @@ unsafe fn hand_on(
     unsafe { mark.write_unaligned(found) };
 }
 
-/// Where a record says which handler is the next, in words.
-const MARK: usize = size_of::<libc::siginfo_t>() / size_of::<u64>() - 1;
+/// Which of those that were found is the next, where this one has called one with the
+/// record.
+///
+/// # Safety
+///
+/// This is the second argument of a handler with `SA_SIGINFO`.
+unsafe fn turn_of(info: *mut libc::siginfo_t) -> Option<u64> {
+    // SAFETY: by contract.
+    let mark = unsafe { mark_of(info) };
+    // SAFETY: where the record has its mark.
+    let turn = unsafe { mark.read_unaligned() }.wrapping_sub(secret());
+    (turn <= 2).then_some(turn)
+}
+
+/// Where a record has its mark: in the last of its 128 bytes. The kernel uses less, and
+/// leaves the rest zero.
+///
+/// # Safety
+///
+/// This is the second argument of a handler with `SA_SIGINFO`.
+const unsafe fn mark_of(info: *mut libc::siginfo_t) -> *mut u64 {
+    const LAST: usize = size_of::<libc::siginfo_t>() / size_of::<u64>() - 1;
+    // SAFETY: within the record.
+    unsafe { info.cast::<u64>().add(LAST) }
+}
 
 type PlainHandler = extern "C" fn(c_int);
 
 /// Lets the thread take a signal again, with the previous action. Fails if that cannot come
-/// back.
+/// back. Returns the action if it is a handler and can only be called.
 ///
 /// An action that ignores the signal is not brought back here. To drop the record is what it
 /// would do; and to set it would drop what is pending for others, who may have begun to
@@ -510,7 +573,7 @@ type PlainHandler = extern "C" fn(c_int);
 /// Others are brought back though somebody may have opened. The moment until the handler is
 /// there again is this signal's: it came when nobody received it, and may take the action.
 /// If that ends the process, it has ended by this one.
-fn let_take_its_course(info: &SigInfo) -> Result<(), Error> {
+fn let_take_its_course(info: &SigInfo) -> Result<Option<Action>, Error> {
     let signal = info.signal();
     let found = action::action(signal);
     // If it is not to be known, this one is there still.
@@ -524,7 +587,7 @@ fn let_take_its_course(info: &SigInfo) -> Result<(), Error> {
         if other.is_none() {
             LEAVING.fetch_or(SignalSet::from(signal).bits(), Ordering::SeqCst);
         }
-        return Ok(());
+        return Ok(None);
     }
     if other.is_none() {
         put_previous(signal, &course).inspect_err(|_| {
@@ -540,11 +603,23 @@ fn let_take_its_course(info: &SigInfo) -> Result<(), Error> {
             put_back_another(signal, address(), replaced, is_known)?;
         }
     }
-    if sys::action::tgsigqueueinfo(sys::thread_id(), info).is_err() {
-        // Without the record, if there is no room for one.
-        let _sent = sys::action::tgkill_self(signal);
+    let this = sys::thread_id();
+    let is_sent = sys::action::tgsigqueueinfo(this, info).is_ok()
+        // Only the main thread may say that it comes from the kernel.
+        || sys::action::tgkill_self(signal).is_ok();
+    if is_sent {
+        return Ok(None);
     }
-    Ok(())
+    // A real-time signal, and the queue is full (`__send_signal_locked()`).
+    if active().has(signal) {
+        requeue::send_on(info, BIRTH.load());
+    } else if is_handler(&course) {
+        return Ok(Some(course));
+    } else {
+        // Without the record it goes.
+        let _sent = sys::send_to_process(signal);
+    }
+    Ok(None)
 }
 
 /// How many signals the handler has sent on, in all.

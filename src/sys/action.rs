@@ -296,7 +296,9 @@ pub(crate) unsafe fn record(info: *const libc::siginfo_t) -> SigInfo {
     unsafe { info.cast::<KernelSigInfo>().read() }.record()
 }
 
-pub(crate) use context::{IS_KNOWN as KNOWS_CONTEXT, block_on_return};
+pub(crate) use context::{
+    IS_KNOWN as KNOWS_CONTEXT, block_on_return, blocked_before,
+};
 
 #[cfg(any(
     target_arch = "x86_64",
@@ -314,6 +316,21 @@ mod context {
     use crate::sys::KernelSigset;
 
     pub(crate) const IS_KNOWN: bool = true;
+
+    /// What the thread has blocked that a handler has interrupted.
+    ///
+    /// # Safety
+    ///
+    /// The pointer is the third argument of a handler with `SA_SIGINFO`, or null.
+    pub(crate) unsafe fn blocked_before(
+        context: *const c_void,
+    ) -> Option<SignalSet> {
+        // SAFETY: null, or a `ucontext_t` by contract (sigaction(2)).
+        let context = unsafe { context.cast::<libc::ucontext_t>().as_ref() }?;
+        let mask = (&raw const context.uc_sigmask).cast::<KernelSigset>();
+        // SAFETY: the mask begins with the kernel's set.
+        Some(unsafe { mask.read() }.get())
+    }
 
     /// Blocks signals in the thread that a handler has interrupted, from when the
     /// handler returns.
@@ -350,6 +367,12 @@ mod context {
     use crate::signal::SignalSet;
 
     pub(crate) const IS_KNOWN: bool = false;
+
+    pub(crate) const unsafe fn blocked_before(
+        _context: *const c_void,
+    ) -> Option<SignalSet> {
+        None
+    }
 
     pub(crate) const unsafe fn block_on_return(
         _context: *mut c_void,

@@ -407,7 +407,7 @@ fn crowd() -> usize {
 }
 
 /// Threads that unblock everything until they are told to end.
-fn unblocking(count: usize) -> Threads {
+pub(crate) fn unblocking(count: usize) -> Threads {
     Threads::new(count, |ended| {
         use std::sync::mpsc::TryRecvError;
         while ended.try_recv() == Err(TryRecvError::Empty) {
@@ -1048,11 +1048,13 @@ fn a_handler_that_has_to_stay_hands_on() {
 pub(crate) fn calls_late(handler: usize, info: &libc::siginfo_t) {
     type Handler =
         extern "C" fn(c_int, *const libc::siginfo_t, *const libc::ucontext_t);
-    // SAFETY: it was installed as such. It looks at the third argument where the signal
-    // is to be blocked only.
+    // SAFETY: it was installed as such.
     let handler = unsafe { std::mem::transmute::<usize, Handler>(handler) };
+    // SAFETY: an all-zero value is allowed, of integers and null pointers: nothing was
+    // blocked.
+    let context: libc::ucontext_t = unsafe { std::mem::zeroed() };
     set_mask(SignalSet::all());
-    handler(info.si_signo, info, ptr::null());
+    handler(info.si_signo, info, &raw const context);
     set_mask(SignalSet::empty());
 }
 

@@ -13,12 +13,14 @@ use signalfd::{Signal, SignalSet, mask};
 use super::every::{before_each_call_of_a_drop, calls_late};
 use crate::common::{
     Child, End, HeldCalls, action, forbid, kernel_action, kill, options, pid,
-    set_action, set_mask, set_masked_action,
+    set_action, set_limit, set_mask, set_masked_action, sigqueue,
 };
 use crate::harness::{cases, skip};
 
 cases! {
     a_late_handler_drops_nothing_of_who_has_opened_meanwhile,
+    a_late_signal_takes_its_course_where_the_queue_is_full,
+    a_late_signal_is_for_the_handler_that_has_come_since,
     an_action_that_ignores_is_brought_back_by_who_comes_next,
     a_handler_installed_while_the_action_comes_back_stays,
     a_handler_installed_while_ours_is_comes_back,
@@ -101,6 +103,61 @@ fn a_late_handler_drops_nothing_of_who_has_opened_meanwhile() {
         let info = signals.try_recv().unwrap().expect("it was dropped");
         assert_eq!((info.signal(), set), (signal, 0));
         assert_eq!(signals.try_recv(), Ok(None));
+    }
+}
+
+static NOTED: AtomicI32 = AtomicI32::new(0);
+
+extern "C" fn note(
+    _signal: c_int,
+    info: *mut libc::siginfo_t,
+    _context: *mut libc::c_void,
+) {
+    // SAFETY: the second argument of a handler with SA_SIGINFO.
+    let info = unsafe { &*info };
+    // SAFETY: what these tests send has a value.
+    let value = unsafe { info.si_value() };
+    NOTED.store(value.sival_ptr.addr().try_into().unwrap(), Ordering::Relaxed);
+    COUNTED.fetch_add(1, Ordering::Relaxed);
+}
+
+/// It cannot be sent to the thread again, but it is not lost.
+fn a_late_signal_takes_its_course_where_the_queue_is_full() {
+    let noting: extern "C" fn(_, _, _) = note;
+    let signal = Signal::rt(0).unwrap();
+    let end_of = |handler| {
+        let child = Child::fork(|| {
+            set_action(signal, handler, libc::SA_SIGINFO);
+            let ours = ours(signal);
+            // A record with a value, as the kernel would have it.
+            set_mask(SignalSet::all());
+            sigqueue(pid(), signal, 7).unwrap();
+            // SAFETY: an all-zero set is an empty one on Linux.
+            let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+            // SAFETY: as above.
+            let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+            // SAFETY: adds to a set.
+            unsafe { libc::sigaddset(&raw mut set, signal.as_raw()) };
+            // SAFETY: reads a set, and writes a record.
+            unsafe { libc::sigwaitinfo(&raw const set, &raw mut info) };
+            set_limit(libc::RLIMIT_SIGPENDING, 0);
+            calls_late(ours, &info);
+            assert_eq!(COUNTED.load(Ordering::Relaxed), 1);
+            NOTED.load(Ordering::Relaxed)
+        });
+        child.wait()
+    };
+    assert_eq!(end_of(noting as usize), End::Exited(7));
+    assert_eq!(end_of(libc::SIG_DFL), End::Killed(signal.as_raw()));
+}
+
+/// Which has not called the crate's: the kernel has, before.
+fn a_late_signal_is_for_the_handler_that_has_come_since() {
+    let ours = ours(Signal::TERM);
+    set_action(Signal::TERM, counting(), 0);
+    for round in 1..=3 {
+        calls_late(ours, &record(Signal::TERM));
+        assert_eq!(COUNTED.load(Ordering::Relaxed), round);
     }
 }
 
@@ -228,6 +285,15 @@ fn a_handler_with_our_mask_that_hands_on_is_no_endless_loop() {
     drop(mask::block_every_thread(Signal::HUP).unwrap());
     set_mask(SignalSet::empty());
     for round in 1..=3 {
+        kill(pid(), Signal::HUP);
+        assert_eq!(CALLS[0].load(Ordering::Relaxed), round);
+        assert_eq!(COUNTED.load(Ordering::Relaxed), round);
+    }
+    // Nor where it is the thread that blocks as much.
+    set_action(Signal::HUP, handler as usize, libc::SA_SIGINFO);
+    drop(mask::block_every_thread(Signal::HUP).unwrap());
+    set_mask(SignalSet::all() - Signal::HUP);
+    for round in 4..=6 {
         kill(pid(), Signal::HUP);
         assert_eq!(CALLS[0].load(Ordering::Relaxed), round);
         assert_eq!(COUNTED.load(Ordering::Relaxed), round);

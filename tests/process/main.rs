@@ -27,6 +27,7 @@ mod failures;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod faults;
 mod forks;
+mod full;
 mod harness;
 mod hub;
 mod kernel;
@@ -154,6 +155,7 @@ fn main() -> std::process::ExitCode {
         #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
         (faults::threads::CASES, EPOLL),
         (forks::CASES, ALL),
+        (full::CASES, KINDS),
         (hub::CASES, ALL),
         (kernel::CASES, EPOLL),
         (late::CASES, EPOLL),
