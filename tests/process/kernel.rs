@@ -10,9 +10,11 @@ use std::thread;
 use libc::{c_int, c_void};
 use signalfd::{Batch, Signal, SignalSet, block, open};
 
+use super::every::Threads;
+use super::exit::fork_pid_1;
 use crate::common::{
-    check, is_pending, kill, pid, raise, set_action, sigqueue,
-    sigqueue_to_thread, tid,
+    Child, check, check_value, is_pending, kill, pid, raise, set_action,
+    sigqueue, sigqueue_to_thread, tid, wait_until,
 };
 use crate::harness::cases;
 
@@ -20,6 +22,11 @@ cases! {
     what_a_thread_has_done_itself_is_for_it,
     what_is_for_the_thread_is_read_first,
     the_continuation_and_stops_remove_each_other,
+    a_thread_that_does_not_block_takes_it_and_the_process_ends => libc::SIGTERM,
+    what_a_thread_does_not_block_is_dropped_where_it_is_ignored_by_default,
+    an_inherited_descriptor_has_the_childs_signals_and_the_parents_set,
+    the_first_of_a_namespace_is_not_ended_by_default,
+    what_is_ignored_is_dropped_as_it_is_sent,
 }
 
 static PAGE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
@@ -118,4 +125,104 @@ fn the_continuation_and_stops_remove_each_other() {
     }
     // Or it would stop now.
     kill(pid(), Signal::CONT);
+}
+
+/// It was there before the mask.
+fn a_thread_that_does_not_block_takes_it_and_the_process_ends() {
+    let _threads = Threads::idle(1);
+    let _guard = block(Signal::TERM).unwrap();
+    kill(pid(), Signal::TERM);
+    loop {
+        thread::park();
+    }
+}
+
+fn what_a_thread_does_not_block_is_dropped_where_it_is_ignored_by_default() {
+    let all = [Signal::CHLD, Signal::WINCH, Signal::URG];
+    let threads = Threads::idle(1);
+    let guard = block(all.into_iter().collect::<SignalSet>()).unwrap();
+    for signal in all {
+        kill(pid(), signal);
+        wait_until("it is dropped", || !is_pending(signal));
+    }
+    threads.end();
+    // Where all block it, it stays.
+    for signal in all {
+        kill(pid(), signal);
+        assert!(is_pending(signal));
+    }
+    drop(guard);
+}
+
+/// Unless it is blocked.
+fn what_is_ignored_is_dropped_as_it_is_sent() {
+    set_action(Signal::HUP, libc::SIG_IGN, 0);
+    for signal in [Signal::HUP, Signal::CHLD] {
+        kill(pid(), signal);
+        let guard = block(signal).unwrap();
+        assert!(!is_pending(signal));
+        kill(pid(), signal);
+        assert!(is_pending(signal));
+        drop(guard);
+    }
+}
+
+/// Reads one signal of a signalfd, if there is one.
+fn read_signal(fd: c_int) -> Option<libc::signalfd_siginfo> {
+    let size = size_of::<libc::signalfd_siginfo>();
+    // SAFETY: an all-zero value is allowed: it is made of integers.
+    let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
+    let to = (&raw mut info).cast::<c_void>();
+    // SAFETY: writes as much at the pointer.
+    let read = unsafe { libc::read(fd, to, size) };
+    (read == size.try_into().unwrap()).then_some(info)
+}
+
+/// What `fork(2)` makes of a signalfd, which is why a child may not use one.
+fn an_inherited_descriptor_has_the_childs_signals_and_the_parents_set() {
+    let both = Signal::USR1 | Signal::USR2;
+    let _guard = block(both).unwrap();
+    let signalfd = |fd: c_int, signal: Signal| {
+        // SAFETY: an all-zero set is an empty one on Linux.
+        let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+        // SAFETY: adds to a set.
+        unsafe { libc::sigaddset(&raw mut set, signal.as_raw()) };
+        // SAFETY: reads a set.
+        check_value(unsafe {
+            libc::signalfd(fd, &raw const set, libc::SFD_NONBLOCK)
+        })
+        .unwrap()
+    };
+    let fd = signalfd(-1, Signal::USR1);
+    kill(pid(), Signal::USR1);
+    Child::fork(|| {
+        assert!(read_signal(fd).is_none(), "it is the parent's");
+        kill(pid(), Signal::USR1);
+        let info = read_signal(fd).expect("it is the child's");
+        assert_eq!(info.ssi_pid, std::process::id());
+        signalfd(fd, Signal::USR2);
+        0
+    })
+    .wait_for_success();
+    assert!(is_pending(Signal::USR1));
+    assert!(read_signal(fd).is_none(), "the child has changed the set");
+    kill(pid(), Signal::USR2);
+    let info = read_signal(fd).unwrap();
+    assert_eq!(info.ssi_signo, libc::SIGUSR2 as u32);
+    signalfd(fd, Signal::USR1);
+    let info = read_signal(fd).unwrap();
+    assert_eq!(info.ssi_pid, std::process::id());
+}
+
+/// It does not notice, but what it blocks is pending.
+fn the_first_of_a_namespace_is_not_ended_by_default() {
+    fork_pid_1(|| {
+        kill(pid(), Signal::TERM);
+        let _guard = block(Signal::TERM).unwrap();
+        assert!(!is_pending(Signal::TERM));
+        kill(pid(), Signal::TERM);
+        assert!(is_pending(Signal::TERM));
+        0
+    })
+    .wait_for_success();
 }
