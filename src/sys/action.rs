@@ -322,14 +322,17 @@ mod context {
     /// # Safety
     ///
     /// The pointer is the third argument of a handler with `SA_SIGINFO`, or null.
-    pub(crate) unsafe fn blocked_before(
+    pub(crate) const unsafe fn blocked_before(
         context: *const c_void,
     ) -> Option<SignalSet> {
-        // SAFETY: null, or a `ucontext_t` by contract (sigaction(2)).
-        let context = unsafe { context.cast::<libc::ucontext_t>().as_ref() }?;
-        let mask = (&raw const context.uc_sigmask).cast::<KernelSigset>();
+        let context = context.cast::<libc::ucontext_t>();
+        if context.is_null() {
+            return None;
+        }
+        // SAFETY: a `ucontext_t` by contract (sigaction(2)).
+        let mask = unsafe { &raw const (*context).uc_sigmask };
         // SAFETY: the mask begins with the kernel's set.
-        Some(unsafe { mask.read() }.get())
+        Some(unsafe { mask.cast::<KernelSigset>().read() }.get())
     }
 
     /// Blocks signals in the thread that a handler has interrupted, from when the
