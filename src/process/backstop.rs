@@ -369,6 +369,8 @@ fn set_found(signal: Signal, found: &Action) -> Result<Action, Error> {
 }
 
 /// See the head of this file.
+// It is known by its address: a function that is inlined may have several.
+#[inline(never)]
 unsafe extern "C" fn handle(
     number: c_int,
     raw: *mut libc::siginfo_t,
