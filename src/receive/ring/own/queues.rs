@@ -169,6 +169,28 @@ impl<R: Ring> OwnRing<R> {
         inner.request.is_in_flight() && inner.thread == self.ring.thread()
     }
 
+    /// The first completion, which stays there.
+    pub(super) fn peek(
+        &self,
+        inner: &mut Inner<R::Queues>,
+        signalfd: BorrowedFd<'_>,
+    ) -> Option<Completion> {
+        inner.queues.first().or_else(|| {
+            if !inner.queues.has_overflown() {
+                return None;
+            }
+            // The kernel keeps completions that the queue had no room for, and
+            // brings them when it is entered.
+            match inner.queues.submit() {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => {
+                    self.fail(Error::os(Op::UringEnter, errno), signalfd);
+                }
+            }
+            inner.queues.first()
+        })
+    }
+
     /// Lets go of the first completion, and takes note of what it says.
     pub(super) fn let_go(
         &self,
@@ -188,7 +210,7 @@ impl<R: Ring> OwnRing<R> {
         signalfd: BorrowedFd<'_>,
     ) -> bool {
         let mut was_there = false;
-        while inner.peek().is_some() {
+        while self.peek(inner, signalfd).is_some() {
             was_there = true;
             self.let_go(inner, signalfd);
         }
@@ -221,19 +243,6 @@ impl<Q: Queues> Inner<Q> {
 
     pub(super) const fn is_quiet(&self) -> bool {
         self.earlier == 0 && !self.request.is_in_flight()
-    }
-
-    /// The first completion, which stays there.
-    pub(super) fn peek(&mut self) -> Option<Completion> {
-        self.queues.first().or_else(|| {
-            if !self.queues.has_overflown() {
-                return None;
-            }
-            // The kernel keeps completions that the queue had no room for, and
-            // brings them when it is entered.
-            let _flushed = self.queues.submit();
-            self.queues.first()
-        })
     }
 
     /// Takes note of what a completion says of its request.

@@ -65,7 +65,7 @@ impl<R: Ring> OwnRing<R> {
                 }
                 Sleeper::HasBegun => self.get_ready(inner, fd),
             }
-            inner.peek().is_none().then_some(0)
+            self.peek(inner, fd).is_none().then_some(0)
         });
         match turn {
             _ if self.failure().is_some() => Bed::None,

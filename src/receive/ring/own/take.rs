@@ -119,7 +119,7 @@ impl<R: Ring> OwnRing<R> {
                 return ControlFlow::Break(0);
             }
             let is_armed = if is_full {
-                inner.peek().is_some() || is_in_flight
+                self.peek(inner, signalfd.as_fd()).is_some() || is_in_flight
             } else {
                 self.is_armed_here(inner)
             };
@@ -161,7 +161,7 @@ impl<R: Ring> OwnRing<R> {
         place: &mut SigInfo,
         signalfd: BorrowedFd<'_>,
     ) -> bool {
-        while let Some(completion) = inner.peek() {
+        while let Some(completion) = self.peek(inner, signalfd) {
             let Some((buffer, records)) = completion.filled() else {
                 self.let_go(inner, signalfd);
                 continue;
@@ -218,7 +218,7 @@ impl<R: Ring> OwnRing<R> {
         inner: &mut Inner<R::Queues>,
         signalfd: BorrowedFd<'_>,
     ) -> Option<usize> {
-        while let Some(completion) = inner.peek() {
+        while let Some(completion) = self.peek(inner, signalfd) {
             if completion.filled().is_some() {
                 return None;
             }
@@ -238,7 +238,7 @@ impl<R: Ring> OwnRing<R> {
     ) {
         let mut patience = ATTEMPTS;
         loop {
-            match inner.peek() {
+            match self.peek(inner, signalfd) {
                 Some(completion) if completion.filled().is_some() => return,
                 Some(_) => self.let_go(inner, signalfd),
                 None if is_armed(inner) => return,
