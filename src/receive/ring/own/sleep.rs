@@ -167,6 +167,11 @@ impl OwnRing {
                 Bed::None => return Ok(()),
                 Bed::Ring(pushed) => {
                     self.sleep_in_ring(&mut sleeper, pushed, deadline, fd);
+                    if sleeper == Sleeper::IsInDoubt {
+                        // Also where the deadline is over: what it leaves in the queue
+                        // nobody might submit.
+                        continue;
+                    }
                 }
                 Bed::Readable => {
                     sys::poll(readable, deadline)?;
