@@ -13,9 +13,11 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 
 use super::{ASIDE, epoll_add, errno};
+use crate::error::Error;
 use crate::process::Birth;
 use crate::receive::SignalFd;
 use crate::receive::ring::{Calls, Kernel, cancel_all};
+use crate::signal::SigInfo;
 use crate::sys::{self, Deadline};
 
 /// The two queues of a ring, for one thread at a time.
@@ -72,6 +74,15 @@ pub(crate) trait Ring {
     /// Whether there is something to read on behalf of this thread; if that cannot be
     /// told, a look will tell.
     fn is_pending(&self, signalfd: &SignalFd) -> bool;
+
+    /// Takes what is pending into the rest of the room, of which so much is used, and tells
+    /// how much is used then.
+    fn read(
+        &self,
+        signalfd: &SignalFd,
+        room: &mut [SigInfo],
+        used: usize,
+    ) -> Result<usize, Error>;
 
     /// From now on what others wait for is readable while the signalfd is, too.
     fn add(&self, signalfd: BorrowedFd<'_>);
@@ -229,6 +240,15 @@ impl Ring for LinuxRing {
 
     fn is_pending(&self, signalfd: &SignalFd) -> bool {
         sys::poll(signalfd.as_fd(), Deadline::PAST).unwrap_or(true)
+    }
+
+    fn read(
+        &self,
+        signalfd: &SignalFd,
+        room: &mut [SigInfo],
+        used: usize,
+    ) -> Result<usize, Error> {
+        signalfd.read_more(room, used)
     }
 
     fn add(&self, signalfd: BorrowedFd<'_>) {

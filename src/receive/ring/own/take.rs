@@ -23,27 +23,33 @@ impl<R: Ring> OwnRing<R> {
     ///
     /// Afterwards there is something to take or a request in the ring, and if something
     /// came, but less than there is room for, one on behalf of this thread; unless the caller
-    /// takes care of that, and then it may go on to read the signalfd (`Continue`). Or
-    /// else another thread has its turn; that one then hears of it, and tells when it is
-    /// done.
+    /// takes care of that. Or else another thread has its turn; that one then hears of it,
+    /// and tells when it is done. If the ring does not read, or not any more, the caller may
+    /// go on to read the signalfd (`Continue`).
+    ///
+    /// # Errors
+    ///
+    /// Those of reading the signalfd.
     pub(crate) fn take(
         &self,
         room: &mut [SigInfo],
         signalfd: &SignalFd,
         next: Next,
         tell: &dyn Fn(),
-    ) -> ControlFlow<usize, usize> {
+    ) -> Result<ControlFlow<usize, usize>, Error> {
         if !self.reads() {
-            return ControlFlow::Continue(0);
+            return Ok(ControlFlow::Continue(0));
         }
         let fill = |inner: &mut _| self.fill(inner, room, next, signalfd);
-        match self.turn(tell, signalfd, fill) {
-            None => ControlFlow::Break(0),
-            Some(ControlFlow::Break(0)) if self.failure().is_some() => {
-                ControlFlow::Continue(0)
-            }
-            Some(taken) => taken,
-        }
+        let Some(taken) = self.turn(tell, signalfd, fill).transpose()? else {
+            return Ok(ControlFlow::Break(0));
+        };
+        // A batch that is not full is the end, also of what is pending now.
+        Ok(if self.failure().is_some() {
+            ControlFlow::Continue(taken)
+        } else {
+            ControlFlow::Break(taken)
+        })
     }
 
     /// Takes the turn, unless another thread has it. Those who came in vain
@@ -81,7 +87,7 @@ impl<R: Ring> OwnRing<R> {
         room: &mut [SigInfo],
         next: Next,
         signalfd: &SignalFd,
-    ) -> ControlFlow<usize, usize> {
+    ) -> Result<usize, Error> {
         let mut taken = 0;
         let mut patience = ATTEMPTS;
         loop {
@@ -100,11 +106,11 @@ impl<R: Ring> OwnRing<R> {
             if next == Next::Wait && !self.is_awaited() {
                 // A buffer with room left is the end, as a short read is.
                 let is_end = taken > 0 && !inner.was_filled;
-                return if is_full || is_end || inner.request.is_in_flight() {
-                    ControlFlow::Break(taken)
-                } else {
-                    ControlFlow::Continue(taken)
-                };
+                if is_full || is_end || inner.request.is_in_flight() {
+                    return Ok(taken);
+                }
+                // In the turn: another thread's request might read what comes first.
+                return self.ring.read(signalfd, room, taken);
             }
             let is_in_flight = inner.request.is_in_flight();
             let is_of_another = is_in_flight && !self.is_armed_here(inner);
@@ -116,7 +122,7 @@ impl<R: Ring> OwnRing<R> {
                 // That thread would wake if it were taken over, find nothing, and take
                 // it over in its turn. What is pending could be read here as well, but
                 // not in order, since the ring may be at it.
-                return ControlFlow::Break(0);
+                return Ok(0);
             }
             let is_armed = if is_full {
                 self.peek(inner, signalfd.as_fd()).is_some() || is_in_flight
@@ -130,7 +136,7 @@ impl<R: Ring> OwnRing<R> {
                 || !self.arm_patiently(inner, &mut patience, signalfd.as_fd())
                 || is_full
             {
-                return ControlFlow::Break(taken);
+                return Ok(taken);
             }
         }
     }
