@@ -140,21 +140,23 @@ impl Engine {
         }
     }
 
-    /// Sleeps for a while in which signals gather: until then, until so many have, or
-    /// only a part of the time.
+    /// Sleeps for a while in which signals gather: until then, or only a part of the time.
+    /// The caller takes what there is, or has failed.
     pub(super) fn rest(
         &self,
         until: Deadline,
-        missing: usize,
-        deadline: Deadline,
+        tell: &dyn Fn(),
     ) -> Result<(), Error> {
-        let rested = self.ring.as_ref().is_some_and(|ring| {
-            ring.rest(&self.signalfd, until, missing, deadline)
-        });
-        if rested {
-            return Ok(());
+        if let Some(own) = &self.ring {
+            own.withdraw(&self.signalfd, tell);
         }
-        sys::sleep(until.earlier(Deadline::after(Some(SLICE))))
+        sys::sleep(until.earlier(Deadline::after(Some(SLICE)))).inspect_err(
+            |_| {
+                if let Some(own) = &self.ring {
+                    own.prepare(&self.signalfd, tell);
+                }
+            },
+        )
     }
 
     /// Tells whether the descriptor is readable, and sees to it that it will be.

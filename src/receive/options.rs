@@ -76,12 +76,13 @@ impl Options {
     ///
     /// It is for [`wait_batch`](Receiver::wait_batch) and
     /// [`wait_batch_timeout`](Receiver::wait_batch_timeout), for
-    /// [`recv_batch`](Receiver::recv_batch) inside [`block_on`](crate::block_on), and for
-    /// an [`Epoll`](crate::Epoll) whose receivers are all moderated. What takes one
+    /// [`recv_batch`](Receiver::recv_batch) inside [`block_on`](crate::block_on), for
+    /// an [`Epoll`](crate::Epoll) whose receivers are all moderated, and for a loop on an
+    /// io_uring that lets its source wait (`uring::Source::submit_and_wait`). What takes one
     /// signal, or takes without waiting, is never delayed. The count is for the blocking
     /// waits: a thread that waits for several receivers or tasks sleeps for the delay, and
-    /// looks at none meanwhile. A ring that reads ahead ([`Kind::Completion`]), and whose
-    /// descriptor was asked for, lets the kernel wait (`min_wait_usec`, Linux 6.12).
+    /// looks at none meanwhile. While signals gather for a blocking wait, a receiver on a
+    /// ring of its own that reads ahead ([`Kind::Completion`]) tells nobody else of them.
     ///
     /// No delay turns it off; a count of one, too.
     ///

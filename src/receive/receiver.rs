@@ -419,10 +419,8 @@ impl Receiver {
         let size = room.len();
         let Some(until) = self.moderation.until(size) else { return Ok(0) };
         let until = until.earlier(deadline);
-        let enough = self.moderation.enough(size);
         self.moderation.gather(until, size, |taken| {
-            let missing = enough.saturating_sub(taken);
-            self.engine.rest(until, missing, deadline)?;
+            self.engine.rest(until, &|| self.waker.wake())?;
             self.read_to_wait(room.get_mut(taken..).unwrap_or_default())
         })
     }
@@ -641,8 +639,8 @@ impl Receiver {
         Parker::pause(self.as_raw_fd(), cx.waker(), until)
     }
 
-    /// Notes that a batch is handed out to a task.
-    pub(super) fn note_batch(&self, taken: usize, room: usize) {
+    /// Notes that a batch is handed out to a task or a loop.
+    pub(crate) fn note_batch(&self, taken: usize, room: usize) {
         self.moderation.note(taken, room);
     }
 

@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::channel;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use signalfd::uring::{ReadSource, Source};
@@ -14,8 +15,8 @@ use signalfd::{Batch, Error, Op, Receiver, SigInfo, Signal, Signals};
 use crate::allocations::without_allocating;
 use crate::common::{
     Child, DEADLINE, End, HeldCalls, OwnEpoll, forbid, is_pending, kill, open,
-    pid, set_limit, set_mask, sigqueue, sigqueue_to_thread, storm_size, tid,
-    wait_until, wait_until_asleep, without_memory,
+    options, pid, set_limit, set_mask, sigqueue, sigqueue_to_thread,
+    storm_size, tid, wait_until, wait_until_asleep, without_memory,
 };
 use crate::harness::{cases, skip};
 
@@ -26,6 +27,9 @@ cases! {
     polling_sources_made_anew_in_the_storm,
     reading_sources_stopped_and_made_anew_in_the_storm,
     reading_sources_dropped_and_made_anew_in_the_storm,
+    a_hundred_thousand_moderated_in_every_ring,
+    signals_gather_while_a_source_waits,
+    gathering_ends_when_half_of_the_completions_are_there,
     a_flood_of_one_signal_leaves_no_source_asleep,
     at_the_end_of_many_a_look_goes_along,
     what_a_look_has_found_is_announced,
@@ -107,6 +111,10 @@ trait AnySource {
         &mut self,
         batch: &'b mut Batch<N>,
     ) -> Result<&'b [SigInfo], Error>;
+    fn submit_and_wait<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
+        &self,
+        ring: &mut IoUring<S, C>,
+    ) -> Result<(), Error>;
 }
 
 macro_rules! any_source {
@@ -133,6 +141,15 @@ macro_rules! any_source {
                 batch: &'b mut Batch<N>,
             ) -> Result<&'b [SigInfo], Error> {
                 self.take(batch)
+            }
+            fn submit_and_wait<
+                S: squeue::EntryMarker,
+                C: cqueue::EntryMarker,
+            >(
+                &self,
+                ring: &mut IoUring<S, C>,
+            ) -> Result<(), Error> {
+                self.submit_and_wait(ring)
             }
         }
     };
@@ -240,7 +257,7 @@ fn turn<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
     values: &mut Vec<i32>,
 ) {
     arm(ring, source, MINE);
-    ring.submit_and_wait(1).unwrap();
+    source.submit_and_wait(ring).unwrap();
     complete(ring, source, MINE);
     take(source, values);
 }
@@ -274,6 +291,76 @@ fn a_hundred_thousand_by_reading_in_every_ring() {
         a_hundred_thousand(&mut ring, &mut source);
     });
     assert_eq!(signals.try_recv().unwrap(), None);
+}
+
+fn moderated(delay: Duration) -> Signals {
+    options().moderate(delay, 64).open(rt()).unwrap()
+}
+
+fn a_hundred_thousand_moderated_in_every_ring() {
+    let signals = moderated(Duration::from_micros(50));
+    in_every_ring!(|ring| {
+        a_hundred_thousand(&mut ring, &mut Source::new(&signals));
+        let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+        a_hundred_thousand(&mut ring, &mut source);
+    });
+    assert_eq!(signals.try_recv().unwrap(), None);
+}
+
+fn signals_gather_while_a_source_waits() {
+    const DELAY: Duration = Duration::from_millis(20);
+    fn gather<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
+        ring: &mut IoUring<S, C>,
+        source: &mut impl AnySource,
+    ) {
+        let mut values = Vec::new();
+        let begin = Instant::now();
+        queue(0..1);
+        while values.is_empty() {
+            turn(ring, source, &mut values);
+        }
+        queue(1..4);
+        turn(ring, source, &mut values);
+        assert!(begin.elapsed() >= DELAY);
+        assert_eq!(values, [0, 1, 2, 3]);
+    }
+    in_every_ring!(|ring| {
+        let signals = moderated(DELAY);
+        gather(&mut ring, &mut Source::new(&signals));
+        let signals = moderated(DELAY);
+        let source = ReadSource::new(&signals, &ring, GROUP);
+        gather(&mut ring, &mut source.unwrap());
+    });
+}
+
+/// The first signal is not kept waiting, nor are completions that there is no more room
+/// for.
+fn gathering_ends_when_half_of_the_completions_are_there() {
+    fn fill<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
+        ring: &mut IoUring<S, C>,
+        source: &mut impl AnySource,
+    ) {
+        let mut values = Vec::new();
+        queue(0..1);
+        while values.is_empty() {
+            turn(ring, source, &mut values);
+        }
+        for _ in 0..ring.params().cq_entries() / 2 {
+            submit(ring, opcode::Nop::new().build());
+        }
+        source.submit_and_wait(ring).unwrap();
+    }
+    // Longer than any test.
+    let long = Duration::from_secs(1000);
+    in_every_ring!(|ring| {
+        let signals = moderated(long);
+        fill(&mut ring, &mut Source::new(&signals));
+        // What it has in the ring is not the next one's.
+        ring.completion().for_each(drop);
+        let signals = moderated(long);
+        let source = ReadSource::new(&signals, &ring, GROUP);
+        fill(&mut ring, &mut source.unwrap());
+    });
 }
 
 /// A standard signal that is pending is not announced again. So a ring that misses one
@@ -1727,7 +1814,7 @@ fn nothing_is_allocated_by_sources() {
             let mut taken = 0;
             while taken == 0 {
                 arm(ring, source, MINE);
-                ring.submit_and_wait(1).unwrap();
+                source.submit_and_wait(ring).unwrap();
                 complete(ring, source, MINE);
                 taken = source.take(&mut batch).unwrap().len();
             }
@@ -1735,7 +1822,7 @@ fn nothing_is_allocated_by_sources() {
             assert!(source.take(&mut batch).unwrap().is_empty());
         }
     }
-    let signals = open(rt()).unwrap();
+    let signals = moderated(Duration::from_micros(20));
     without_allocating(|| {
         let mut ring = IoUring::new(8).unwrap();
         thousand(&mut ring, &mut Source::new(&signals));

@@ -101,7 +101,10 @@ pub(crate) fn measure(contender: &str, work: &str, total: u64) -> Reading {
             own::WaitBatch::<64>::with(signal, ring.kind(Kind::Completion))
         }),
         "moderated/ring-min-wait" => run(work, total, raw::MinWait::open),
-        "crate/own-ring-min-wait" => run(work, total, |signal| {
+        "crate/read-source-min-wait" => run(work, total, |signal| {
+            own::Reads::<64>::with(signal, moderated())
+        }),
+        "crate/own-ring-shown-moderated" => run(work, total, |signal| {
             let ring = moderated().backend(Backend::Uring);
             let ring = ring.kind(Kind::Completion);
             own::WaitBatch::<64>::with(signal, ring).shown()
@@ -166,7 +169,7 @@ pub(crate) const PAIRS: &[Pair] = &[
     Pair::new("crate/spin", "raw/spin", "spin_"),
     Pair::new("crate/moderated", "moderated/read64", "moderated_"),
     Pair::new(
-        "crate/own-ring-min-wait",
+        "crate/read-source-min-wait",
         "moderated/ring-min-wait",
         "min_wait_",
     ),

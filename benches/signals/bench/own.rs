@@ -249,7 +249,11 @@ pub(crate) struct Reads<const N: usize> {
 
 impl<const N: usize> Reads<N> {
     pub(crate) fn open(number: i32) -> Self {
-        let signals = open(number, Options::new());
+        Self::with(number, Options::new())
+    }
+
+    pub(crate) fn with(number: i32, options: Options) -> Self {
+        let signals = open(number, options);
         let ring = builder().build(8).expect("io_uring");
         let source = ReadSource::new(signals, &ring, GROUP);
         let source = source.expect("buffers in the ring");
@@ -273,7 +277,8 @@ impl<const N: usize> Reads<N> {
             if self.source.needs_arming() {
                 self.arm();
             }
-            self.ring.submit_and_wait(1).expect("io_uring_enter");
+            let waited = self.source.submit_and_wait(&mut self.ring);
+            waited.expect("io_uring_enter");
         }
         for completion in self.ring.completion() {
             self.source.complete(completion).expect("it is ours");

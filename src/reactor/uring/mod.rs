@@ -1,8 +1,8 @@
 //! Signals in an io_uring of the caller's own.
 //!
-//! A *source* makes signals part of a ring that is there already. It owns no ring
-//! and does not enter one: it hands out the submission, is given
-//! the completions that carry its `user_data`, and yields the records.
+//! A *source* makes signals part of a ring that is there already. It owns no ring,
+//! and enters one only where the loop asks it to wait: it hands out the submission, is
+//! given the completions that carry its `user_data`, and yields the records.
 //!
 //! | | [`Source`] | [`ReadSource`] |
 //! |---|---|---|
@@ -72,6 +72,9 @@
 //! The wait can end with `EINTR` though no handler runs: where the process was stopped
 //! and continued, a debugger has attached, or the machine has slept (signal(7)).
 //!
+//! With [`Options::moderate`](crate::Options::moderate), let the source wait
+//! ([`Source::submit_and_wait`]): then signals gather.
+//!
 //! A source goes with one ring. No completion says that the ring is gone: make a new
 //! source for the next one.
 //!
@@ -110,6 +113,7 @@
 
 mod read_source;
 mod source;
+mod wait;
 
 pub use read_source::ReadSource;
 pub use source::Source;

@@ -281,7 +281,25 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
             let announce = || signalfd.announce();
             taken += self.reading.take(rest, signalfd, announce);
         }
+        receiver.note_batch(taken, N);
         Ok(batch.filled(taken))
+    }
+
+    /// Submits and waits as [`Source::submit_and_wait`](super::Source::submit_and_wait)
+    /// does, for the ring that the source was made with.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Source::submit_and_wait`](super::Source::submit_and_wait).
+    pub fn submit_and_wait<S, C>(
+        &self,
+        ring: &mut IoUring<S, C>,
+    ) -> Result<(), Error>
+    where
+        S: squeue::EntryMarker,
+        C: cqueue::EntryMarker,
+    {
+        super::wait::submit_and_wait(ring, self.receiver.as_ref())
     }
 
     /// Cancels the request, at once. Afterwards [`take`](Self::take) yields all

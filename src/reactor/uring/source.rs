@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use io_uring::{cqueue, opcode, squeue};
+use io_uring::{IoUring, cqueue, opcode, squeue};
 use rustix::fd::AsRawFd;
 
 use crate::error::Error;
@@ -138,10 +138,72 @@ impl<R: AsRef<Receiver>> Source<R> {
         if !self.is_readable {
             return Ok(&[]);
         }
-        let infos = self.receiver.as_ref().try_recv_batch(batch)?;
+        let receiver = self.receiver.as_ref();
+        let infos = receiver.try_recv_batch(batch)?;
+        receiver.note_batch(infos.len(), N);
         // Nobody will say so any more if the request has failed.
         self.is_readable = infos.len() == N || self.slot.request.has_failed();
         Ok(infos)
+    }
+
+    /// Submits what is in the queue of the ring and waits for a completion, as
+    /// `submit_and_wait(1)` of the ring does. With
+    /// [`Options::moderate`](crate::Options::moderate) it waits until signals have
+    /// gathered.
+    ///
+    /// Whatever else completes is kept waiting as well, for the delay at most, and not once
+    /// half of the completion queue is filled. The count of signals is not looked at: what
+    /// the ring has read is in its completions. Where the kernel has a minimum to wait
+    /// (`min_wait_usec`, Linux 6.12) this is one system call; before, it may be two. Before
+    /// Linux 5.11 nothing gathers.
+    ///
+    /// In a ring with `IORING_SETUP_DEFER_TASKRUN` the thread sleeps on when signals
+    /// come meanwhile. In others it is woken for each that its request brings.
+    ///
+    /// It may return when nothing has completed: when the process was stopped and
+    /// continued, or a handler has run. What completes is in the ring's queue.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Os`]: `io_uring_enter(2)` has failed, for instance with `EBUSY` when
+    ///   there is no room for completions: take some, and go on.
+    /// - [`Error::Forked`]: in a forked child.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    ///
+    /// use io_uring::IoUring;
+    /// use signalfd::{Batch, Options, Signal, uring::Source};
+    /// # use signalfd::Error;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let Ok(ring) = IoUring::new(8) else { return Ok(()) };
+    /// # drop(ring);
+    /// let options = Options::new().moderate(Duration::from_micros(50), 64);
+    /// let signals = options.open(Signal::HUP)?;
+    /// let mut ring = IoUring::new(8)?;
+    /// let mut source = Source::new(&signals);
+    /// source.push(&mut ring.submission(), 1)?;
+    /// # unsafe { libc::kill(libc::getpid(), libc::SIGHUP) };
+    /// source.submit_and_wait(&mut ring)?;
+    /// for completion in ring.completion() {
+    ///     source.complete(completion)?;
+    /// }
+    /// assert_eq!(source.take(&mut Batch::<64>::new())?.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn submit_and_wait<S, C>(
+        &self,
+        ring: &mut IoUring<S, C>,
+    ) -> Result<(), Error>
+    where
+        S: squeue::EntryMarker,
+        C: cqueue::EntryMarker,
+    {
+        super::wait::submit_and_wait(ring, self.receiver.as_ref())
     }
 
     /// Hands out a submission that cancels the request, with a `user_data` of its

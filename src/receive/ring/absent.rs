@@ -59,13 +59,11 @@ impl OwnRing {
         match *self {}
     }
 
-    pub(crate) const fn rest(
+    pub(crate) const fn withdraw(
         &self,
         _signalfd: &SignalFd,
-        _until: Deadline,
-        _missing: usize,
-        _deadline: Deadline,
-    ) -> bool {
+        _tell: &dyn Fn(),
+    ) {
         match *self {}
     }
 

@@ -2,6 +2,7 @@
 //! receiver's own.
 
 mod buffers;
+mod enter;
 #[cfg(any(test, fuzzing))]
 #[path = "../../fuzz/uring_state.rs"]
 pub(crate) mod fuzz;
@@ -15,6 +16,7 @@ mod slot;
 mod turn;
 
 use buffers::Buffers;
+pub(crate) use enter::Stay;
 pub(crate) use inbox::Inbox;
 use look::{Look, Whose};
 pub(super) use own::OwnRing;
@@ -25,9 +27,15 @@ use request::filled;
 pub(crate) use request::{Outcome, Request, Shots, Target, Unannounced};
 pub(crate) use slot::Slot;
 
+use rustix::io::Errno;
+
 use super::SignalFd;
 use crate::process::{self, BUFFERS, RECORDS};
 use crate::signal::{SigInfo, SignalSet};
+
+pub(crate) fn errno(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
+}
 
 /// What may be handed out: of a signalfd whose set others may have changed, what it
 /// receives.

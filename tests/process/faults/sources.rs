@@ -1,19 +1,26 @@
 //! What the crate does in a ring of the caller's.
 
+use std::time::Duration;
+
 use io_uring::IoUring;
 use signalfd::uring::{ReadSource, Source};
 use signalfd::{Batch, Op, Receiver};
 
 use super::trial::{Signals, Trial, kept};
 use super::{Operations, inject, operations};
+use crate::common::options;
 use crate::harness::cases;
 
 cases! {
     in_a_ring_of_the_callers,
 }
 
-const ALL: Operations =
-    operations![a_source_that_polls, a_source_that_reads, a_source_that_goes];
+const ALL: Operations = operations![
+    a_source_that_polls,
+    a_moderated_source,
+    a_source_that_reads,
+    a_source_that_goes,
+];
 
 fn in_a_ring_of_the_callers() {
     inject(ALL);
@@ -21,8 +28,10 @@ fn in_a_ring_of_the_callers() {
 
 const MAKES: &[Op] = &[Op::Fcntl, Op::UringRegister, Op::Mmap];
 const GROUP: u16 = 7;
+/// For how long signals gather.
+const MOMENT: Duration = Duration::from_millis(1);
 
-/// Gives a source its completions, until there is one.
+/// Gives a source its completions.
 fn serve(
     ring: &mut IoUring,
     mut complete: impl FnMut(io_uring::cqueue::Entry),
@@ -36,11 +45,41 @@ fn a_source_that_polls(trial: &Trial<'_>, signals: &mut Signals) {
     let mut ring = IoUring::new(8).unwrap();
     let mut source = Source::new(&receiver);
     source.push(&mut ring.submission(), 1).unwrap();
-    serve(&mut ring, |entry| source.complete(entry).unwrap());
+    wait(trial, &mut ring, &source);
+    for entry in ring.completion() {
+        source.complete(entry).unwrap();
+    }
     let mut batch = Batch::<2>::new();
     for _ in 0..3 {
         signals
             .got(trial.call_for_many(&[Op::Read], || source.take(&mut batch)));
+    }
+    signals.pass(&receiver);
+}
+
+/// Waits for a completion, also where that fails at first, or ends early.
+fn wait(trial: &Trial<'_>, ring: &mut IoUring, source: &Source<&Receiver>) {
+    while ring.completion().is_empty() {
+        let mut wait = || source.submit_and_wait(ring);
+        let _refused = trial.call(&[Op::UringEnter], &mut wait);
+    }
+}
+
+fn a_moderated_source(trial: &Trial<'_>, signals: &mut Signals) {
+    let moderated = options().moderate(MOMENT, 4);
+    let receiver = moderated.receiver(kept()).unwrap();
+    let mut ring = IoUring::new(8).unwrap();
+    let mut source = Source::new(&receiver);
+    let mut batch = Batch::<2>::new();
+    // The first one does not wait for others to gather.
+    for _ in 0..2 {
+        source.push(&mut ring.submission(), 1).unwrap();
+        wait(trial, &mut ring, &source);
+        for entry in ring.completion() {
+            source.complete(entry).unwrap();
+        }
+        signals.got(source.take(&mut batch).unwrap());
+        signals.send(1);
     }
     signals.pass(&receiver);
 }

@@ -89,7 +89,8 @@ pub(super) const MODERATED: &[&str] = &[
     "crate/moderated",
     "crate/own-ring-moderated",
     "moderated/ring-min-wait",
-    "crate/own-ring-min-wait",
+    "crate/read-source-min-wait",
+    "crate/own-ring-shown-moderated",
 ];
 
 pub(super) const PACED: &[&str] = &[
@@ -99,7 +100,8 @@ pub(super) const PACED: &[&str] = &[
     "crate/moderated",
     "crate/own-ring-moderated",
     "moderated/ring-min-wait",
-    "crate/own-ring-min-wait",
+    "crate/read-source-min-wait",
+    "crate/own-ring-shown-moderated",
     "raw/epoll-first",
     "crate/epoll-first",
     "raw/ring-poll",

@@ -1,22 +1,22 @@
 //! The kernel's side of a ring: what the machine asks it for, and how Linux is asked.
 
-#![expect(unsafe_code, reason = "puts into a queue, and waits with a timeout")]
+#![expect(
+    unsafe_code,
+    reason = "puts into a queue, and knows whose a number is"
+)]
 
-use core::ffi::{c_long, c_uint, c_void};
 use core::mem::ManuallyDrop;
-use core::ptr;
 
-use io_uring::types::Timespec;
 use io_uring::{IoUring, cqueue, opcode, squeue};
 use rustix::event::epoll;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 
-use super::{ASIDE, epoll_add, errno};
+use super::{ASIDE, epoll_add};
 use crate::error::Error;
 use crate::process::Birth;
 use crate::receive::SignalFd;
-use crate::receive::ring::{Calls, Kernel, cancel_all};
+use crate::receive::ring::{Calls, Kernel, Stay, cancel_all, errno};
 use crate::signal::SigInfo;
 use crate::sys::{self, Deadline};
 
@@ -52,15 +52,10 @@ pub(crate) trait Ring {
     /// Its descriptor.
     fn fd(&self) -> BorrowedFd<'_>;
 
-    /// Submits so many entries, which are in the queue, and waits for so many
-    /// completions. Tells how many it has submitted; if that is less, the kernel has not
-    /// waited.
-    fn enter(
-        &self,
-        entries: usize,
-        completions: u32,
-        args: &Arguments,
-    ) -> Result<usize, Errno>;
+    /// Submits so many entries, which are in the queue, and waits for a completion. Tells
+    /// how many it has submitted; if that is less, the kernel has not waited.
+    fn enter(&self, entries: usize, deadline: Deadline)
+    -> Result<usize, Errno>;
 
     /// Cancels all requests, but those that were not submitted.
     fn cancel_all(&self) -> Result<(), Errno>;
@@ -177,14 +172,12 @@ pub(crate) struct LinuxRing {
     fd: RawFd,
     /// What others wait for, when the ring reads.
     pub(super) readable: Option<OwnedFd>,
-    /// Whether the kernel has a minimum to wait.
-    pub(super) has_minimum: bool,
 }
 
 impl LinuxRing {
     /// The ring that has these queues, for as long as they are there.
-    pub(super) const fn new(fd: RawFd, has_minimum: bool) -> Self {
-        Self { fd, readable: None, has_minimum }
+    pub(super) const fn new(fd: RawFd) -> Self {
+        Self { fd, readable: None }
     }
 }
 
@@ -200,30 +193,9 @@ impl Ring for LinuxRing {
     fn enter(
         &self,
         entries: usize,
-        completions: u32,
-        args: &Arguments,
+        deadline: Deadline,
     ) -> Result<usize, Errno> {
-        // include/uapi/linux/io_uring.h
-        const IORING_ENTER_GETEVENTS: c_uint = 1 << 0;
-        const IORING_ENTER_EXT_ARG: c_uint = 1 << 3;
-        const FLAGS: c_uint = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
-        let to_submit = c_uint::try_from(entries).unwrap_or(c_uint::MAX);
-        let args = args.for_the_kernel();
-        // SAFETY: the argument is the `io_uring_getevents_arg` that the flag promises, of
-        // this size, with a timeout that lives past the call (io_uring_enter(2)). What is
-        // submitted was pushed by `push`, which answers for it.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_io_uring_enter,
-                c_long::from(self.fd),
-                to_submit,
-                completions,
-                FLAGS,
-                ptr::from_ref(&args).cast::<c_void>(),
-                size_of::<GeteventsArg>(),
-            )
-        };
-        sys::check(result).map(|count| count.try_into().unwrap_or(0))
+        Stay::until(deadline).enter_by(self.fd(), entries)
     }
 
     fn cancel_all(&self) -> Result<(), Errno> {
@@ -264,46 +236,6 @@ impl Ring for LinuxRing {
             // Where another thread does the same, either has an effect.
             let _removed = epoll::delete(readable, self.fd());
             let _added = epoll_add(readable.as_fd(), self.fd());
-        }
-    }
-}
-
-/// How long a wait is.
-pub(crate) struct Arguments {
-    timeout: Option<Timespec>,
-    /// Microseconds.
-    minimum: u32,
-}
-
-/// `struct io_uring_getevents_arg` of `include/uapi/linux/io_uring.h`. That of the
-/// io-uring crate has no minimum.
-#[repr(C)]
-struct GeteventsArg {
-    sigmask: u64,
-    sigmask_sz: u32,
-    min_wait_usec: u32,
-    ts: *const Timespec,
-}
-
-impl Arguments {
-    pub(super) fn new(deadline: Deadline) -> Self {
-        let timeout = deadline.left().map(|left| {
-            Timespec::new().sec(left.as_secs()).nsec(left.subsec_nanos())
-        });
-        Self { timeout, minimum: 0 }
-    }
-
-    pub(super) const fn minimum(self, microseconds: u32) -> Self {
-        Self { minimum: microseconds, ..self }
-    }
-
-    /// It points to this, for as long as that lives.
-    fn for_the_kernel(&self) -> GeteventsArg {
-        GeteventsArg {
-            sigmask: 0,
-            sigmask_sz: 0,
-            min_wait_usec: self.minimum,
-            ts: self.timeout.as_ref().map_or(ptr::null(), ptr::from_ref),
         }
     }
 }

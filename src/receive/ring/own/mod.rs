@@ -76,12 +76,12 @@ use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 
-use self::linux::{Arguments, Completion, LinuxRing, Queues, Ring, Submission};
+use self::linux::{Completion, LinuxRing, Queues, Ring, Submission};
 use self::queues::{ASIDE, Inner};
 use self::sleepers::Sleepers;
 use super::register::descriptor;
 use super::turn::Turns;
-use super::{BUFFERS, Buffers, Request, Unannounced};
+use super::{BUFFERS, Buffers, Request, Unannounced, errno};
 use crate::error::{Error, Op};
 use crate::process::{self, Birth};
 use crate::receive::{Kind, SignalFd};
@@ -109,8 +109,8 @@ const GROUP: u16 = 0;
 const ENTRIES: u32 = 4;
 /// Room for one completion for each buffer, and then some.
 const COMPLETIONS: u32 = 2 * BUFFERS as u32;
-/// How long to wait for completions that ought to come: last ones, in a drop, are a matter
-/// of the scheduler.
+/// How long a drop waits for last completions, which are a matter of the
+/// scheduler.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl OwnRing {
@@ -133,8 +133,7 @@ impl OwnRing {
             Kind::Readiness => Request::new(kind),
             Kind::Completion => Request::reading(&queues),
         };
-        let has_minimum = queues.params().is_feature_min_timeout();
-        let mut ring = LinuxRing::new(queues.as_raw_fd(), has_minimum);
+        let mut ring = LinuxRing::new(queues.as_raw_fd());
         let mut buffers = None;
         if kind == Kind::Completion {
             let fd = descriptor(&queues);
@@ -281,7 +280,7 @@ impl<R: Ring> OwnRing<R> {
             if inner.is_quiet() || is_over {
                 return;
             }
-            self.enter(0, 1, &Arguments::new(deadline), fd);
+            self.enter(0, deadline, fd);
         }
     }
 }
@@ -310,10 +309,6 @@ fn unpack(packed: u64) -> Option<Error> {
         .into_iter()
         .find(|&op| op as u64 == packed >> 32)
         .map(|op| Error::Os { op, errno })
-}
-
-fn errno(error: &std::io::Error) -> Errno {
-    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
 impl fmt::Debug for OwnRing {

@@ -4,9 +4,10 @@ use io_uring::cqueue;
 use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 
-use super::{Arguments, Completion, GROUP, OwnRing, Queues, Ring, Submission};
+use super::{Completion, GROUP, OwnRing, Queues, Ring, Submission};
 use crate::error::{Error, Op};
 use crate::receive::ring::{self, Buffers, Outcome, Request, Shots, Target};
+use crate::sys::Deadline;
 
 /// What is for one thread at a time: the ring's two queues, and what goes with them.
 pub(super) struct Inner<Q> {
@@ -144,16 +145,15 @@ impl<R: Ring> OwnRing<R> {
             .ok()
     }
 
-    /// Submits so many entries, which are in the queue, and waits for so many
-    /// completions. Tells how many this thread has submitted.
+    /// Submits so many entries, which are in the queue, and waits for a completion. Tells
+    /// how many this thread has submitted.
     pub(super) fn enter(
         &self,
         entries: usize,
-        completions: u32,
-        args: &Arguments,
+        deadline: Deadline,
         signalfd: BorrowedFd<'_>,
     ) -> usize {
-        match self.ring.enter(entries, completions, args) {
+        match self.ring.enter(entries, deadline) {
             Ok(count) => count.min(entries),
             // It has submitted all, or there was nothing to submit.
             Err(Errno::INTR | Errno::TIME) => entries,

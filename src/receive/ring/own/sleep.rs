@@ -3,11 +3,11 @@
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 
-use super::{Arguments, BUFFERS, Inner, OwnRing, PATIENCE, Queues, Ring};
+use super::{Inner, OwnRing, Queues, Ring, Submission};
 use crate::error::{Error, Op};
 use crate::receive::SignalFd;
 use crate::receive::ring::Shots;
-use crate::sys::{self, Deadline};
+use crate::sys::{self, Deadline, wait};
 
 /// What a thread has come to that sleeps until the ring has filled a buffer.
 ///
@@ -90,8 +90,7 @@ impl<R: Ring> OwnRing<R> {
         deadline: Deadline,
         signalfd: BorrowedFd<'_>,
     ) {
-        let args = Arguments::new(deadline);
-        let count = self.enter(pushed, 1, &args, signalfd);
+        let count = self.enter(pushed, deadline, signalfd);
         *sleeper =
             if count < pushed { Sleeper::IsInDoubt } else { Sleeper::HasBegun };
     }
@@ -114,14 +113,27 @@ impl<R: Ring> OwnRing<R> {
             // Also what an earlier call should have submitted and did not: it was
             // interrupted, or memory was short.
             let pushed = inner.queues.unsubmitted();
-            let args = Arguments::new(deadline);
-            let count = self.enter(pushed, 1, &args, signalfd);
+            let count = self.enter(pushed, deadline, signalfd);
             if count < pushed && self.failure().is_none() {
                 // What is left in the queue nobody would submit.
                 let error = Error::os(Op::UringEnter, Errno::AGAIN);
                 self.fail(error, signalfd);
             }
             self.note_all(inner, signalfd);
+        }
+    }
+
+    /// Takes the request out of the ring, if it stands there: each signal would wake the
+    /// thread that lets them gather. Who takes next puts it there again.
+    pub(crate) fn withdraw(&self, signalfd: &SignalFd, tell: &dyn Fn()) {
+        if self.stands() && self.failure().is_none() {
+            let cancel = |inner: &mut Inner<R::Queues>| {
+                if inner.request.is_in_flight() {
+                    let cancel = Submission::Cancel(inner.last);
+                    self.submit(inner, &cancel, signalfd.as_fd());
+                }
+            };
+            let _done = self.turn(tell, signalfd, cancel);
         }
     }
 }
@@ -177,7 +189,7 @@ impl OwnRing {
                     sys::poll(readable, deadline)?;
                 }
                 Bed::Both => {
-                    sys::poll_any([readable, fd], deadline)?;
+                    wait::poll_any([readable, fd], deadline)?;
                 }
             }
             if deadline.is_over() {
@@ -189,37 +201,5 @@ impl OwnRing {
     /// What others wait for; if there is none, the signalfd.
     fn readable<'f>(&'f self, signalfd: BorrowedFd<'f>) -> BorrowedFd<'f> {
         self.ring.readable.as_ref().map_or(signalfd, AsFd::as_fd)
-    }
-
-    /// Lets signals gather, if the ring reads them meanwhile: sleeps until then, or until there
-    /// are so many completions. Tells whether it did.
-    ///
-    /// Where the kernel has a minimum to wait (Linux 6.12) and there is a deadline, it goes
-    /// on for as long as there is none.
-    pub(crate) fn rest(
-        &self,
-        signalfd: &SignalFd,
-        until: Deadline,
-        missing: usize,
-        deadline: Deadline,
-    ) -> bool {
-        if !self.stands() || self.failure().is_some() {
-            return false;
-        }
-        // Signals that come one by one fill a buffer each, and when there is none left
-        // no more of them come.
-        let most = u32::from(BUFFERS / 2);
-        let missing = u32::try_from(missing).map_or(most, |it| it.min(most));
-        let minimum = until.left().unwrap_or_default().as_micros();
-        let args = match u32::try_from(minimum) {
-            Ok(minimum) if self.ring.has_minimum => {
-                // Not for ever, since another thread may be refused the next request.
-                let end = deadline.earlier(Deadline::after(Some(PATIENCE)));
-                Arguments::new(end).minimum(minimum)
-            }
-            _ => Arguments::new(until),
-        };
-        self.enter(0, missing, &args, signalfd.as_fd());
-        true
     }
 }

@@ -1,0 +1,85 @@
+//! Waiting in the caller's ring, where signals may gather meanwhile.
+
+use core::time::Duration;
+
+use io_uring::{IoUring, cqueue, squeue};
+use rustix::io::Errno;
+
+use crate::error::{Error, Op};
+use crate::receive::Receiver;
+use crate::receive::ring::{Stay, errno};
+use crate::sys::Deadline;
+
+/// Submits what is in the queue and waits for a completion, once signals have gathered for as
+/// long as the receiver is moderated; or no longer than until half of the completion queue
+/// is filled, so that it has room for the rest.
+pub(super) fn submit_and_wait<S, C>(
+    ring: &mut IoUring<S, C>,
+    receiver: &Receiver,
+) -> Result<(), Error>
+where
+    S: squeue::EntryMarker,
+    C: cqueue::EntryMarker,
+{
+    receiver.check_process()?;
+    let waited = match receiver.gathers_until() {
+        Some(until) => gather(ring, until),
+        None => wait(ring),
+    };
+    match waited {
+        // The time is over; or the process was stopped, or a handler has run.
+        Ok(()) | Err(Errno::TIME | Errno::INTR) => Ok(()),
+        Err(errno) => Err(Error::os(Op::UringEnter, errno)),
+    }
+}
+
+fn wait<S, C>(ring: &IoUring<S, C>) -> Result<(), Errno>
+where
+    S: squeue::EntryMarker,
+    C: cqueue::EntryMarker,
+{
+    ring.submit_and_wait(1).map(drop).map_err(|error| errno(&error))
+}
+
+fn gather<S, C>(ring: &mut IoUring<S, C>, until: Deadline) -> Result<(), Errno>
+where
+    S: squeue::EntryMarker,
+    C: cqueue::EntryMarker,
+{
+    let enough = ring.params().cq_entries() / 2;
+    if ring.params().is_feature_min_timeout() {
+        let time = until.left().unwrap_or_default();
+        let stay = Stay::until(Deadline::after(Some(FAR))).at_least(time);
+        return enter(ring, &stay, enough);
+    }
+    if ring.params().is_feature_ext_arg() {
+        match enter(ring, &Stay::until(until), enough) {
+            Ok(()) | Err(Errno::TIME) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    if ring.completion().is_empty() { wait(ring) } else { Ok(()) }
+}
+
+/// When it is over, the loop comes round.
+const FAR: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn enter<S, C>(
+    ring: &mut IoUring<S, C>,
+    stay: &Stay,
+    completions: u32,
+) -> Result<(), Errno>
+where
+    S: squeue::EntryMarker,
+    C: cqueue::EntryMarker,
+{
+    // include/uapi/linux/io_uring.h
+    const IORING_ENTER_SQ_WAKEUP: u32 = 1 << 1;
+    let queue = ring.submission();
+    let entries = queue.len();
+    // The kernel's thread, where there is one that submits.
+    let is_asleep = queue.need_wakeup();
+    drop(queue);
+    let flags = if is_asleep { IORING_ENTER_SQ_WAKEUP } else { 0 };
+    stay.enter(&ring.submitter(), entries, completions, flags).map(drop)
+}
