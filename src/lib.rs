@@ -333,10 +333,14 @@ mod models {
     mod life;
     #[path = "hub/model.rs"]
     mod model;
+    #[path = "ring/own/models.rs"]
+    mod own;
     #[path = "hub/ring.rs"]
     mod ring;
     #[path = "hub/seat.rs"]
     mod seat;
+    #[path = "ring/own/sleepers.rs"]
+    mod sleepers;
     #[path = "ring/turn.rs"]
     mod turn;
     mod waker;

@@ -26,6 +26,10 @@ impl Sleepers {
         Asleep(self)
     }
 
+    pub(super) fn remove_one(&self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+
     pub(super) fn are_some(&self) -> bool {
         self.0.load(Ordering::SeqCst) > 0
     }
@@ -35,6 +39,6 @@ pub(super) struct Asleep<'s>(&'s Sleepers);
 
 impl Drop for Asleep<'_> {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::SeqCst);
+        self.0.remove_one();
     }
 }
