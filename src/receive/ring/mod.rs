@@ -8,7 +8,7 @@ mod enter;
 pub(crate) mod fuzz;
 mod inbox;
 mod look;
-mod own;
+pub(crate) mod own;
 mod reading;
 mod register;
 mod request;

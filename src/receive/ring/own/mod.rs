@@ -40,7 +40,7 @@
 //!
 //! As long as nobody has asked for that descriptor and no other thread sleeps, a thread
 //! that waits makes a request of one shot when it is about to sleep, and none before.
-//! What it finds pending it reads itself. So while signals come faster than it takes
+//! What it finds pending it reads itself, in its turn. So while signals come faster than it takes
 //! them nothing is on the kernel's wait queue, where it would cost every sender
 //! something. From when the descriptor has been asked for, the request *stands*: it is
 //! of many shots, and in the ring whenever the receiver has been left alone.
@@ -61,6 +61,9 @@
 //! either, it is left as it is (`left.rs`). In a forked child the ring is the
 //! parent's too, so the child only lets go of it.
 
+#[cfg(any(test, fuzzing))]
+#[path = "../../../fuzz/own_ring/mod.rs"]
+pub(crate) mod fuzz;
 mod linux;
 mod queues;
 mod sleep;

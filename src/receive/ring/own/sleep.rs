@@ -82,17 +82,20 @@ impl<R: Ring> OwnRing<R> {
         }
     }
 
-    /// Sleeps in the call that submits what it has pushed.
+    /// Sleeps in the call that submits what it has pushed. Tells whether the thread may go
+    /// away if its time is over: what is left in the queue nobody else might submit.
     pub(super) fn sleep_in_ring(
         &self,
         sleeper: &mut Sleeper,
         pushed: usize,
         deadline: Deadline,
         signalfd: BorrowedFd<'_>,
-    ) {
+    ) -> bool {
         let count = self.enter(pushed, deadline, signalfd);
+        let is_submitted = count == pushed;
         *sleeper =
-            if count < pushed { Sleeper::IsInDoubt } else { Sleeper::HasBegun };
+            if is_submitted { Sleeper::HasBegun } else { Sleeper::IsInDoubt };
+        is_submitted
     }
 
     /// Sleeps in its turn, until the signalfd is readable. The caller has found nothing
@@ -178,10 +181,7 @@ impl OwnRing {
             match self.lie_down(&mut sleeper, signalfd, tell) {
                 Bed::None => return Ok(()),
                 Bed::Ring(pushed) => {
-                    self.sleep_in_ring(&mut sleeper, pushed, deadline, fd);
-                    if sleeper == Sleeper::IsInDoubt {
-                        // Also where the deadline is over: what it leaves in the queue
-                        // nobody might submit.
+                    if !self.sleep_in_ring(&mut sleeper, pushed, deadline, fd) {
                         continue;
                     }
                 }
