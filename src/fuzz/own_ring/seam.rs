@@ -10,16 +10,21 @@ use super::{
 };
 
 impl Handle<'_> {
-    /// Others come meanwhile.
+    /// Others come meanwhile; most often one that has something to submit.
     fn meddle(&self) {
         let mut model = self.model();
         model.count();
-        if model.depth > 1 || !model.is_odd(8) {
+        if !model.is_busy || model.depth > 1 {
             return;
         }
+        let what = model.input.below(8);
         drop(model);
         let Some(own) = self.0.own.borrow().upgrade() else { return };
-        self.step(&own);
+        match what {
+            1 => self.step(&own),
+            2 => self.submit_late(&own),
+            _ => {}
+        }
     }
 
     /// Waits for a completion.

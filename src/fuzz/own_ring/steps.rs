@@ -6,7 +6,7 @@ use core::ops::ControlFlow;
 use super::kernel::{BUFFER, MORE, Pending};
 use super::{
     Asleep, Bed, Deadline, Handle, Kind, Next, Own, ROOM, Ring, SIGNALS,
-    SigInfo, SignalSet, Sleeper, THREADS, all_signals,
+    SigInfo, SignalSet, Sleeper, THREADS, Thread, all_signals,
 };
 
 impl Handle<'_> {
@@ -122,6 +122,22 @@ impl Handle<'_> {
                 true
             }
             _ => false,
+        }
+    }
+
+    /// One that has pushed something enters the kernel, if it does not run.
+    pub(super) fn submit_late(&self, own: &Own<'_>) {
+        let current = self.model().current;
+        let is_late = |thread: &Thread| {
+            let bed = thread.sleeps.map(|it| (it.bed, it.since));
+            thread.number != current
+                && matches!(bed, Some((Bed::Ring(_), None)))
+        };
+        let late = self.0.threads.borrow().iter().position(is_late);
+        if let Some(at) = late {
+            self.model().depth += 1;
+            self.sleep(own, at);
+            self.model().depth -= 1;
         }
     }
 
