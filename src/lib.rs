@@ -335,10 +335,14 @@ mod models {
     mod model;
     #[path = "../process/requeue/notes.rs"]
     mod notes;
+    #[path = "ring/own/models.rs"]
+    mod own;
     #[path = "hub/ring.rs"]
     mod ring;
     #[path = "hub/seat.rs"]
     mod seat;
+    #[path = "ring/own/sleepers.rs"]
+    mod sleepers;
     #[path = "ring/turn.rs"]
     mod turn;
     mod waker;

@@ -52,6 +52,23 @@ pub fn uring_state(data: &[u8]) {
     crate::receive::ring::fuzz::run(data);
 }
 
+/// What threads and a kernel do to a ring of the receiver's own.
+#[cfg(all(
+    feature = "io-uring",
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64",
+        target_arch = "loongarch64",
+        target_arch = "powerpc64",
+    )
+))]
+pub fn own_ring(data: &[u8]) {
+    crate::receive::ring::own::fuzz::run(data);
+}
+
 /// Sequences of what can be done with a hub.
 pub fn hub(data: &[u8]) {
     crate::receive::hub::fuzz::run(data);
@@ -246,6 +263,23 @@ mod tests {
     #[test]
     fn uring_state() {
         check("uring_state", super::uring_state, 300, 1200);
+    }
+
+    #[cfg(all(
+        feature = "io-uring",
+        target_os = "linux",
+        target_pointer_width = "64",
+        any(
+            target_arch = "x86_64",
+            target_arch = "aarch64",
+            target_arch = "riscv64",
+            target_arch = "loongarch64",
+            target_arch = "powerpc64",
+        )
+    ))]
+    #[test]
+    fn own_ring() {
+        check("own_ring", super::own_ring, 300, 1200);
     }
 
     #[test]

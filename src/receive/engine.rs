@@ -100,13 +100,15 @@ impl Engine {
         let mut used = process::take_left(room, || self.signalfd.unshadowed());
         if let Some(rest @ [_, ..]) = room.get_mut(used..) {
             match own.take(rest, &self.signalfd, next, tell) {
-                ControlFlow::Break(taken) => {
+                Err(_) if used > 0 => {}
+                Err(error) => return Err(error),
+                Ok(ControlFlow::Break(taken)) => {
                     if own.may_have_overlooked(taken, rest.len()) {
                         self.signalfd.announce();
                     }
                     used += taken;
                 }
-                ControlFlow::Continue(taken) => {
+                Ok(ControlFlow::Continue(taken)) => {
                     return self.signalfd.read_more(room, used + taken);
                 }
             }

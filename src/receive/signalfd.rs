@@ -200,7 +200,7 @@ impl SignalFd {
 
     /// Takes what is pending into the rest of the room, of which so much is used,
     /// and tells how much is used then.
-    pub(super) fn read_more(
+    pub(crate) fn read_more(
         &self,
         room: &mut [SigInfo],
         used: usize,

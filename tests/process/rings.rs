@@ -13,8 +13,8 @@ use signalfd::{
 
 use crate::common::{
     Child, End, HeldCall, HeldCalls, OwnEpoll, check, forbid, is_pending, kill,
-    open_descriptors, pid, set_limit, sigqueue, storm_size, tgkill, tid,
-    wait_until, wait_until_asleep, without_memory,
+    open_descriptors, pid, set_limit, sigqueue, sigqueue_to_thread, storm_size,
+    tgkill, tid, wait_until, wait_until_asleep, without_memory,
 };
 use crate::harness::{cases, skip};
 
@@ -34,6 +34,7 @@ cases! {
     a_submission_that_another_was_late_for_is_made_again,
     a_thread_that_is_refused_its_turn_sees_its_own_signals,
     a_submission_that_is_refused_keeps_nobody_else_asleep,
+    a_batch_is_not_short_where_the_ring_fails,
     a_hundred_thousand_by_each_kind,
     the_thread_that_armed_the_ring_ends,
     a_ring_moves_with_its_receiver,
@@ -363,6 +364,35 @@ fn a_submission_that_fails_once_keeps_nobody_asleep() {
             assert_eq!(waiting.join().unwrap(), Some(5));
         });
     }
+}
+
+/// The ring of another thread's request has read one signal, and may not be asked to read
+/// another. A loop that is told of edges would not be told of that one.
+fn a_batch_is_not_short_where_the_ring_fails() {
+    let signals = ring(Kind::Completion).open(rt()).unwrap();
+    let receiver: &Receiver = &signals;
+    std::thread::scope(|scope| {
+        let (tell, told) = mpsc::channel();
+        let (end, ended) = mpsc::channel::<()>();
+        let other = scope.spawn(move || {
+            let descriptor = receiver.as_fd();
+            tell.send(descriptor).unwrap();
+            assert!(ended.recv().is_err());
+        });
+        let _descriptor = told.recv().unwrap();
+        queue(1..2);
+        wait_until("the ring has read it", || !is_pending(rt()));
+        sigqueue_to_thread(tid(), rt(), 2);
+        forbid(libc::SYS_io_uring_enter, libc::EPERM);
+        let mut batch = Batch::<8>::new();
+        let infos = signals.try_recv_batch(&mut batch).unwrap();
+        let values: Vec<_> =
+            infos.iter().map(signalfd::SigInfo::value).collect();
+        assert_eq!(values, [Some(1), Some(2)]);
+        drop(end);
+        other.join().unwrap();
+    });
+    assert!(signals.backend().fallback().is_some());
 }
 
 /// Starts a thread that waits, and returns its number and its entries to the ring; the

@@ -39,7 +39,7 @@ impl OwnRing {
         _signalfd: &SignalFd,
         _next: Next,
         _tell: &dyn Fn(),
-    ) -> ControlFlow<usize, usize> {
+    ) -> Result<ControlFlow<usize, usize>, Error> {
         match *self {}
     }
 

@@ -122,14 +122,18 @@ impl Buffers {
 
     /// Tells the kernel how many buffers were ever put in.
     fn show(&self, tail: u16) {
+        // Release: the kernel sees the entry before it sees that it is there.
+        self.shown().store(tail, Ordering::Release);
+    }
+
+    /// What the kernel is told.
+    fn shown(&self) -> &AtomicU16 {
         let ring = self.records.begin().cast::<BufRingEntry>();
         // SAFETY: the ring's first entry, in the mapping, which began as zeros.
         let place = unsafe { BufRingEntry::tail(ring.as_ptr()) };
         // SAFETY: aligned, in the mapping, and written by nobody else; the kernel
         // reads it, so it has to be atomic.
-        let place = unsafe { AtomicU16::from_ptr(place.cast_mut()) };
-        // Release: the kernel sees the entry before it sees that it is there.
-        place.store(tail, Ordering::Release);
+        unsafe { AtomicU16::from_ptr(place.cast_mut()) }
     }
 
     /// Takes a record out of a buffer, if there is one.
@@ -252,8 +256,14 @@ impl Buffers {
 /// What the kernel does, for tests.
 #[cfg(any(test, fuzzing))]
 impl Buffers {
-    pub(super) const fn tail(&self) -> u16 {
-        self.tail
+    /// The kernel's side of the mapping, for as long as that is there.
+    pub(super) const fn shared(&self) -> Self {
+        Self { records: self.records, tail: 0, is_released: false }
+    }
+
+    /// How many buffers were ever put in, as the kernel sees it.
+    pub(super) fn tail(&self) -> u16 {
+        self.shown().load(Ordering::Acquire)
     }
 
     /// The buffer that was put in as this one of all that ever were.
@@ -265,6 +275,15 @@ impl Buffers {
     pub(super) fn begin_again(&mut self) {
         self.tail = 0;
         (0..BUFFERS).for_each(|buffer| self.put(buffer));
+    }
+
+    pub(super) const fn is_released(&self) -> bool {
+        self.is_released
+    }
+
+    /// The kernel minds nothing that is there.
+    pub(super) fn clear(&mut self, buffer: u16, at: usize) {
+        self.records.wipe(buffer, at, 0);
     }
 
     pub(super) fn write(&mut self, buffer: u16, at: usize, info: &SigInfo) {

@@ -2,6 +2,7 @@
 
 use super::{BUFFERS, Buffers, Kernel, RECORDS, hand_out};
 use crate::error::Error;
+use crate::process::give_back;
 use crate::receive::SignalFd;
 use crate::signal::SigInfo;
 
@@ -94,7 +95,8 @@ impl Inbox {
         room: &mut [SigInfo],
         signalfd: &SignalFd,
     ) -> usize {
-        hand_out(room, signalfd, |place| self.next(place))
+        let give_back = |info: &_| give_back(info, signalfd.birth());
+        hand_out(room, signalfd, give_back, |place| self.next(place))
     }
 
     /// Takes the next record. A buffer with no more of them goes to the kernel.

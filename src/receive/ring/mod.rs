@@ -8,7 +8,7 @@ mod enter;
 pub(crate) mod fuzz;
 mod inbox;
 mod look;
-mod own;
+pub(crate) mod own;
 mod reading;
 mod register;
 mod request;
@@ -30,7 +30,7 @@ pub(crate) use slot::Slot;
 use rustix::io::Errno;
 
 use super::SignalFd;
-use crate::process::{self, BUFFERS, RECORDS, give_back};
+use crate::process::{self, BUFFERS, RECORDS};
 use crate::signal::{SigInfo, SignalSet};
 
 pub(crate) fn errno(error: &std::io::Error) -> Errno {
@@ -47,7 +47,8 @@ fn wanted(signalfd: &SignalFd) -> SignalSet {
     }
 }
 
-/// Fills the room with the records that come next. Those that are not wanted go back.
+/// Fills the room with the records that come next. Those that are not wanted go back, if
+/// there is memory.
 ///
 /// Each is asked for when it is there: had a signal been added meanwhile, an older answer
 /// would send it back, and the kernel would deliver it again, for ever.
@@ -55,6 +56,7 @@ fn wanted(signalfd: &SignalFd) -> SignalSet {
 fn hand_out(
     room: &mut [SigInfo],
     signalfd: &SignalFd,
+    mut give_back: impl FnMut(&SigInfo) -> bool,
     mut next: impl FnMut(&mut SigInfo) -> bool,
 ) -> usize {
     let mut used = 0;
@@ -67,7 +69,7 @@ fn hand_out(
         }
         // What cannot go back is handed out rather than lost.
         let is_wanted = wanted(signalfd).has(place.signal());
-        if is_wanted || !give_back(place, signalfd.birth()) {
+        if is_wanted || !give_back(place) {
             used += 1;
         }
     }

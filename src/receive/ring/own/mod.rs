@@ -40,7 +40,7 @@
 //!
 //! As long as nobody has asked for that descriptor and no other thread sleeps, a thread
 //! that waits makes a request of one shot when it is about to sleep, and none before.
-//! What it finds pending it reads itself. So while signals come faster than it takes
+//! What it finds pending it reads itself, in its turn. So while signals come faster than it takes
 //! them nothing is on the kernel's wait queue, where it would cost every sender
 //! something. From when the descriptor has been asked for, the request *stands*: it is
 //! of many shots, and in the ring whenever the receiver has been left alone.
@@ -61,21 +61,28 @@
 //! either, it is left as it is (`left.rs`). In a forked child the ring is the
 //! parent's too, so the child only lets go of it.
 
+#[cfg(any(test, fuzzing))]
+#[path = "../../../fuzz/own_ring/mod.rs"]
+pub(crate) mod fuzz;
+mod linux;
 mod queues;
 mod sleep;
+mod sleepers;
 mod take;
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 
 use io_uring::IoUring;
 use rustix::event::epoll::EventFlags;
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 
-use self::queues::{Inner, nothing};
-use super::register::{Calls, descriptor};
+use self::linux::{Completion, LinuxRing, Queues, Ring, Submission};
+use self::queues::{ASIDE, Inner};
+use self::sleepers::Sleepers;
+use super::register::descriptor;
 use super::turn::Turns;
 use super::{BUFFERS, Buffers, Request, Unannounced, errno};
 use crate::error::{Error, Op};
@@ -84,13 +91,11 @@ use crate::receive::{Kind, SignalFd};
 use crate::sys::{Deadline, wait};
 
 /// See the head of this file.
-pub(crate) struct OwnRing {
-    turns: Turns<Inner>,
-    ring: IoUring,
+pub(crate) struct OwnRing<R: Ring = LinuxRing> {
+    turns: Turns<Inner<R::Queues>>,
+    ring: R,
     kind: Kind,
-    /// What others wait for, when the ring reads.
-    readable: Option<OwnedFd>,
-    /// Somebody has asked for it, and may be waiting there.
+    /// Somebody has asked for the descriptor, and may be waiting there.
     is_shown: AtomicBool,
     sleepers: Sleepers,
     /// Whether signals were taken out of the set, and what was read of them is still to go
@@ -119,69 +124,35 @@ impl OwnRing {
     /// [`Error::Os`], which tells what failed.
     pub(crate) fn new(kind: Kind, signalfd: &SignalFd) -> Result<Self, Error> {
         let birth = Birth::here();
-        let ring = IoUring::builder()
+        let queues = IoUring::builder()
             .setup_cqsize(COMPLETIONS)
             .build(ENTRIES)
             .map_err(|error| Error::os(Op::UringSetup, errno(&error)))?;
         // Waiting with a timeout (Linux 5.11).
-        if !ring.params().is_feature_ext_arg() {
+        if !queues.params().is_feature_ext_arg() {
             return Err(Error::os(Op::UringSetup, Errno::INVAL));
         }
-        let mut inner = Inner::new(match kind {
+        let request = match kind {
             Kind::Readiness => Request::new(kind),
-            Kind::Completion => Request::reading(&ring),
-        });
-        let mut readable = None;
+            Kind::Completion => Request::reading(&queues),
+        };
+        let mut ring = LinuxRing::new(queues.as_raw_fd());
+        let mut buffers = None;
         if kind == Kind::Completion {
-            let fd = descriptor(&ring);
+            let fd = descriptor(&queues);
             // Whether it can be stopped is known before it is begun.
             super::can_cancel(fd)
                 .map_err(|errno| Error::os(Op::UringRegister, errno))?;
             let epoll = wait::epoll_create()?;
             epoll_add(epoll.as_fd(), fd)?;
-            readable = Some(epoll);
-            let mut calls = Calls::new(fd, birth);
-            inner.buffers = Some(Buffers::new(&mut calls, GROUP)?);
+            ring.readable = Some(epoll);
+            buffers = Some(Buffers::new(&mut ring.kernel(birth), GROUP)?);
         }
-        let failure = AtomicU64::new(0);
-        let turns = Turns::new(inner);
-        let own = Self {
-            turns,
-            ring,
-            kind,
-            readable,
-            is_shown: AtomicBool::new(false),
-            sleepers: Sleepers::new(),
-            is_narrowed: AtomicBool::new(false),
-            unannounced: Unannounced::new(),
-            failure,
-            birth,
-        };
+        let inner = Inner::new(request, buffers, queues);
+        let own = Self::with(kind, ring, inner, birth);
         own.try_out(signalfd);
         // Dropped on failure, which stops it.
         own.failure().map_or(Ok(own), Err)
-    }
-
-    /// Submits something, since being allowed to make a ring is not yet being
-    /// allowed to use it.
-    fn try_out(&self, signalfd: &SignalFd) {
-        let _alone = self.turns.take(|inner| match self.kind {
-            Kind::Readiness => {
-                self.submit(&[nothing()], signalfd.as_fd());
-                self.note_all(inner, signalfd.as_fd());
-            }
-            // What was left because the queue is full comes before more of it. The
-            // completion stays, so that the descriptor is readable.
-            Kind::Completion if process::has_left(signalfd.signals()) => {
-                self.submit(&[nothing()], signalfd.as_fd());
-            }
-            Kind::Completion => self.get_ready(inner, signalfd.as_fd()),
-        });
-    }
-
-    /// Why the ring is not used any more, if it is not.
-    pub(crate) fn failure(&self) -> Option<Error> {
-        unpack(self.failure.load(Ordering::Relaxed))
     }
 
     /// What to wait for besides the signalfd, when the ring reads it. From now on it
@@ -190,12 +161,62 @@ impl OwnRing {
         &self,
         signalfd: &SignalFd,
     ) -> Option<BorrowedFd<'_>> {
-        let readable = self.readable.as_ref()?;
-        let is_here = self.birth.check().is_ok();
-        if is_here && !self.is_shown.swap(true, Ordering::SeqCst) {
-            self.prepare(signalfd, &|| ());
+        let readable = self.ring.readable.as_ref()?;
+        if self.birth.check().is_ok() {
+            self.show(signalfd);
         }
         Some(readable.as_fd())
+    }
+}
+
+impl<R: Ring> OwnRing<R> {
+    const fn with(
+        kind: Kind,
+        ring: R,
+        inner: Inner<R::Queues>,
+        birth: Birth,
+    ) -> Self {
+        Self {
+            turns: Turns::new(inner),
+            ring,
+            kind,
+            is_shown: AtomicBool::new(false),
+            sleepers: Sleepers::new(),
+            is_narrowed: AtomicBool::new(false),
+            unannounced: Unannounced::new(),
+            failure: AtomicU64::new(0),
+            birth,
+        }
+    }
+
+    /// Submits something, since being allowed to make a ring is not yet being
+    /// allowed to use it.
+    fn try_out(&self, signalfd: &SignalFd) {
+        let fd = signalfd.as_fd();
+        let _alone = self.turns.take(|inner| match self.kind {
+            Kind::Readiness => {
+                self.submit(inner, &Submission::Nothing, fd);
+                self.note_all(inner, fd);
+            }
+            // What was left because the queue is full comes before more of it. The
+            // completion stays, so that the descriptor is readable.
+            Kind::Completion if process::has_left(signalfd.signals()) => {
+                self.submit(inner, &Submission::Nothing, fd);
+            }
+            Kind::Completion => self.get_ready(inner, fd),
+        });
+    }
+
+    /// Why the ring is not used any more, if it is not.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        unpack(self.failure.load(Ordering::Relaxed))
+    }
+
+    /// Somebody is about to wait for the descriptor: the request stands from now on.
+    fn show(&self, signalfd: &SignalFd) {
+        if !self.is_shown.swap(true, Ordering::SeqCst) {
+            self.prepare(signalfd, &|| ());
+        }
     }
 
     /// Whether somebody may wait for the descriptor.
@@ -225,83 +246,53 @@ impl OwnRing {
     fn fail(&self, error: Error, signalfd: BorrowedFd<'_>) {
         if let Error::Os { op, errno } = error {
             self.failure.store(pack(op, errno), Ordering::Relaxed);
-            if let Some(readable) = &self.readable {
-                // If there is no memory even for that, those who wait on the
-                // descriptor see only what the ring still reads.
-                let _added = epoll_add(readable.as_fd(), signalfd);
-            }
+            self.ring.add(signalfd);
         }
     }
-}
 
-impl Drop for OwnRing {
-    fn drop(&mut self) {
-        if self.birth.check().is_err() {
-            return;
-        }
-        let fd = descriptor(&self.ring);
-        let cancelled = super::cancel_all(fd);
+    /// The end.
+    fn end(&self) {
+        let fd = self.ring.fd();
+        let cancelled = self.ring.cancel_all();
         if !self.reads() {
             return;
         }
         let _done = self.turns.take(|inner| {
             inner.request.stop();
             if cancelled.is_err() {
-                self.submit(&[inner.cancel()], fd);
+                self.submit(inner, &Submission::Cancel(inner.last), fd);
             }
-            self.wait_for_the_end(inner);
+            self.wait_for_the_end(inner, fd);
             let is_quiet = inner.is_quiet();
             let Some(buffers) = &mut inner.buffers else { return };
-            let mut calls = Calls::new(fd, self.birth);
-            buffers.close(&mut calls, GROUP, is_quiet, self.birth);
+            let mut kernel = self.ring.kernel(self.birth);
+            buffers.close(&mut kernel, GROUP, is_quiet, self.birth);
         });
     }
-}
 
-impl OwnRing {
     /// Waits for the last completions.
-    fn wait_for_the_end(&self, inner: &mut Inner) {
+    fn wait_for_the_end(
+        &self,
+        inner: &mut Inner<R::Queues>,
+        fd: BorrowedFd<'_>,
+    ) {
         let deadline = Deadline::after(Some(PATIENCE));
-        let ring = descriptor(&self.ring);
         loop {
-            self.note_all(inner, ring);
+            self.note_all(inner, fd);
             let is_over = deadline.is_over() || self.failure().is_some();
             if inner.is_quiet() || is_over {
                 return;
             }
-            self.wait(ring, deadline);
+            self.enter(0, deadline, fd);
         }
     }
 }
 
-/// Counts the threads that sleep until the ring has something to say.
-///
-/// A thread says that it is about to sleep, then sees to it that the request is in the
-/// ring. One that takes what the request has brought, and has no need of another, looks
-/// whether somebody sleeps after it has taken. So either that one sees the sleeper, or
-/// the sleeper finds no request, and makes one.
-struct Sleepers(AtomicU32);
-
-impl Sleepers {
-    const fn new() -> Self {
-        Self(AtomicU32::new(0))
-    }
-
-    fn add_one(&self) -> Asleep<'_> {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        Asleep(self)
-    }
-
-    fn are_some(&self) -> bool {
-        self.0.load(Ordering::SeqCst) > 0
-    }
-}
-
-struct Asleep<'s>(&'s Sleepers);
-
-impl Drop for Asleep<'_> {
+impl<R: Ring> Drop for OwnRing<R> {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::SeqCst);
+        if self.birth.check().is_ok() {
+            self.end();
+        }
     }
 }
 
@@ -326,7 +317,7 @@ fn unpack(packed: u64) -> Option<Error> {
 impl fmt::Debug for OwnRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OwnRing")
-            .field("fd", &self.ring.as_raw_fd())
+            .field("fd", &self.ring.fd())
             .field("kind", &self.kind)
             .field("failure", &self.failure())
             .finish_non_exhaustive()

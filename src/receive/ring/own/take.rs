@@ -1,74 +1,66 @@
 //! Taking what the ring has read.
 
-#![expect(unsafe_code, reason = "looks at a queue shared between threads")]
-
-use core::mem::ManuallyDrop;
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
 
-use rustix::event::epoll;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 
-use super::queues::{Inner, filled};
-use super::{OwnRing, epoll_add};
+use super::{Inner, OwnRing, Queues, Ring};
 use crate::error::{Error, Op};
-use crate::process::give_back;
 use crate::receive::SignalFd;
 use crate::receive::engine::Next;
-use crate::receive::ring::register::descriptor;
 use crate::receive::ring::turn::Done;
-use crate::receive::ring::{RECORDS, Shots, hand_out, wanted};
+use crate::receive::ring::{Kernel, RECORDS, Shots, hand_out, wanted};
 use crate::signal::SigInfo;
-use crate::sys::{self, Deadline};
-
-/// Whether there is something to read on behalf of this thread; if that cannot be told,
-/// a look will tell.
-fn is_pending(signalfd: &SignalFd) -> bool {
-    sys::poll(signalfd.as_fd(), Deadline::PAST).unwrap_or(true)
-}
 
 /// How often a request is made in a row that ends each time without a record.
 const ATTEMPTS: u32 = 8;
 
-impl OwnRing {
+impl<R: Ring> OwnRing<R> {
     /// Takes records, when the ring reads. Records that are not wanted go back to the
     /// kernel.
     ///
     /// Afterwards there is something to take or a request in the ring, and if something
     /// came, but less than there is room for, one on behalf of this thread; unless the caller
-    /// takes care of that, and then it may go on to read the signalfd (`Continue`). Or
-    /// else another thread has its turn; that one then hears of it, and tells when it is
-    /// done.
+    /// takes care of that. Or else another thread has its turn; that one then hears of it,
+    /// and tells when it is done. If the ring does not read, or not any more, the caller may
+    /// go on to read the signalfd (`Continue`).
+    ///
+    /// # Errors
+    ///
+    /// Those of reading the signalfd.
     pub(crate) fn take(
         &self,
         room: &mut [SigInfo],
         signalfd: &SignalFd,
         next: Next,
         tell: &dyn Fn(),
-    ) -> ControlFlow<usize, usize> {
+    ) -> Result<ControlFlow<usize, usize>, Error> {
         if !self.reads() {
-            return ControlFlow::Continue(0);
+            return Ok(ControlFlow::Continue(0));
         }
         let fill = |inner: &mut _| self.fill(inner, room, next, signalfd);
-        match self.turn(tell, signalfd, fill) {
-            None => ControlFlow::Break(0),
-            Some(ControlFlow::Break(0)) if self.failure().is_some() => {
-                ControlFlow::Continue(0)
-            }
-            Some(taken) => taken,
-        }
+        let Some(taken) = self.turn(tell, signalfd, fill).transpose()? else {
+            return Ok(ControlFlow::Break(0));
+        };
+        // A batch that is not full is the end, also of what is pending now.
+        Ok(if self.failure().is_some() {
+            ControlFlow::Continue(taken)
+        } else {
+            ControlFlow::Break(taken)
+        })
     }
 
     /// Takes the turn, unless another thread has it. Those who came in vain
     /// meanwhile may wait for the waker or for an edge of the descriptor, with
     /// something there to take: they are told.
-    pub(super) fn turn<R>(
+    pub(super) fn turn<T>(
         &self,
         tell: &dyn Fn(),
         signalfd: &SignalFd,
-        f: impl FnOnce(&mut Inner) -> R,
-    ) -> Option<R> {
+        f: impl FnOnce(&mut Inner<R::Queues>) -> T,
+    ) -> Option<T> {
         let Done { result, mut was_noted } = self.turns.take(|inner| {
             self.catch_up(inner, signalfd.as_fd());
             f(inner)
@@ -84,62 +76,58 @@ impl OwnRing {
             was_noted =
                 self.turns.take(see_to_all).is_some_and(|it| it.was_noted);
             tell();
-            self.show_again();
+            self.ring.show_again();
         }
         Some(result)
     }
 
-    /// Makes an edge of the descriptor, if the ring has something to say: what is
-    /// added to an epoll is looked at.
-    fn show_again(&self) {
-        if let Some(readable) = &self.readable {
-            let ring = descriptor(&self.ring);
-            // Where another thread does the same, either has an effect.
-            let _removed = epoll::delete(readable, ring);
-            let _added = epoll_add(readable.as_fd(), ring);
-        }
-    }
-
     fn fill(
         &self,
-        inner: &mut Inner,
+        inner: &mut Inner<R::Queues>,
         room: &mut [SigInfo],
         next: Next,
         signalfd: &SignalFd,
-    ) -> ControlFlow<usize, usize> {
+    ) -> Result<usize, Error> {
         let mut taken = 0;
         let mut patience = ATTEMPTS;
         loop {
             let before = taken;
             let rest = room.get_mut(taken..).unwrap_or_default();
-            taken += hand_out(rest, signalfd, |place| {
-                self.next(inner, place, signalfd.as_fd())
-            });
+            let mut kernel = self.ring.kernel(self.birth);
+            taken += hand_out(
+                rest,
+                signalfd,
+                |info| kernel.give_back(info),
+                |place| self.next(inner, place, signalfd.as_fd()),
+            );
             // Who got all it asked for may wait for the descriptor as well as ask
             // for more, and who got less will wait.
             let is_full = taken == room.len();
             if next == Next::Wait && !self.is_awaited() {
                 // A buffer with room left is the end, as a short read is.
                 let is_end = taken > 0 && !inner.was_filled;
-                return if is_full || is_end || inner.request.is_in_flight() {
-                    ControlFlow::Break(taken)
-                } else {
-                    ControlFlow::Continue(taken)
-                };
+                if is_full || is_end || inner.request.is_in_flight() {
+                    return Ok(taken);
+                }
+                // In the turn: another thread's request might read what comes first.
+                return self.ring.read(signalfd, room, taken);
             }
             let is_in_flight = inner.request.is_in_flight();
-            let is_of_another = is_in_flight && !inner.is_armed_here();
-            if taken == 0 && is_of_another && !is_full && !is_pending(signalfd)
+            let is_of_another = is_in_flight && !self.is_armed_here(inner);
+            if taken == 0
+                && is_of_another
+                && !is_full
+                && !self.ring.is_pending(signalfd)
             {
                 // That thread would wake if it were taken over, find nothing, and take
                 // it over in its turn. What is pending could be read here as well, but
                 // not in order, since the ring may be at it.
-                return ControlFlow::Break(0);
+                return Ok(0);
             }
             let is_armed = if is_full {
-                self.peek().is_some() || is_in_flight
+                self.peek(inner, signalfd.as_fd()).is_some() || is_in_flight
             } else {
-                inner.is_armed_here()
+                self.is_armed_here(inner)
             };
             if taken > before {
                 patience = ATTEMPTS;
@@ -148,7 +136,7 @@ impl OwnRing {
                 || !self.arm_patiently(inner, &mut patience, signalfd.as_fd())
                 || is_full
             {
-                return ControlFlow::Break(taken);
+                return Ok(taken);
             }
         }
     }
@@ -156,7 +144,7 @@ impl OwnRing {
     /// Arms the request, but not for ever if it ends each time at once.
     fn arm_patiently(
         &self,
-        inner: &mut Inner,
+        inner: &mut Inner<R::Queues>,
         patience: &mut u32,
         signalfd: BorrowedFd<'_>,
     ) -> bool {
@@ -175,12 +163,12 @@ impl OwnRing {
     /// Takes the next record, and lets go of the completions before it.
     fn next(
         &self,
-        inner: &mut Inner,
+        inner: &mut Inner<R::Queues>,
         place: &mut SigInfo,
         signalfd: BorrowedFd<'_>,
     ) -> bool {
-        while let Some(entry) = self.peek() {
-            let Some((buffer, records)) = filled(&entry) else {
+        while let Some(completion) = self.peek(inner, signalfd) {
+            let Some((buffer, records)) = completion.filled() else {
                 self.let_go(inner, signalfd);
                 continue;
             };
@@ -213,7 +201,7 @@ impl OwnRing {
     /// Arms the request, unless it is in the ring or there is something to take.
     pub(super) fn get_ready(
         &self,
-        inner: &mut Inner,
+        inner: &mut Inner<R::Queues>,
         signalfd: BorrowedFd<'_>,
     ) {
         self.arm_unless(inner, signalfd, |it| it.request.is_in_flight());
@@ -222,10 +210,10 @@ impl OwnRing {
     /// Arms the request on behalf of this thread, unless there is something to take.
     pub(super) fn take_over(
         &self,
-        inner: &mut Inner,
+        inner: &mut Inner<R::Queues>,
         signalfd: BorrowedFd<'_>,
     ) {
-        self.arm_unless(inner, signalfd, Inner::is_armed_here);
+        self.arm_unless(inner, signalfd, |it| self.is_armed_here(it));
     }
 
     /// Puts the request into the queue on behalf of this thread, unless it is in the ring
@@ -233,16 +221,16 @@ impl OwnRing {
     /// if there is something, or the ring has failed.
     pub(super) fn push_last(
         &self,
-        inner: &mut Inner,
+        inner: &mut Inner<R::Queues>,
         signalfd: BorrowedFd<'_>,
     ) -> Option<usize> {
-        while let Some(entry) = self.peek() {
-            if filled(&entry).is_some() {
+        while let Some(completion) = self.peek(inner, signalfd) {
+            if completion.filled().is_some() {
                 return None;
             }
             self.let_go(inner, signalfd);
         }
-        if inner.is_armed_here() {
+        if self.is_armed_here(inner) {
             return Some(0);
         }
         self.push_request(inner, self.shots(), signalfd)
@@ -250,14 +238,14 @@ impl OwnRing {
 
     fn arm_unless(
         &self,
-        inner: &mut Inner,
+        inner: &mut Inner<R::Queues>,
         signalfd: BorrowedFd<'_>,
-        is_armed: impl Fn(&Inner) -> bool,
+        is_armed: impl Fn(&Inner<R::Queues>) -> bool,
     ) {
         let mut patience = ATTEMPTS;
         loop {
-            match self.peek() {
-                Some(entry) if filled(&entry).is_some() => return,
+            match self.peek(inner, signalfd) {
+                Some(completion) if completion.filled().is_some() => return,
                 Some(_) => self.let_go(inner, signalfd),
                 None if is_armed(inner) => return,
                 None => {
@@ -280,25 +268,26 @@ impl OwnRing {
         }
     }
 
-    fn put_back_unwanted(&self, inner: &mut Inner, signalfd: &SignalFd) {
+    fn put_back_unwanted(
+        &self,
+        inner: &mut Inner<R::Queues>,
+        signalfd: &SignalFd,
+    ) {
         if !self.is_narrowed.swap(false, Ordering::SeqCst) {
             return;
         }
         let wanted = wanted(signalfd);
         let Some(buffers) = &mut inner.buffers else { return };
-        // SAFETY: this thread has the turn, so there is no other value of this type. Not
-        // being dropped it lets go of nothing.
-        let queue = unsafe { self.ring.completion_shared() };
-        let mut queue = ManuallyDrop::new(queue);
         let mut begin = inner.taken;
-        for entry in queue.by_ref() {
-            let Some((buffer, records)) = filled(&entry) else { continue };
+        inner.queues.for_each(|completion| {
+            let Some((buffer, records)) = completion.filled() else { return };
             for at in begin..records {
                 buffers.take_if(buffer, at, |info| {
-                    !wanted.has(info.signal()) && give_back(info, self.birth)
+                    let mut kernel = self.ring.kernel(self.birth);
+                    !wanted.has(info.signal()) && kernel.give_back(info)
                 });
             }
             begin = 0;
-        }
+        });
     }
 }
