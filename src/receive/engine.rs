@@ -147,6 +147,8 @@ impl Engine {
         until: Deadline,
         tell: &dyn Fn(),
     ) -> Result<(), Error> {
+        // In a forked child the ring is the parent's.
+        self.signalfd.birth().check()?;
         if let Some(own) = &self.ring {
             own.withdraw(&self.signalfd, tell);
         }
@@ -172,7 +174,8 @@ impl Engine {
 
     /// The set has changed: what is not in it any more is pending again.
     pub(super) fn set_changed(&self, tell: &dyn Fn()) {
-        if let Some(own) = &self.ring {
+        let is_here = self.signalfd.birth().check().is_ok();
+        if let Some(own) = self.ring.as_ref().filter(|_| is_here) {
             own.unwant(&self.signalfd, tell);
         }
     }

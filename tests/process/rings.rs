@@ -56,6 +56,7 @@ cases! {
     nothing_is_stranded_by_those_who_are_refused,
     what_is_removed_during_the_turn_of_another_goes_back,
     a_forked_child_keeps_the_ring_alive,
+    a_forked_child_lets_nothing_gather_at_the_ring,
     nothing_of_a_ring_is_left_open,
     a_descriptor_is_readable_as_long_as_there_is_something,
     the_end_of_many_is_announced_again,
@@ -895,6 +896,31 @@ fn a_forked_child_keeps_the_ring_alive() {
         assert_eq!(child.wait(), End::Killed(libc::SIGKILL));
         drop(outer);
     }
+}
+
+/// While signals gather the request is taken out of the ring. In a child that would be the
+/// parent's.
+fn a_forked_child_lets_nothing_gather_at_the_ring() {
+    // Longer than any test.
+    let options = ring(Kind::Completion).moderate(Duration::from_secs(1000), 8);
+    let signals = options.open(rt()).unwrap();
+    let epoll = OwnEpoll::of(&signals, EventFlags::empty());
+    let mut batch = Batch::<8>::new();
+    queue(0..1);
+    assert_eq!(signals.wait_batch(&mut batch).unwrap().len(), 1);
+    assert!(!epoll.is_ready());
+    Child::fork(|| {
+        let mut batch = Batch::<8>::new();
+        let waited = signals.wait_batch(&mut batch).map(drop);
+        assert_eq!(waited, Err(Error::Forked));
+        assert_eq!(signals.remove(Signal::HUP), Err(Error::Forked));
+        0
+    })
+    .wait_for_success();
+    assert!(!epoll.is_ready(), "the request is there still");
+    queue(1..2);
+    assert!(epoll.is_ready());
+    expect(&signals, 1..2);
 }
 
 fn nothing_of_a_ring_is_left_open() {
