@@ -42,6 +42,7 @@ cases! {
     threads_that_wait_at_once_share_what_comes,
     threads_that_take_at_once_share_what_comes,
     a_signal_for_the_waiting_thread_is_seen,
+    a_wait_for_no_time_sees_what_is_for_its_thread,
     signals_that_are_for_others_do_not_end_the_request,
     unread_signals_go_back_where_there_is_room,
     unread_signals_are_kept_without_memory_for_them,
@@ -747,6 +748,23 @@ fn a_signal_for_the_waiting_thread_is_seen() {
             wait_until_asleep(there);
             tgkill(there, rt());
             assert_eq!(waiting.join().unwrap(), rt());
+        });
+    }
+}
+
+/// The request of another thread is in the ring, and does not read it.
+fn a_wait_for_no_time_sees_what_is_for_its_thread() {
+    for kind in KINDS {
+        let signals = ring(kind).open(rt()).unwrap();
+        let receiver: &Receiver = &signals;
+        let soon = Duration::from_millis(1);
+        assert_eq!(receiver.wait_timeout(soon).unwrap(), None);
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                tgkill(tid(), rt());
+                let info = receiver.wait_timeout(Duration::ZERO).unwrap();
+                assert_eq!(info.map(|it| it.signal()), Some(rt()));
+            });
         });
     }
 }

@@ -103,26 +103,26 @@ impl<R: Ring> OwnRing<R> {
             // Who got all it asked for may wait for the descriptor as well as ask
             // for more, and who got less will wait.
             let is_full = taken == room.len();
-            if next == Next::Wait && !self.is_awaited() {
-                // A buffer with room left is the end, as a short read is.
-                let is_end = taken > 0 && !inner.was_filled;
-                if is_full || is_end || inner.request.is_in_flight() {
-                    return Ok(taken);
-                }
-                // In the turn: another thread's request might read what comes first.
-                return self.ring.read(signalfd, room, taken);
-            }
             let is_in_flight = inner.request.is_in_flight();
             let is_of_another = is_in_flight && !self.is_armed_here(inner);
-            if taken == 0
-                && is_of_another
-                && !is_full
-                && !self.ring.is_pending(signalfd)
-            {
+            let is_empty = taken == 0 && !is_full;
+            if is_empty && is_of_another && !self.ring.is_pending(signalfd) {
                 // That thread would wake if it were taken over, find nothing, and take
                 // it over in its turn. What is pending could be read here as well, but
                 // not in order, since the ring may be at it.
                 return Ok(0);
+            }
+            // What is pending may be for this thread, and is not seen by that one; and who
+            // waits for no time does not sleep, which would take it over.
+            let takes_over = is_empty && is_of_another;
+            if next == Next::Wait && !self.is_awaited() && !takes_over {
+                // A buffer with room left is the end, as a short read is.
+                let is_end = taken > 0 && !inner.was_filled;
+                if is_full || is_end || is_in_flight {
+                    return Ok(taken);
+                }
+                // In the turn: another thread's request might read what comes first.
+                return self.ring.read(signalfd, room, taken);
             }
             let is_armed = if is_full {
                 self.peek(inner, signalfd.as_fd()).is_some() || is_in_flight
