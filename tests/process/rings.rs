@@ -29,6 +29,7 @@ cases! {
     no_memory_may_be_locked,
     a_ring_that_fails_later_is_replaced_and_nothing_lost,
     a_wait_survives_the_failure_of_its_ring,
+    a_wait_goes_on_where_nothing_else_can_be_told,
     a_submission_that_fails_once_keeps_nobody_asleep,
     what_one_has_pushed_another_submits,
     a_submission_that_another_was_late_for_is_made_again,
@@ -334,6 +335,30 @@ fn a_wait_survives_the_failure_of_its_ring() {
             assert_eq!(waiting.join().unwrap(), Some(5));
         });
     }
+}
+
+/// A sandbox that forbids `epoll_ctl(2)` as well: the signalfd cannot be added to what others
+/// wait for.
+fn a_wait_goes_on_where_nothing_else_can_be_told() {
+    let signals = ring(Kind::Completion).open(rt()).unwrap();
+    // The request that was there from the beginning ends with this.
+    queue(0..1);
+    expect(&signals, 0..1);
+    forbid(libc::SYS_io_uring_enter, libc::EPERM);
+    forbid(libc::SYS_epoll_ctl, libc::EPERM);
+    let soon = Duration::from_millis(1);
+    wait_until("the ring has failed", || {
+        assert_eq!(signals.wait_timeout(soon).unwrap(), None);
+        signals.backend().fallback().is_some()
+    });
+    let waiting = tid();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            wait_until_asleep(waiting);
+            queue(1..2);
+        });
+        assert_eq!(signals.wait().unwrap().value(), Some(1));
+    });
 }
 
 /// The ring is in order afterwards, but has no request.

@@ -152,7 +152,10 @@ impl OwnRing {
     ) -> Result<(), Error> {
         let fd = signalfd.as_fd();
         if self.failure().is_some() {
-            return sys::poll(self.readable(fd), deadline).map(drop);
+            // The signalfd as well: it may be that it could not be added to what others
+            // wait for.
+            let both = [self.readable(fd), fd];
+            return wait::poll_any(both, deadline).map(drop);
         }
         if self.reads() {
             // Before the request is looked at: see `Sleepers`.
