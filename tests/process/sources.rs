@@ -30,6 +30,7 @@ cases! {
     a_hundred_thousand_moderated_in_every_ring,
     signals_gather_while_a_source_waits,
     gathering_ends_when_half_of_the_completions_are_there,
+    gathering_waits_where_there_is_room_for_one_completion,
     a_flood_of_one_signal_leaves_no_source_asleep,
     at_the_end_of_many_a_look_goes_along,
     what_a_look_has_found_is_announced,
@@ -361,6 +362,30 @@ fn gathering_ends_when_half_of_the_completions_are_there() {
         let source = ReadSource::new(&signals, &ring, GROUP);
         fill(&mut ring, &mut source.unwrap());
     });
+}
+
+fn gathering_waits_where_there_is_room_for_one_completion() {
+    let signals = moderated(Duration::from_secs(1000));
+    let ring = IoUring::builder().setup_cqsize(1).build(1);
+    let mut ring: IoUring = ring.unwrap();
+    let mut source = Source::new(&signals);
+    let mut values = Vec::new();
+    queue(0..1);
+    while values.is_empty() {
+        turn(&mut ring, &mut source, &mut values);
+    }
+    let waiting = tid();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            wait_until_asleep(waiting);
+            queue(1..2);
+        });
+        arm(&mut ring, &mut source, MINE);
+        source.submit_and_wait(&mut ring).unwrap();
+        complete(&mut ring, &mut source, MINE);
+        take(&mut source, &mut values);
+    });
+    assert_eq!(values, [0, 1]);
 }
 
 /// A standard signal that is pending is not announced again. So a ring that misses one

@@ -46,7 +46,8 @@ where
     S: squeue::EntryMarker,
     C: cqueue::EntryMarker,
 {
-    let enough = ring.params().cq_entries() / 2;
+    // None at all would be no wait.
+    let enough = (ring.params().cq_entries() / 2).max(1);
     if ring.params().is_feature_min_timeout() {
         let time = until.left().unwrap_or_default();
         let stay = Stay::until(Deadline::after(Some(FAR))).at_least(time);
