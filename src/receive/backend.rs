@@ -34,7 +34,8 @@ pub enum Backend {
     /// has ended. A ring works on behalf of one thread: of the one that began to wait
     /// last, or, for [`Kind::Completion`], began to wait or took something last. A signal
     /// directed at another thread (`pthread_kill(3)`) stays pending until that one
-    /// begins to. The `epoll_wait(2)` of that thread may end with `EINTR` when a
+    /// begins to. (For [`Kind::Completion`] a task that awaits, and finds nothing, leaves
+    /// the ring to the thread that has it.) The `epoll_wait(2)` of that thread may end with `EINTR` when a
     /// signal comes, though no handler ran.
     ///
     /// A ring takes one descriptor, two for [`Kind::Completion`], and with some

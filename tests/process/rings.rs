@@ -247,8 +247,8 @@ fn no_descriptor_left_for_a_ring() {
     drop(guard);
 }
 
-/// Before Linux 5.12 a ring counted as locked memory. Where it does not, the answer of
-/// those kernels comes from a sandbox.
+/// Before Linux 5.12 a ring counted as locked memory, and on some newer ones (6.18) it does
+/// again. Where it does not, the answer of those kernels comes from a sandbox.
 fn no_memory_may_be_locked() {
     set_limit(libc::RLIMIT_MEMLOCK, 0);
     become_nobody();

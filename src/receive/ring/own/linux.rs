@@ -185,8 +185,9 @@ impl Ring for LinuxRing {
     type Queues = IoUring;
 
     fn fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the queues own the descriptor, and are in the same `OwnRing`, which
-        // drops both at once.
+        // SAFETY: the queues own the descriptor, and outlive this: they are in the same
+        // `OwnRing`, which drops both at once, or, while that is made, in the function
+        // that makes it (`OwnRing::new`), declared before this.
         unsafe { BorrowedFd::borrow_raw(self.fd) }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! The turn and the count of sleepers are the crate's. What a thread does with them is said
 //! again here, in fewer words than in `take.rs` and `sleep.rs`, which a fuzzer runs one step
-//! at a time (`src/fuzz/own_ring.rs`). The kernel has what it has behind a lock.
+//! at a time (`src/fuzz/own_ring/`). The kernel has what it has behind a lock.
 
 extern crate std;
 
