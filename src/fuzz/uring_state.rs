@@ -471,6 +471,7 @@ impl State {
     fn tell(&mut self, (user_data, result, flags): Said) -> Result<(), Error> {
         let was_in_flight = self.reading.slot.request.is_in_flight();
         let was_stopping = self.reading.slot.request.is_stopping();
+        let look = self.reading.look.clone();
         let kernel = &mut self.kernel;
         let told = self.reading.complete(user_data, result, flags, kernel);
         let request = &self.reading.slot.request;
@@ -479,6 +480,7 @@ impl State {
             Err(Error::ForeignCompletion) => {
                 assert_eq!(request.is_in_flight(), was_in_flight);
                 assert_eq!(request.is_stopping(), was_stopping);
+                assert_eq!(self.reading.look, look);
             }
             Err(error) => {
                 assert!(was_in_flight && request.has_failed());

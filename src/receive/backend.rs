@@ -28,7 +28,9 @@ pub enum Backend {
     /// An io_uring of the receiver's own, in the way that
     /// [`Options::kind`](crate::Options::kind) says. Where io_uring is not to be
     /// had, [`Epoll`](Self::Epoll) takes over, at once or later, and
-    /// [`Receiver::backend`](crate::Receiver::backend) says why.
+    /// [`Receiver::backend`](crate::Receiver::backend) says why. Where `epoll_ctl(2)`
+    /// fails as well by then, threads that sleep already, and who waits for the
+    /// descriptor, hear only of what the ring still reads.
     ///
     /// Any thread may use the receiver, drop it, or take it over from a thread that
     /// has ended. A ring works on behalf of one thread: of the one that began to wait

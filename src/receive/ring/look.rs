@@ -47,7 +47,7 @@ pub(super) enum Whose {
 }
 
 /// See the head of this file.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Look {
     phase: Phase,
     /// How many were taken since the last time.

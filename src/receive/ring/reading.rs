@@ -152,6 +152,21 @@ impl Reading {
         kernel: &mut impl Kernel,
     ) -> Result<(), Error> {
         self.slot.check(user_data)?;
+        let look = self.look.clone();
+        self.complete_own(result, flags, kernel).inspect_err(|&error| {
+            // It was not the look's either.
+            if error == Error::ForeignCompletion {
+                self.look = look;
+            }
+        })
+    }
+
+    fn complete_own(
+        &mut self,
+        result: i32,
+        flags: u32,
+        kernel: &mut impl Kernel,
+    ) -> Result<(), Error> {
         let is_reading = self.slot.request.is_in_flight();
         let result = match self.look.complete(result, flags, is_reading) {
             Whose::Read(result) => result,
