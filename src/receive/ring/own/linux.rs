@@ -8,7 +8,7 @@
 use core::mem::ManuallyDrop;
 
 use io_uring::{IoUring, cqueue, opcode, squeue};
-use rustix::event::epoll;
+use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 
@@ -82,8 +82,7 @@ pub(crate) trait Ring {
     /// From now on what others wait for is readable while the signalfd is, too.
     fn add(&self, signalfd: BorrowedFd<'_>);
 
-    /// Makes an edge of what others wait for, if the ring has something to say: what is
-    /// added to an epoll is looked at.
+    /// Makes an edge of what others wait for, if the ring has something to say.
     fn show_again(&self);
 }
 
@@ -234,9 +233,16 @@ impl Ring for LinuxRing {
 
     fn show_again(&self) {
         if let Some(readable) = &self.readable {
-            // Where another thread does the same, either has an effect.
-            let _removed = epoll::delete(readable, self.fd());
-            let _added = epoll_add(readable.as_fd(), self.fd());
+            // An epoll looks again at what it is told of, but not at what it takes for
+            // ready still: so it is to find that it is not. To remove it and add it would
+            // take memory. Where another thread does the same, either has an effect.
+            let tell = |interest| {
+                let data = EventData::new_u64(0);
+                let _told = epoll::modify(readable, self.fd(), data, interest);
+            };
+            tell(EventFlags::empty());
+            let _looked = sys::poll(readable.as_fd(), Deadline::PAST);
+            tell(EventFlags::IN);
         }
     }
 }
