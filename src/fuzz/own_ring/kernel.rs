@@ -16,7 +16,7 @@ pub(super) const MORE: u32 = 2;
 pub(super) const BUFFER: u32 = 1;
 
 /// More than any step asks the kernel for.
-const MOST: usize = 20_000;
+pub(super) const MOST: usize = 20_000;
 
 /// A signal that nobody has read.
 #[derive(Debug)]
@@ -62,6 +62,12 @@ pub(super) struct Model<'d> {
     pub(super) defers: bool,
     /// It cannot cancel all.
     pub(super) is_old: bool,
+    /// Each request ends at once.
+    pub(super) is_spoiled: bool,
+    /// At the end a thread takes all that there is.
+    pub(super) takes_all: bool,
+    /// So few more than one are taken where no more is read of the input.
+    pub(super) few: usize,
     /// So many completions have room.
     pub(super) room: usize,
     pub(super) queue: VecDeque<Submission>,
@@ -121,7 +127,7 @@ pub(super) const fn record(signal: Signal, number: usize) -> SigInfo {
 
 impl<'d> Model<'d> {
     pub(super) fn new(mut input: Input<'d>) -> Self {
-        let [how, more] = input.take();
+        let [how, more, rest] = input.take();
         let lies = how % 2 == 1;
         Self {
             input,
@@ -130,6 +136,9 @@ impl<'d> Model<'d> {
             knows_many: how / 4 % 4 != 3,
             defers: how / 16 % 2 == 1,
             is_old: more % 32 == 31,
+            is_spoiled: false,
+            takes_all: rest % 4 > 0,
+            few: usize::from(rest / 4 % 4),
             room: [COMPLETIONS as usize, 2, 5, 128][usize::from(how / 32 % 4)],
             queue: VecDeque::new(),
             newest: 0,
@@ -159,6 +168,11 @@ impl<'d> Model<'d> {
     pub(super) fn count(&mut self) {
         self.calls += 1;
         assert!(self.calls < MOST, "it does not come to an end");
+    }
+
+    /// How much room a thread has that takes little.
+    pub(super) fn little(&mut self) -> usize {
+        1 + (self.few + self.input.below(4)) % 4
     }
 
     /// Whether it does something out of the ordinary: one in so many times.
@@ -328,7 +342,16 @@ impl<'d> Model<'d> {
                     let opcode = entry.get_opcode().try_into().unwrap();
                     let thread = self.current;
                     if opcode == opcode::ReadMulti::CODE && !self.knows_many {
+                        self.in_vain += 1;
                         self.say(number, -libc::EINVAL, 0);
+                        continue;
+                    }
+                    if self.is_spoiled {
+                        let reads = opcode != opcode::PollAdd::CODE;
+                        let errno =
+                            if reads { libc::EAGAIN } else { libc::ECANCELED };
+                        self.in_vain += 1;
+                        self.say(number, -errno, 0);
                         continue;
                     }
                     let is_cancelled = false;

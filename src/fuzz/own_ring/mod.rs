@@ -17,9 +17,10 @@
 //! order in which they were read, as long as the ring has not failed; it fails only if the
 //! kernel has given a reason. When nothing more comes, no thread sleeps while a signal of
 //! the process is pending or read, nor does who waits for the descriptor, also where that
-//! one hears of edges only. A signal of a thread that sleeps is found, unless another thread
-//! has been at the ring since. When all was taken the kernel has all buffers; after the end
-//! nothing is in flight, and the buffers are let go of.
+//! one hears of edges only. A signal of a thread that sleeps is found, or of one that has
+//! found less than it had room for, unless another thread has been at the ring since. When
+//! all was taken the kernel has all buffers; after the end nothing is in flight, and the
+//! buffers are let go of.
 //!
 //! In the other half completions are invented, which this kernel would not do. Then no
 //! record comes twice, none comes that was not read, and every step ends.
@@ -40,7 +41,7 @@ use core::cell::{Cell, RefCell, RefMut};
 use std::rc::{Rc, Weak};
 use std::vec::Vec;
 
-use self::kernel::{Fate, Model};
+use self::kernel::{Fate, MOST, Model};
 use super::sleep::{Bed, Sleeper};
 use super::{
     ASIDE, COMPLETIONS, Completion, ENTRIES, GROUP, Inner, OwnRing, Queues,
@@ -81,6 +82,8 @@ struct Thread {
     sleeps: Option<Asleep>,
     /// Whether no other one was at the ring since it went to sleep.
     is_alone: bool,
+    /// Whether it has found less than it had room for, and nobody was at the ring since.
+    is_served: bool,
     /// Whether it lets signals gather, and takes them afterwards.
     rests: bool,
 }
@@ -143,8 +146,8 @@ impl Handle<'_> {
     fn settle(&self, own: &Own<'_>) {
         self.model().is_busy = false;
         let set = self.set();
-        loop {
-            self.model().count();
+        for round in 0.. {
+            assert!(round < MOST, "it does not come to an end");
             let mut goes_on = self.model().look_all(set);
             for at in 0..THREADS {
                 goes_on |= self.rise(own, at);
@@ -165,6 +168,20 @@ impl Handle<'_> {
             if !goes_on {
                 break;
             }
+        }
+    }
+
+    /// Who has found less than it had room for has a request on its behalf, or there is
+    /// something to take.
+    fn check_served(&self, own: &Own<'_>) {
+        let set = self.set();
+        self.model().look_all(set);
+        let model = self.model();
+        let has_said = !model.said.is_empty() || !model.kept.is_empty();
+        for thread in self.0.threads.borrow().iter() {
+            let is_pending = model.has_pending(thread.number, set);
+            let is_there = has_said || own.failure().is_some();
+            assert!(!(thread.is_served && is_pending) || is_there);
         }
     }
 
@@ -191,6 +208,9 @@ impl Handle<'_> {
 
     /// One thread takes all that there is.
     fn take_all(&self, own: &Own<'_>) {
+        // It may, and the kernel does what it is asked for again.
+        self.model().refused.clear();
+        self.model().is_spoiled = false;
         for at in 0..THREADS {
             if self.is_asleep(at) {
                 self.get_up(own, at);
@@ -216,9 +236,10 @@ impl Handle<'_> {
     fn end(&self, own: &Own<'_>) {
         let lies = self.model().lies;
         if !lies && own.kind == Kind::Completion {
+            self.check_served(own);
             self.settle(own);
             self.check_sleepers(own);
-            if self.model().input.below(4) > 0 {
+            if self.model().takes_all {
                 self.take_all(own);
             }
         }
@@ -258,8 +279,13 @@ pub(crate) fn run(data: &[u8]) {
     let kind =
         [Kind::Completion, Kind::Readiness][usize::from(input.below(8) == 7)];
     let model = Model::new(input);
-    let thread =
-        |number| Thread { number, sleeps: None, is_alone: false, rests: false };
+    let thread = |number| Thread {
+        number,
+        sleeps: None,
+        is_alone: false,
+        is_served: false,
+        rests: false,
+    };
     let signalfd = SIGNALFD.with(Rc::clone);
     if signalfd.signals() != all_signals() {
         signalfd.replace(all_signals()).unwrap();

@@ -3,7 +3,7 @@
 use core::mem::ManuallyDrop;
 use core::ops::ControlFlow;
 
-use super::kernel::{BUFFER, MORE, Pending};
+use super::kernel::{BUFFER, Fate, MORE, Pending};
 use super::{
     Asleep, Bed, Deadline, Handle, Kind, Next, Own, ROOM, Ring, SIGNALS,
     SigInfo, SignalSet, Sleeper, THREADS, Thread, all_signals,
@@ -15,6 +15,7 @@ impl Handle<'_> {
         let before = core::mem::replace(&mut self.model().current, number);
         for thread in self.0.threads.borrow_mut().iter_mut() {
             thread.is_alone &= thread.number == number;
+            thread.is_served = false;
         }
         let result = f();
         self.model().current = before;
@@ -49,11 +50,14 @@ impl Handle<'_> {
         room: usize,
         next: Next,
     ) -> usize {
+        if self.model().depth < 2 {
+            self.model().calls = 0;
+        }
         let mut records = [SigInfo::EMPTY; ROOM];
         let room = &mut records[..room];
         let signalfd = &*self.0.signalfd;
         let set = self.set();
-        self.run_as(number, || {
+        let used = self.run_as(number, || {
             let taken = own.take(room, signalfd, next, &|| self.tell());
             let used = match taken.unwrap() {
                 ControlFlow::Break(used) => used,
@@ -69,7 +73,12 @@ impl Handle<'_> {
                 model.take(info, set, in_order);
             }
             used
-        })
+        });
+        let is_served = next == Next::Go && used > 0 && used < room.len();
+        for thread in self.0.threads.borrow_mut().iter_mut() {
+            thread.is_served |= is_served && thread.number == number;
+        }
+        used
     }
 
     /// A thread that is awake goes to sleep, and one that sleeps goes on. Tells whether it
@@ -237,8 +246,17 @@ impl Handle<'_> {
         // `do_signalfd4()` wakes whoever waits.
         let mut model = self.model();
         model.has_edge |= model.is_added;
+        let is_all_there = model.kept.is_empty();
         drop(model);
         self.run_as(number, || own.unwant(signalfd, &|| self.tell()));
+        let set = self.set();
+        let model = self.model();
+        let is_unwanted =
+            |it: &Fate| it.read().is_some_and(|signal| !set.has(signal));
+        // What the queue had no room for is not looked at, nor is it in another's turn.
+        if model.depth < 2 && is_all_there && !model.lies {
+            assert!(!model.fates.iter().any(is_unwanted), "it did not go back");
+        }
     }
 
     /// A request ends with an error.
@@ -310,8 +328,11 @@ impl Handle<'_> {
             }
             10 => self.fail(),
             11 if self.model().lies => self.lie(),
-            11 if self.model().input.below(4) == 1 => {
-                if let Some(at) = self.other() {
+            11 => {
+                let what = self.model().input.below(8);
+                if what == 2 {
+                    self.model().is_spoiled = true;
+                } else if let (0..2, Some(at)) = (what, self.other()) {
                     let number = self.number(at);
                     self.model().refused.push(number);
                 }
@@ -377,7 +398,7 @@ impl Handle<'_> {
         let did_rest = core::mem::take(&mut threads[at].rests);
         drop(threads);
         if did_rest {
-            let room = 1 + self.model().input.below(4);
+            let room = self.model().little();
             self.take(own, self.number(at), room, Next::Wait);
         }
         did_rest
@@ -392,7 +413,7 @@ impl Handle<'_> {
         }
         let has_edge = core::mem::take(&mut self.model().has_edge);
         let number = self.number(at);
-        let room = 1 + self.model().input.below(4);
+        let room = self.model().little();
         while has_edge && self.take(own, number, room, Next::Go) == room {}
         has_edge
     }
