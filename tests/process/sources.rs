@@ -320,8 +320,16 @@ fn signals_gather_while_a_source_waits() {
         while values.is_empty() {
             turn(ring, source, &mut values);
         }
-        queue(1..4);
-        turn(ring, source, &mut values);
+        let waiting = tid();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                wait_until_asleep(waiting);
+                queue(1..4);
+            });
+            while values.len() < 4 {
+                turn(ring, source, &mut values);
+            }
+        });
         assert!(begin.elapsed() >= DELAY);
         assert_eq!(values, [0, 1, 2, 3]);
     }
@@ -334,8 +342,8 @@ fn signals_gather_while_a_source_waits() {
     });
 }
 
-/// The first signal is not kept waiting, nor are completions that there is no more room
-/// for.
+/// The first signal is not kept waiting, nor are completions that there are already, or that
+/// there is no more room for.
 fn gathering_ends_when_half_of_the_completions_are_there() {
     fn fill<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
         ring: &mut IoUring<S, C>,
@@ -346,8 +354,13 @@ fn gathering_ends_when_half_of_the_completions_are_there() {
         while values.is_empty() {
             turn(ring, source, &mut values);
         }
+        // Those that nobody has looked at keep it from waiting at all.
+        submit(ring, opcode::Nop::new().build());
+        wait_until("it is done", || !ring.completion().is_empty());
+        source.submit_and_wait(ring).unwrap();
+        ring.completion().for_each(drop);
         for _ in 0..ring.params().cq_entries() / 2 {
-            submit(ring, opcode::Nop::new().build());
+            push(ring, opcode::Nop::new().build());
         }
         source.submit_and_wait(ring).unwrap();
     }
@@ -744,10 +757,17 @@ fn submit<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
     ring: &mut IoUring<S, C>,
     entry: squeue::Entry,
 ) {
+    push(ring, entry);
+    ring.submit().unwrap();
+}
+
+fn push<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
+    ring: &mut IoUring<S, C>,
+    entry: squeue::Entry,
+) {
     #[expect(unsafe_code, reason = "what the caller of a ring does")]
     // SAFETY: neither a cancellation nor a no-op names memory.
     unsafe { ring.submission().push(&entry.into()) }.unwrap();
-    ring.submit().unwrap();
 }
 
 /// A loop that makes no other system call, looks for completions before it waits, and

@@ -160,6 +160,9 @@ impl<R: AsRef<Receiver>> Source<R> {
     /// In a ring with `IORING_SETUP_DEFER_TASKRUN` the thread sleeps on when signals
     /// come meanwhile. In others it is woken for each that its request brings.
     ///
+    /// Where there are completions that were not looked at it does not wait, and with nothing
+    /// to submit it makes no system call.
+    ///
     /// It may return when nothing has completed: when the process was stopped and
     /// continued, or a handler has run. What completes is in the ring's queue.
     ///

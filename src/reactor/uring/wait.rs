@@ -12,7 +12,8 @@ use crate::sys::Deadline;
 
 /// Submits what is in the queue and waits for a completion, once signals have gathered for as
 /// long as the receiver is moderated; or no longer than until half of the completion queue
-/// is filled, so that it has room for the rest.
+/// is filled, so that it has room for the rest. If there is one that was not looked at, it
+/// does not wait.
 pub(super) fn submit_and_wait<S, C>(
     ring: &mut IoUring<S, C>,
     receiver: &Receiver,
@@ -22,9 +23,15 @@ where
     C: cqueue::EntryMarker,
 {
     receiver.check_process()?;
-    let waited = match receiver.gathers_until() {
-        Some(until) => gather(ring, until),
-        None => wait(ring),
+    let waited = if ring.completion().is_empty() {
+        match receiver.gathers_until() {
+            Some(until) => gather(ring, until),
+            None => wait(ring),
+        }
+    } else if ring.submission().is_empty() {
+        Ok(())
+    } else {
+        ring.submit().map(drop).map_err(|error| errno(&error))
     };
     match waited {
         // The time is over; or the process was stopped, or a handler has run.
