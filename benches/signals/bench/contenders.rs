@@ -8,7 +8,7 @@ use super::{counts, own, raw, special};
 use crate::common::reading::Reading;
 use crate::common::sys;
 use crate::common::take::Take;
-use crate::common::work::{self, From};
+use crate::common::work::{self, From, each};
 
 /// As `raw/spin` does.
 const SPIN: Duration = Duration::from_nanos(raw::SPIN_NS);
@@ -59,7 +59,12 @@ fn run<T: Take>(work: &str, total: u64, open: fn(i32) -> T) -> Reading {
 pub(crate) fn measure(contender: &str, work: &str, total: u64) -> Reading {
     // What is counted for the gate is shown beside the peers.
     match work {
-        "queued" => return counts::child(contender, "order", total),
+        "queued" => {
+            let reading = counts::child(contender, "order", total);
+            let received = reading.get("received");
+            assert_eq!(received, Some(each(total, 1)), "received in order");
+            return reading;
+        }
         "allocations" => {
             return counts::child(contender, "allocations", total);
         }
@@ -109,6 +114,19 @@ pub(crate) fn measure(contender: &str, work: &str, total: u64) -> Reading {
             let ring = ring.kind(Kind::Completion);
             own::WaitBatch::<64>::with(signal, ring).shown()
         }),
+        "crate/source-moderated" => run(work, total, |signal| {
+            own::Polls::<64>::with(signal, moderated())
+        }),
+        "crate/block-on" => run(work, total, own::BlockOn::<64>::open),
+        "crate/block-on-moderated" => run(work, total, |signal| {
+            own::BlockOn::<64>::with(signal, moderated())
+        }),
+        "crate/turns" => run(work, total, |signal| {
+            own::Turns::<64>::with(signal, Options::new())
+        }),
+        "crate/turns-moderated" => run(work, total, |signal| {
+            own::Turns::<64>::with(signal, moderated())
+        }),
         "crate/wait-timeout" => run(work, total, own::WaitTimeout::<64>::open),
         "crate/spin" => run(work, total, |signal| {
             own::WaitBatch::<64>::with(signal, Options::new().spin(SPIN))
@@ -122,7 +140,7 @@ pub(crate) fn measure(contender: &str, work: &str, total: u64) -> Reading {
                 _ => panic!("a future is not asked for {work}"),
             }
         }
-        _ => special::measure(contender, total),
+        _ => special::measure(contender, work, total),
     }
 }
 

@@ -1,12 +1,16 @@
 //! This crate, in the ways that one can use it.
 
 use std::os::fd::AsFd;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use io_uring::IoUring;
 use signalfd::uring::{ReadSource, Source};
 use signalfd::{
-    Backend, Batch, Kind, Options, SigInfo, Signal, Signals, block_on,
+    Backend, Batch, Epoll, Kind, Options, Receiver, SigInfo, Signal, Signals,
+    block_on,
 };
 
 use crate::bench::raw::{Edges, builder};
@@ -124,7 +128,11 @@ pub(crate) struct BlockOn<const N: usize> {
 
 impl<const N: usize> BlockOn<N> {
     pub(crate) fn open(number: i32) -> Self {
-        Self { signals: open(number, Options::new()), batch: Batch::new() }
+        Self::with(number, Options::new())
+    }
+
+    pub(crate) fn with(number: i32, options: Options) -> Self {
+        Self { signals: open(number, options), batch: Batch::new() }
     }
 }
 
@@ -133,6 +141,38 @@ impl<const N: usize> Take for BlockOn<N> {
     fn take(&mut self, seen: &mut Seen) {
         let infos = block_on(self.signals.recv_batch(&mut self.batch));
         count(seen, infos.expect("a sleep").expect("a read"));
+    }
+}
+
+/// `recv_batch`, in a thread that turns an [`Epoll`] while its task waits.
+pub(crate) struct Turns<const N: usize> {
+    receiver: Arc<Receiver>,
+    epoll: Epoll<Arc<Receiver>, 1>,
+    batch: Batch<N>,
+}
+
+impl<const N: usize> Turns<N> {
+    pub(crate) fn with(number: i32, options: Options) -> Self {
+        sys::block(number);
+        let receiver = options.receiver(signal(number)).expect("a receiver");
+        let receiver = Arc::new(receiver);
+        let epoll = Epoll::new([Arc::clone(&receiver)]).expect("an epoll");
+        Self { receiver, epoll, batch: Batch::new() }
+    }
+}
+
+impl<const N: usize> Take for Turns<N> {
+    #[inline]
+    fn take(&mut self, seen: &mut Seen) {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut task = pin!(self.receiver.recv_batch(&mut self.batch));
+        let infos = loop {
+            if let Poll::Ready(infos) = task.as_mut().poll(&mut context) {
+                break infos.expect("a read");
+            }
+            self.epoll.turn(None).expect("a turn");
+        };
+        count(seen, infos);
     }
 }
 
@@ -209,7 +249,11 @@ pub(crate) struct Polls<const N: usize> {
 
 impl<const N: usize> Polls<N> {
     pub(crate) fn open(number: i32) -> Self {
-        let source = Source::new(open(number, Options::new()));
+        Self::with(number, Options::new())
+    }
+
+    pub(crate) fn with(number: i32, options: Options) -> Self {
+        let source = Source::new(open(number, options));
         let ring = builder().build(8).expect("io_uring");
         let batch = Batch::new();
         Self { source, ring, batch, has_more: false }
@@ -228,7 +272,8 @@ impl<const N: usize> Take for Polls<N> {
             if self.source.needs_arming() {
                 self.arm();
             }
-            self.ring.submit_and_wait(1).expect("io_uring_enter");
+            let waited = self.source.submit_and_wait(&mut self.ring);
+            waited.expect("io_uring_enter");
             for completion in self.ring.completion() {
                 self.source.complete(completion).expect("it is ours");
             }

@@ -27,11 +27,11 @@ pub(crate) fn table_of(result: &Result) -> Vec<String> {
     let mut rows = Vec::new();
     for name in &result.group.contenders {
         let Some(median) = result.median(name, key) else {
-            rows.push(format!("  {name:24} skipped"));
+            rows.push(format!("  {name:32} skipped"));
             continue;
         };
         let mut row =
-            format!("  {name:24} {median:12.1} {}", result.group.unit);
+            format!("  {name:32} {median:12.1} {}", result.group.unit);
         if let Some(ratio) = best.and_then(|best| result.ratio(name, best)) {
             let _infallible = write!(row, "  x {ratio:5.3}");
         }

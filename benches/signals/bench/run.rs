@@ -192,13 +192,14 @@ fn all(asked: &Asked) -> std::result::Result<bool, String> {
     println!();
     bars::say_missed(&values, asked.wants_all());
     let lines = bars::lines(&values);
-    for line in &lines {
-        println!("{line}");
-    }
-    println!("\nall of it took {}", seconds_since(begin));
     if asked.record {
         record::write(&machine, &results, &lines)
             .map_err(|error| error.to_string())?;
+    }
+    println!("all of it took {}", seconds_since(begin));
+    println!();
+    for line in &lines {
+        println!("{line}");
     }
     Ok(!asked.gate || bars::hold(&counted))
 }

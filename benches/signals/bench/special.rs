@@ -16,7 +16,7 @@ use crate::common::work::each;
 /// How many threads are looked at.
 const THREADS: u64 = 64;
 
-pub(crate) fn measure(contender: &str, total: u64) -> Reading {
+pub(crate) fn measure(contender: &str, work: &str, total: u64) -> Reading {
     sys::pin(sys::cpus()[0]);
     if let Some(what) = contender.strip_prefix("send-") {
         return send(what, total);
@@ -26,7 +26,10 @@ pub(crate) fn measure(contender: &str, total: u64) -> Reading {
         let is_ascending = contender.ends_with("-ascending");
         match count {
             Some(count) if contender.starts_with("numbers") => {
-                return numbers(count, is_ascending, total);
+                let depth = work.strip_prefix("numbers:");
+                let depth = depth.and_then(|depth| depth.parse().ok());
+                let depth = depth.expect("a depth");
+                return numbers(count, is_ascending, depth, total);
             }
             Some(count) if contender.starts_with("herd") => {
                 return herd(count, total);
@@ -167,12 +170,10 @@ fn send(what: &str, total: u64) -> Reading {
     })
 }
 
-/// How many signals of several numbers are queued at once.
-const DEPTH: i32 = 512;
-
-/// Signals of several numbers are queued, one of each in turn or one number after the
-/// other, then received.
-fn numbers(count: i32, is_ascending: bool, total: u64) -> Reading {
+/// So many signals of several numbers are queued, one of each in turn or one number after
+/// the other, then received.
+fn numbers(count: i32, is_ascending: bool, depth: i32, total: u64) -> Reading {
+    let all = depth.unsigned_abs().into();
     let first = sys::queued();
     let set: SignalSet = (first..first + count).map(signal).collect();
     let signals = Options::new().open(set).expect("a receiver");
@@ -181,25 +182,25 @@ fn numbers(count: i32, is_ascending: bool, total: u64) -> Reading {
         .collect();
     let mut batch = Batch::<64>::new();
     let mut run = |signals: &Signals| {
-        for at in 0..DEPTH {
+        for at in 0..depth {
             let sender =
-                if is_ascending { at * count / DEPTH } else { at % count };
+                if is_ascending { at * count / depth } else { at % count };
             let sender = usize::try_from(sender).expect("it is small");
             senders[sender].send(at + 1);
         }
-        let (mut seen, depth) = (Seen::default(), DEPTH.unsigned_abs().into());
+        let mut seen = Seen::default();
         let begin = sys::now();
-        while seen.count < depth {
+        while seen.count < all {
             own::count(
                 &mut seen,
                 signals.wait_batch(&mut batch).expect("a wait"),
             );
         }
         let time = sys::now() - begin;
-        seen.expect(depth);
-        each(time, depth)
+        seen.expect(all);
+        each(time, all)
     };
-    let runs = (total / u64::from(DEPTH.unsigned_abs())).max(5);
+    let runs = (total / all).max(5);
     run(&signals);
     Reading::new("ns", median((0..runs).map(|_| run(&signals)).collect()))
 }

@@ -43,6 +43,9 @@ impl Group {
 
 pub(crate) const DEPTHS: [u64; 5] = [1, 16, 64, 512, 4096];
 
+/// How many are queued where there are several numbers.
+const SEVERAL: [u64; 3] = [128, 512, 2048];
+
 /// How much of everything.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Amount {
@@ -185,6 +188,16 @@ pub(crate) fn raw(amount: Amount) -> Vec<Group> {
             who,
         ));
     }
+    for depth in SEVERAL {
+        groups.push(amount.group(
+            &format!(
+                "drain of {depth} with several numbers: ns for each signal"
+            ),
+            &format!("numbers:{depth}"),
+            20_000,
+            who::NUMBERS,
+        ));
+    }
     groups.extend(on_one_cpu(amount));
     groups.extend(on_two_cpus(amount));
     groups
@@ -202,12 +215,6 @@ fn on_one_cpu(amount: Amount) -> Vec<Group> {
         amount.group("open and drop: ns", "open", 50_000, who::OPEN),
         amount.group("look at a thread: ns", "check", 2_000, who::CHECK),
         amount.group("send what is blocked: ns", "send", 50_000, who::SEND),
-        amount.group(
-            "drain of 512 with several numbers: ns for each signal",
-            "numbers",
-            20_000,
-            who::NUMBERS,
-        ),
         amount.group(
             "kill and receive while other threads wait for other signals: ns",
             "herd",
