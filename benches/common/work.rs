@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::reading::{Reading, median};
 use super::sys::{self, Child, Sender, Shared};
-use super::take::{Seen, Take};
+use super::take::{Seen, Take, take_once};
 
 /// How many signals a sender may be ahead.
 const AHEAD: u64 = 1024;
@@ -44,7 +44,7 @@ pub(crate) fn drain<T: Take>(
         let begin = sys::now();
         receiver.release();
         while seen.count < depth {
-            receiver.take(&mut seen);
+            take_once(&mut receiver, &mut seen);
         }
         let time = sys::now() - begin;
         seen.expect(depth);
@@ -66,7 +66,7 @@ pub(crate) fn own<T: Take>(open: impl FnOnce(i32) -> T, total: u64) -> Reading {
         let begin = sys::now();
         while seen.count < count {
             sys::kill(pid, signal);
-            receiver.take(&mut seen);
+            take_once(&mut receiver, &mut seen);
         }
         let time = sys::now() - begin;
         seen.expect_bare(count);
@@ -97,7 +97,7 @@ pub(crate) fn round_trip<T: Take, U: Take>(
         let mut seen = Seen::default();
         for number in 1..=warm + total {
             while seen.count < number {
-                receiver.take(&mut seen);
+                take_once(&mut receiver, &mut seen);
             }
             sender.send(value(number));
         }
@@ -112,7 +112,7 @@ pub(crate) fn round_trip<T: Take, U: Take>(
         let begin = sys::now();
         sender.send(value(number));
         while seen.count < number {
-            receiver.take(&mut seen);
+            take_once(&mut receiver, &mut seen);
         }
         let time = sys::now() - begin;
         if number > warm {
@@ -142,7 +142,7 @@ pub(crate) fn answered<T: Take>(
         let begin = sys::now();
         sys::kill(child.pid, libc::SIGUSR1);
         while seen.count < number {
-            receiver.take(&mut seen);
+            take_once(&mut receiver, &mut seen);
         }
         times.push(float(sys::now() - begin));
     }
@@ -220,7 +220,7 @@ fn receive<T: Take>(
     let (begin, begin_cpu) = (sys::now(), sys::thread_time());
     shared.has_begun.0.store(true, Ordering::Release);
     while seen.count < total {
-        receiver.take(&mut seen);
+        take_once(&mut receiver, &mut seen);
         shared.received.0.store(seen.count, Ordering::Relaxed);
         takes += 1;
     }
@@ -266,7 +266,7 @@ pub(crate) fn idle<T: Take>(
     let mut times = Vec::new();
     for number in 1..=total {
         while seen.count < number {
-            receiver.take(&mut seen);
+            take_once(&mut receiver, &mut seen);
         }
         let sent = shared.sent.0.load(Ordering::Acquire);
         times.push(float(sys::now() - sent));
@@ -312,7 +312,7 @@ pub(crate) fn flood<T: Take>(
     shared.has_begun.0.store(true, Ordering::Release);
     // On a busy machine it may have come to nothing before the end, and that is told.
     while seen.count == 0 || !shared.is_over.0.load(Ordering::Acquire) {
-        receiver.take(&mut seen);
+        take_once(&mut receiver, &mut seen);
     }
     let (time, cpu) = (sys::now() - begin, sys::cpu_time() - begin_cpu);
     let sent = shared.sent.0.load(Ordering::Relaxed);

@@ -164,6 +164,13 @@ fn an_interval_timer_is_the_kernels() {
 }
 
 fn a_message_queue() {
+    // For musl the crate `libc` does not have it.
+    unsafe extern "C" {
+        fn mq_notify(
+            queue: libc::mqd_t,
+            event: *const libc::sigevent,
+        ) -> libc::c_int;
+    }
     let signals = open(Signal::USR1).unwrap();
     let name = std::ffi::CString::new(format!("/signalfd-test-{}", pid()));
     let name = name.unwrap();
@@ -180,7 +187,7 @@ fn a_message_queue() {
     check(unsafe { libc::mq_unlink(name.as_ptr()) }).unwrap();
     let event = event(Signal::USR1, 6);
     // SAFETY: reads the event, which lives past the call.
-    check(unsafe { libc::mq_notify(queue, &raw const event) }).unwrap();
+    check(unsafe { mq_notify(queue, &raw const event) }).unwrap();
     // SAFETY: reads one byte.
     check(unsafe { libc::mq_send(queue, c"x".as_ptr(), 1, 0) }).unwrap();
     let info = next(&signals);

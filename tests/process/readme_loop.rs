@@ -1,5 +1,3 @@
-use std::io::ErrorKind;
-
 use io_uring::IoUring;
 use signalfd::{Batch, Signal, uring::Source};
 
@@ -36,10 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
             source.push(&mut ring.submission(), SIGNALS)?;
         }
-        match ring.submit_and_wait(1) {
-            // The process was stopped, or a debugger came: look, and go on.
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            done => drop(done?),
-        }
+        // It does not wait where something has completed meanwhile.
+        source.submit_and_wait(&mut ring)?;
     }
 }

@@ -11,12 +11,12 @@ use crate::common::take::Take;
 use crate::common::work::{self, From, each};
 
 /// As `raw/spin` does.
-const SPIN: Duration = Duration::from_nanos(raw::SPIN_NS);
+pub(crate) const SPIN: Duration = Duration::from_nanos(raw::SPIN_NS);
 
 /// How moderated receivers let signals gather, as `moderated/read64` does.
 const GATHER: Duration = Duration::from_micros(50);
 
-const fn moderated() -> Options {
+pub(crate) const fn moderated() -> Options {
     Options::new().moderate(GATHER, 64)
 }
 

@@ -91,7 +91,7 @@ impl<const N: usize> WaitTimeout<N> {
 }
 
 /// Longer than any workload.
-const LONG: Duration = Duration::from_secs(1000);
+pub(crate) const LONG: Duration = Duration::from_secs(1000);
 
 impl<const N: usize> Take for WaitTimeout<N> {
     #[inline]

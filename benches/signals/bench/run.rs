@@ -189,16 +189,16 @@ fn all(asked: &Asked) -> std::result::Result<bool, String> {
         Vec::new()
     };
     let values = bars::values(&results, &counted);
+    let mut last = bars::missed(&values, asked.wants_all());
+    last.push(format!("all of it took {}", seconds_since(begin)));
+    last.push(String::new());
+    last.extend(bars::lines(&values));
     println!();
-    bars::say_missed(&values, asked.wants_all());
-    let lines = bars::lines(&values);
     if asked.record {
-        record::write(&machine, &results, &lines)
+        record::write(&machine, &results, &last)
             .map_err(|error| error.to_string())?;
     }
-    println!("all of it took {}", seconds_since(begin));
-    println!();
-    for line in &lines {
+    for line in &last {
         println!("{line}");
     }
     Ok(!asked.gate || bars::hold(&counted))

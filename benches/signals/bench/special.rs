@@ -17,7 +17,9 @@ use crate::common::work::each;
 const THREADS: u64 = 64;
 
 pub(crate) fn measure(contender: &str, work: &str, total: u64) -> Reading {
-    sys::pin(sys::cpus()[0]);
+    let cpus = sys::cpus();
+    let (first, last) = (cpus[0], cpus[cpus.len() - 1]);
+    sys::pin(first);
     if let Some(what) = contender.strip_prefix("send-") {
         return send(what, total);
     }
@@ -32,7 +34,7 @@ pub(crate) fn measure(contender: &str, work: &str, total: u64) -> Reading {
                 return numbers(count, is_ascending, depth, total);
             }
             Some(count) if contender.starts_with("herd") => {
-                return herd(count, total);
+                return herd(count, last, total);
             }
             _ => {}
         }
@@ -206,9 +208,8 @@ fn numbers(count: i32, is_ascending: bool, depth: i32, total: u64) -> Reading {
 }
 
 /// A process sends itself a signal and receives it, while so many other threads wait
-/// for other signals.
-fn herd(others: i32, total: u64) -> Reading {
-    let cpus = sys::cpus();
+/// for other signals, on that CPU.
+fn herd(others: i32, cpu: usize, total: u64) -> Reading {
     let end = signal(sys::queued());
     let set = signal(libc::SIGUSR1) | end;
     let _guard = signalfd::block(set).expect("a mask");
@@ -217,7 +218,7 @@ fn herd(others: i32, total: u64) -> Reading {
     let ready = Barrier::new(count + 1);
     let (time, cpu) = thread::scope(|scope| {
         let wait = || {
-            sys::pin(cpus[cpus.len() - 1]);
+            sys::pin(cpu);
             let other = signalfd::Receiver::new(end).expect("a receiver");
             ready.wait();
             other.wait().expect("a wait")

@@ -18,8 +18,6 @@
 //! # A loop
 //!
 //! ```no_run
-//! use std::io::ErrorKind;
-//!
 //! use io_uring::IoUring;
 //! use signalfd::{Batch, Signal, uring::Source};
 //!
@@ -56,11 +54,8 @@
 //!         }
 //!         source.push(&mut ring.submission(), SIGNALS)?;
 //!     }
-//!     match ring.submit_and_wait(1) {
-//!         // The process was stopped, or a debugger came: look, and go on.
-//!         Err(error) if error.kind() == ErrorKind::Interrupted => {}
-//!         done => drop(done?),
-//!     }
+//!     // It does not wait where something has completed meanwhile.
+//!     source.submit_and_wait(&mut ring)?;
 //! }
 //! # }
 //! ```
@@ -69,11 +64,11 @@
 //! takes next (where the user's queue was full when a ring went that had read ahead).
 //! And where completions have come already, it need not wait for them.
 //!
-//! The wait can end with `EINTR` though no handler runs: where the process was stopped
+//! The source's wait ([`Source::submit_and_wait`]) does not wait where something has
+//! completed that was not looked at, and lets signals gather where that is asked for
+//! ([`Options::moderate`](crate::Options::moderate)). A loop that has a wait of its own goes on
+//! with that; it can end with `EINTR` though no handler runs: where the process was stopped
 //! and continued, a debugger has attached, or the machine has slept (signal(7)).
-//!
-//! With [`Options::moderate`](crate::Options::moderate), let the source wait
-//! ([`Source::submit_and_wait`]): then signals gather.
 //!
 //! A source goes with one ring. No completion says that the ring is gone: make a new
 //! source for the next one.

@@ -4,10 +4,11 @@ use core::time::Duration;
 
 use io_uring::{IoUring, cqueue, squeue};
 use rustix::io::Errno;
+use rustix::io_uring::IoringEnterFlags;
 
 use crate::error::{Error, Op};
 use crate::receive::Receiver;
-use crate::receive::ring::{Stay, errno};
+use crate::receive::ring::{Stay, descriptor, errno};
 use crate::sys::Deadline;
 
 /// Submits what is in the queue and waits for a completion, once signals have gathered for as
@@ -40,12 +41,12 @@ where
     }
 }
 
-fn wait<S, C>(ring: &IoUring<S, C>) -> Result<(), Errno>
+fn wait<S, C>(ring: &mut IoUring<S, C>) -> Result<(), Errno>
 where
     S: squeue::EntryMarker,
     C: cqueue::EntryMarker,
 {
-    ring.submit_and_wait(1).map(drop).map_err(|error| errno(&error))
+    enter(ring, &Stay::ENDLESS, 1)
 }
 
 fn gather<S, C>(ring: &mut IoUring<S, C>, until: Deadline) -> Result<(), Errno>
@@ -81,13 +82,12 @@ where
     S: squeue::EntryMarker,
     C: cqueue::EntryMarker,
 {
-    // include/uapi/linux/io_uring.h
-    const IORING_ENTER_SQ_WAKEUP: u32 = 1 << 1;
     let queue = ring.submission();
     let entries = queue.len();
     // The kernel's thread, where there is one that submits.
     let is_asleep = queue.need_wakeup();
     drop(queue);
-    let flags = if is_asleep { IORING_ENTER_SQ_WAKEUP } else { 0 };
-    stay.enter(&ring.submitter(), entries, completions, flags).map(drop)
+    let mut flags = IoringEnterFlags::empty();
+    flags.set(IoringEnterFlags::SQ_WAKEUP, is_asleep);
+    stay.enter(descriptor(ring), entries, completions, flags).map(drop)
 }

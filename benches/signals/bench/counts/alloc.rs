@@ -7,7 +7,8 @@ use signalfd::{
 };
 
 use super::sys_float;
-use crate::bench::own::signal;
+use crate::bench::contenders::{SPIN, moderated};
+use crate::bench::own::{LONG, signal};
 use crate::bench::raw::builder;
 use crate::common::alloc::allocations;
 use crate::common::reading::Reading;
@@ -18,6 +19,9 @@ use crate::common::take::Seen;
 pub(super) const WAYS: &[&str] = &[
     "wait",
     "wait-batch",
+    "wait-timeout",
+    "moderated",
+    "spin",
     "try-recv-batch",
     "iter",
     "future",
@@ -39,6 +43,8 @@ pub(super) fn child(way: &str, total: u64) -> Reading {
         "read-source" => read_source(total),
         "own-ring-poll" => plain(way, ring(Kind::Readiness), total),
         "own-ring-read" => plain(way, ring(Kind::Completion), total),
+        "moderated" => plain(way, moderated(), total),
+        "spin" => plain(way, Options::new().spin(SPIN), total),
         _ => plain(way, Options::new(), total),
     }
 }
@@ -66,6 +72,10 @@ fn one(way: &str, signals: &Signals, seen: &mut Seen) {
     let mut batch = Batch::<32>::new();
     match way {
         "wait" => receive(seen, &[signals.wait().expect("a wait")]),
+        "wait-timeout" => {
+            let infos = signals.wait_batch_timeout(&mut batch, LONG);
+            receive(seen, infos.expect("a wait"));
+        }
         "try-recv-batch" => {
             let infos = signals.try_recv_batch(&mut batch).expect("a read");
             receive(seen, infos);

@@ -9,11 +9,11 @@ use std::process::Command;
 
 use signalfd::{Batch, Kind, Options, block_on};
 
-use super::contenders::is_on_ring;
+use super::contenders::{SPIN, is_on_ring, moderated};
 use super::{CHILD, own, raw, run};
 use crate::common::reading::Reading;
 use crate::common::sys::{self, Sender};
-use crate::common::take::{Seen, Take};
+use crate::common::take::{Seen, Take, take_once};
 
 /// A number with the name of its bar.
 pub(crate) type Counted = (String, f64);
@@ -54,11 +54,35 @@ const INSTRUCTIONS: &[(&str, &str)] = &[
     ("instructions_raw_batch", "raw/read32"),
 ];
 
+/// What the crate takes more than raw system calls.
+const OVER_RAW: &[(&str, &str, &str)] = &[
+    (
+        "instructions_over_raw_blocking",
+        "instructions_blocking",
+        "instructions_raw_read",
+    ),
+    (
+        "instructions_over_raw_future",
+        "instructions_future",
+        "instructions_raw_read",
+    ),
+    (
+        "instructions_over_raw_batch",
+        "instructions_batch",
+        "instructions_raw_batch",
+    ),
+];
+
 /// Ways to receive signals in order.
 const ORDER: &[&str] = &[
     "crate/wait",
     "crate/wait-batch",
+    "crate/wait-timeout",
+    "crate/moderated",
+    "crate/spin",
     "crate/epoll",
+    "crate/epoll-first",
+    "crate/turns",
     "crate/future",
     "crate/source",
     "crate/read-source",
@@ -146,15 +170,26 @@ fn instructions() -> Result<Vec<Counted>, String> {
         let many = trace::instructions(who, "signals", 2 * STEPS)?;
         let each = sys_float(many - few) / sys_float(STEPS);
         counted.push(say(who, key, each));
-        if let Some(each) = callgrind(who) {
+        if let Some(other) = callgrind(who) {
             let key = format!("{key}_callgrind");
-            counted.push(say(who, &key, each));
+            counted.push(say(who, &key, other));
+            // It counts the beginning of either run as well, which is not quite the same.
+            if (each - other).abs() > 1.0 {
+                return Err(format!("{who}: {each} stepped, {other} there"));
+            }
+        }
+    }
+    for &(key, own, raw) in OVER_RAW {
+        let find = |key| counted.iter().find(|(name, _)| name == key);
+        if let (Some((_, one)), Some((_, other))) = (find(own), find(raw)) {
+            let over = one - other;
+            counted.push(say("", key, over));
         }
     }
     Ok(counted)
 }
 
-/// What callgrind says, where there is one; it is to agree with what was stepped.
+/// What callgrind says, where there is one.
 fn callgrind(who: &str) -> Option<f64> {
     let collected = |total: u64| {
         let mut valgrind = Command::new("valgrind");
@@ -233,7 +268,7 @@ fn bursts(mut receiver: impl Take, depth: u64, total: u64) -> Reading {
             }
             let mut seen = Seen::default();
             while seen.count < depth {
-                receiver.take(&mut seen);
+                take_once(&mut receiver, &mut seen);
             }
             receiver.settle();
             seen.expect(depth);
@@ -283,7 +318,7 @@ fn one_by_one(mut receiver: impl Take, total: u64, mark: fn()) -> Reading {
         let mut seen = Seen::default();
         while seen.count < count {
             sys::kill(pid, libc::SIGUSR1);
-            receiver.take(&mut seen);
+            take_once(&mut receiver, &mut seen);
         }
         seen.expect_bare(count);
     };
@@ -299,7 +334,18 @@ fn order(who: &str, total: u64) -> u64 {
     let number = sys::queued();
     match who {
         "crate/wait" => each_in_order(own::Wait::open(number), total),
-        "crate/wait-batch" => batches_in_order(&Options::new(), total),
+        "crate/wait-batch" => batches_in_order(Options::new(), total),
+        "crate/moderated" => batches_in_order(moderated(), total),
+        "crate/spin" => batches_in_order(Options::new().spin(SPIN), total),
+        "crate/wait-timeout" => {
+            each_in_order(own::WaitTimeout::<1>::open(number), total)
+        }
+        "crate/epoll-first" => {
+            each_in_order(own::ReadFirst::<1>::open(number), total)
+        }
+        "crate/turns" => {
+            each_in_order(own::Turns::<1>::with(number, Options::new()), total)
+        }
         "crate/future" => futures_in_order(total),
         "crate/epoll" => {
             each_in_order(own::ShortStop::<1>::open(number), total)
@@ -322,7 +368,7 @@ fn order(who: &str, total: u64) -> u64 {
 fn each_in_order(mut receiver: impl Take, total: u64) -> u64 {
     own::in_order(total, |got| {
         let mut seen = Seen::default();
-        receiver.take(&mut seen);
+        take_once(&mut receiver, &mut seen);
         if seen.count == 1 {
             got(seen.sum.try_into().unwrap_or(-1));
         }
@@ -330,7 +376,7 @@ fn each_in_order(mut receiver: impl Take, total: u64) -> u64 {
     })
 }
 
-fn batches_in_order(options: &Options, total: u64) -> u64 {
+fn batches_in_order(options: Options, total: u64) -> u64 {
     let signals = options.open(own::signal(sys::queued()));
     let signals = signals.expect("a receiver");
     let mut batch = Batch::<64>::new();

@@ -119,7 +119,6 @@ pub(super) const PACED: &[&str] = &[
 pub(super) const IDLE: &[&str] = &[
     "raw/read64",
     "crate/wait-batch",
-    "moderated/read64",
     "crate/moderated",
     "raw/epoll",
     "crate/epoll",

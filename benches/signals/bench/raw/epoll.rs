@@ -2,6 +2,8 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use rustix::event::epoll::{self, Event, EventData, EventFlags};
+
 use super::{Room, count, read, room, signalfd};
 use crate::common::sys::{check, owned};
 use crate::common::take::{Seen, Take};
@@ -28,11 +30,9 @@ impl Edges {
 
     #[inline]
     pub(crate) fn wait(&self) {
-        let mut event = libc::epoll_event { events: 0, u64: 0 };
-        let (epoll, room) = (self.0.as_raw_fd(), &raw mut event);
-        // SAFETY: writes at most one event, which lives past the call.
-        let result = unsafe { libc::epoll_wait(epoll, room, 1, -1) };
-        check(result, "epoll_wait");
+        let (flags, data) = (EventFlags::empty(), EventData::new_u64(0));
+        let mut events = [Event { flags, data }];
+        epoll::wait(&self.0, &mut events, None).expect("epoll_wait");
     }
 }
 

@@ -1,4 +1,7 @@
 //! Raw system calls, as one would write them by hand for just this.
+//!
+//! Those that receive are made in place, as this crate makes them, and not through the C
+//! library.
 
 #![allow(unsafe_code, reason = "raw system calls")]
 
@@ -15,9 +18,11 @@ pub(crate) use ring::{
     why_no_min_wait, why_no_rings,
 };
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::slice;
 
 use libc::{c_int, signalfd_siginfo};
+use rustix::io::Errno;
 
 use crate::common::sys::{self, check, owned};
 use crate::common::take::Seen;
@@ -50,15 +55,14 @@ fn read<'r, const N: usize>(
     fd: &OwnedFd,
     room: &'r mut Room<N>,
 ) -> &'r [signalfd_siginfo] {
-    let size = size_of::<Room<N>>();
-    let begin = room.as_mut_ptr().cast();
-    // SAFETY: writes at most so many bytes, which the room has.
-    let result = unsafe { libc::read(fd.as_raw_fd(), begin, size) };
-    let Ok(length) = usize::try_from(result) else {
-        assert!(sys::is_again(), "read: {}", std::io::Error::last_os_error());
-        return &[];
-    };
-    &room[..length / size_of::<signalfd_siginfo>()]
+    let (begin, size) = (room.as_mut_ptr().cast(), size_of::<Room<N>>());
+    // SAFETY: the room has so many bytes, and all of them mean something.
+    let bytes: &mut [u8] = unsafe { slice::from_raw_parts_mut(begin, size) };
+    match rustix::io::read(fd, bytes) {
+        Ok(length) => &room[..length / size_of::<signalfd_siginfo>()],
+        Err(Errno::AGAIN) => &[],
+        Err(errno) => panic!("read: {errno}"),
+    }
 }
 
 #[inline]

@@ -1,12 +1,17 @@
 //! `io_uring`, with one request at a time or with one that lasts.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::ffi::c_void;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::types::{BufRingEntry, Fd, Timespec};
 use io_uring::{Builder, IoUring, Probe, cqueue, opcode, squeue};
 use libc::signalfd_siginfo;
+use rustix::io_uring::{
+    IoringEnterFlags, io_uring_enter, io_uring_enter_arg,
+    io_uring_getevents_arg,
+};
 
 use super::read::GATHER_US;
 use super::{Room, count, read, room, signalfd};
@@ -54,8 +59,22 @@ fn push(ring: &mut IoUring, entry: &squeue::Entry) {
     result.expect("the queue has room");
 }
 
-fn wait(ring: &IoUring) {
-    let submitted = ring.submit_and_wait(1);
+fn descriptor(ring: &IoUring) -> BorrowedFd<'_> {
+    // SAFETY: the ring owns it, and is borrowed for as long.
+    unsafe { BorrowedFd::borrow_raw(ring.as_raw_fd()) }
+}
+
+fn wait(ring: &mut IoUring) {
+    let entries = ring.submission().len().try_into().expect("it is small");
+    // SAFETY: what is submitted is what `push` is for.
+    let submitted = unsafe {
+        io_uring_enter(
+            descriptor(ring),
+            entries,
+            1,
+            IoringEnterFlags::GETEVENTS,
+        )
+    };
     submitted.expect("io_uring_enter");
 }
 
@@ -86,7 +105,7 @@ impl<const N: usize> Take for RingRead<N> {
         let fd = Fd(self.fd.as_raw_fd());
         let entry = opcode::Read::new(fd, begin, size).build();
         push(&mut self.ring, &entry);
-        wait(&self.ring);
+        wait(&mut self.ring);
         let done = self.ring.completion().next().expect("it waited for one");
         let length = usize::try_from(done.result()).expect("it has read");
         count(seen, &self.room[..length / size_of::<signalfd_siginfo>()]);
@@ -173,7 +192,7 @@ impl<const N: usize> Poll<N> {
     fn wait(&mut self) {
         // One shot: of many shots it would overlook signals under a flood.
         self.arm();
-        wait(&self.ring);
+        wait(&mut self.ring);
         self.ring.completion().for_each(drop);
     }
 }
@@ -307,7 +326,7 @@ impl Multishot {
 impl Take for Multishot {
     #[inline]
     fn take(&mut self, seen: &mut Seen) {
-        self.take_after(seen, |ring| wait(ring));
+        self.take_after(seen, wait);
     }
 }
 
@@ -330,32 +349,22 @@ impl Take for MinWait {
 /// Waits for as long as signals gather, or until half of the buffers are filled; then for
 /// one.
 fn gather(ring: &mut IoUring) {
-    /// `struct io_uring_getevents_arg`.
-    #[repr(C)]
-    struct Arguments {
-        sigmask: u64,
-        sigmask_size: u32,
-        min_wait_usec: u32,
-        timeout: *const Timespec,
-    }
     /// Longer than any workload: without one it goes on for nobody.
     static LONG: Timespec = Timespec::new().sec(1000);
-    const GETEVENTS: u32 = 1 << 0;
-    const EXT_ARG: u32 = 1 << 3;
-    let arguments = Arguments {
-        sigmask: 0,
-        sigmask_size: 0,
+    let arguments = io_uring_getevents_arg {
         min_wait_usec: GATHER_US,
-        timeout: &raw const LONG,
+        ts: (&raw const LONG).cast_mut().cast::<c_void>().into(),
+        ..Default::default()
     };
     let entries = ring.submission().len().try_into().expect("it is small");
-    let (submitter, flags) = (ring.submitter(), GETEVENTS | EXT_ARG);
-    let most = u32::from(BUFFERS / 2);
-    // SAFETY: the argument is what the flag promises; what is submitted is what `push` is
-    // for.
-    let result =
-        unsafe { submitter.enter(entries, most, flags, Some(&arguments)) };
-    result.expect("io_uring_enter");
+    let flags = IoringEnterFlags::GETEVENTS | IoringEnterFlags::EXT_ARG;
+    let (most, arguments) = (u32::from(BUFFERS / 2), Some(&arguments));
+    // SAFETY: the argument points to what lives for ever; what is submitted is what `push`
+    // is for.
+    let submitted = unsafe {
+        io_uring_enter_arg(descriptor(ring), entries, most, flags, arguments)
+    };
+    submitted.expect("io_uring_enter");
 }
 
 /// After so many wakes the kernel may overlook one more: `src/receive/ring/request.rs`

@@ -11,6 +11,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::io::Errno;
+use rustix::io_uring::IoringEnterFlags;
 
 use super::{ASIDE, epoll_add};
 use crate::error::Error;
@@ -195,7 +196,8 @@ impl Ring for LinuxRing {
         entries: usize,
         deadline: Deadline,
     ) -> Result<usize, Errno> {
-        Stay::until(deadline).enter_by(self.fd(), entries)
+        let stay = Stay::until(deadline);
+        stay.enter(self.fd(), entries, 1, IoringEnterFlags::empty())
     }
 
     fn cancel_all(&self) -> Result<(), Errno> {
