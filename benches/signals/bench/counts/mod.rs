@@ -13,7 +13,7 @@ use super::contenders::{SPIN, is_on_ring, moderated};
 use super::{CHILD, own, raw, run};
 use crate::common::reading::Reading;
 use crate::common::sys::{self, Sender};
-use crate::common::take::{Seen, Take, take_once};
+use crate::common::take::{Seen, Take};
 
 /// A number with the name of its bar.
 pub(crate) type Counted = (String, f64);
@@ -268,7 +268,7 @@ fn bursts(mut receiver: impl Take, depth: u64, total: u64) -> Reading {
             }
             let mut seen = Seen::default();
             while seen.count < depth {
-                take_once(&mut receiver, &mut seen);
+                receiver.take(&mut seen);
             }
             receiver.settle();
             seen.expect(depth);
@@ -318,7 +318,7 @@ fn one_by_one(mut receiver: impl Take, total: u64, mark: fn()) -> Reading {
         let mut seen = Seen::default();
         while seen.count < count {
             sys::kill(pid, libc::SIGUSR1);
-            take_once(&mut receiver, &mut seen);
+            receiver.take(&mut seen);
         }
         seen.expect_bare(count);
     };
@@ -368,7 +368,7 @@ fn order(who: &str, total: u64) -> u64 {
 fn each_in_order(mut receiver: impl Take, total: u64) -> u64 {
     own::in_order(total, |got| {
         let mut seen = Seen::default();
-        take_once(&mut receiver, &mut seen);
+        receiver.take(&mut seen);
         if seen.count == 1 {
             got(seen.sum.try_into().unwrap_or(-1));
         }
