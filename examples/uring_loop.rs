@@ -144,7 +144,8 @@ mod server {
                     self.make_room()?;
                     source.push(&mut self.ring.submission(), SIGNALS)?;
                 }
-                self.wait()?;
+                // Submits, and waits, unless something has completed already.
+                source.submit_and_wait(&mut self.ring)?;
             }
         }
 

@@ -31,6 +31,7 @@ cases! {
     signals_gather_while_a_source_waits,
     gathering_ends_when_half_of_the_completions_are_there,
     gathering_waits_where_there_is_room_for_one_completion,
+    what_comes_after_the_delay_is_told_in_every_ring,
     a_flood_of_one_signal_leaves_no_source_asleep,
     at_the_end_of_many_a_look_goes_along,
     what_a_look_has_found_is_announced,
@@ -399,6 +400,41 @@ fn gathering_waits_where_there_is_room_for_one_completion() {
         take(&mut source, &mut values);
     });
     assert_eq!(values, [0, 1]);
+}
+
+/// A thread that lets signals gather for a while, in which none come, is woken by the next.
+fn what_comes_after_the_delay_is_told_in_every_ring() {
+    const DELAY: Duration = Duration::from_millis(2);
+    fn wait<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
+        ring: &mut IoUring<S, C>,
+        source: &mut impl AnySource,
+    ) {
+        let mut values = Vec::new();
+        queue(0..1);
+        while values.is_empty() {
+            turn(ring, source, &mut values);
+        }
+        let waiting = tid();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                // It has begun to gather, and that is over.
+                let end = Instant::now() + 10 * DELAY;
+                wait_until("it is over", || Instant::now() > end);
+                wait_until_asleep(waiting);
+                queue(1..2);
+            });
+            while values.len() < 2 {
+                turn(ring, source, &mut values);
+            }
+        });
+        assert_eq!(values, [0, 1]);
+    }
+    let signals = moderated(DELAY);
+    in_every_ring!(|ring| {
+        wait(&mut ring, &mut Source::new(&signals));
+        let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+        wait(&mut ring, &mut source);
+    });
 }
 
 /// A standard signal that is pending is not announced again. So a ring that misses one

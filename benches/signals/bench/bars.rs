@@ -206,6 +206,10 @@ pub(crate) fn values(results: &[Result], counted: &[Counted]) -> Vec<Counted> {
             result.ratio_of("cpu", "crate/moderated", "crate/wait-batch")
         };
         add(key.into(), result.and_then(ratio));
+        let raw = |result: &Result| {
+            result.ratio_of("cpu", "moderated/read64", "raw/read64")
+        };
+        add(format!("raw_{key}"), result.and_then(raw));
     }
     for depth in DEPTHS {
         let Some(result) = find(results, &format!("drain:{depth}")) else {

@@ -1,7 +1,7 @@
 //! This crate, in the ways that one can use it.
 
 use std::os::fd::AsFd;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -345,33 +345,41 @@ impl<const N: usize> Take for Reads<N> {
     }
 }
 
+/// A future that is polled in a call of its own, as [`take_once`] takes.
+///
+/// [`take_once`]: crate::common::take::take_once
+struct Called<F>(F);
+
+impl<F: Future + Unpin> Future for Called<F> {
+    type Output = F::Output;
+
+    #[inline(never)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
 /// A process sends itself a signal and awaits it.
 pub(crate) fn future(total: u64) -> Reading {
     let signals = open(libc::SIGUSR1, Options::new());
+    let pid = sys::pid();
     let run = |count| {
         let mut seen = Seen::default();
         let begin = sys::now();
-        block_on(send_and_await(&signals, count, &mut seen)).expect("a sleep");
+        block_on(async {
+            while seen.count < count {
+                sys::kill(pid, libc::SIGUSR1);
+                let info = Called(signals.recv()).await.expect("a read");
+                seen.add(info.value().unwrap_or(0));
+            }
+        })
+        .expect("a sleep");
         let time = sys::now() - begin;
         seen.expect_bare(count);
         each(time, count)
     };
     run(total / 10 + 1);
     Reading::new("ns", median((0..5).map(|_| run(total / 5 + 1)).collect()))
-}
-
-/// What [`future`] does so many times.
-pub(crate) async fn send_and_await(
-    signals: &Signals,
-    count: u64,
-    seen: &mut Seen,
-) {
-    let pid = sys::pid();
-    while seen.count < count {
-        sys::kill(pid, libc::SIGUSR1);
-        let info = signals.recv().await.expect("a read");
-        seen.add(info.value().unwrap_or(0));
-    }
 }
 
 /// A process sends a signal to another, and awaits the answer.
@@ -385,7 +393,7 @@ pub(crate) fn future_answered(cpu: usize, total: u64) -> Reading {
         for _ in 0..warm + total {
             let begin = sys::now();
             sys::kill(child.pid, libc::SIGUSR1);
-            let info = signals.recv().await.expect("a read");
+            let info = Called(signals.recv()).await.expect("a read");
             seen.add(info.value().unwrap_or(0));
             times.push(each(sys::now() - begin, 1));
         }

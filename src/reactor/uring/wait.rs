@@ -56,15 +56,23 @@ where
 {
     // None at all would be no wait.
     let enough = (ring.params().cq_entries() / 2).max(1);
-    if ring.params().is_feature_min_timeout() {
+    // What the kernel's own thread brings after the minimum wakes nobody on kernels from
+    // 6.12 to some of 6.18 ("fix min_wait wakeups for SQPOLL" mends it).
+    let has_minimum = ring.params().is_feature_min_timeout()
+        && !ring.params().is_setup_sqpoll();
+    if has_minimum {
         let time = until.left().unwrap_or_default();
         let stay = Stay::until(Deadline::after(Some(FAR))).at_least(time);
         return enter(ring, &stay, enough);
     }
     if ring.params().is_feature_ext_arg() {
         match enter(ring, &Stay::until(until), enough) {
+            // Or something was submitted, and it says so whatever has come then.
             Ok(()) | Err(Errno::TIME) => {}
             Err(errno) => return Err(errno),
+        }
+        if !until.is_over() {
+            return Ok(());
         }
     }
     if ring.completion().is_empty() { wait(ring) } else { Ok(()) }
@@ -82,10 +90,11 @@ where
     S: squeue::EntryMarker,
     C: cqueue::EntryMarker,
 {
+    let has_thread = ring.params().is_setup_sqpoll();
     let queue = ring.submission();
     let entries = queue.len();
     // The kernel's thread, where there is one that submits.
-    let is_asleep = queue.need_wakeup();
+    let is_asleep = has_thread && queue.need_wakeup();
     drop(queue);
     let mut flags = IoringEnterFlags::empty();
     flags.set(IoringEnterFlags::SQ_WAKEUP, is_asleep);

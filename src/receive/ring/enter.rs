@@ -27,9 +27,11 @@ impl Stay {
     /// For as long as it takes.
     pub(crate) const ENDLESS: Self = Self { timeout: None, minimum: 0 };
 
-    /// Until the deadline is over, if it is not enough before. Needs Linux 5.11.
+    /// Until the deadline is over, if it is not enough before, or for a day. Needs Linux 5.11.
     pub(crate) fn until(deadline: Deadline) -> Self {
         let timeout = deadline.left().map(|left| {
+            // The kernel adds the time that it is.
+            let left = left.min(Duration::from_secs(24 * 60 * 60));
             Timespec::new().sec(left.as_secs()).nsec(left.subsec_nanos())
         });
         Self { timeout, minimum: 0 }
@@ -49,8 +51,8 @@ impl Stay {
     ///
     /// # Errors
     ///
-    /// `EINTR` and `ETIME` if it has waited and there are no completions; there was nothing
-    /// to submit, or all was submitted.
+    /// `EINTR` and `ETIME` if it has waited, there are no completions, and there was nothing
+    /// to submit. If there was, it tells how many it has submitted.
     pub(crate) fn enter(
         &self,
         ring: BorrowedFd<'_>,

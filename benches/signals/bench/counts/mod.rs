@@ -7,7 +7,7 @@ mod trace;
 use std::env;
 use std::process::Command;
 
-use signalfd::{Batch, Kind, Options, block_on};
+use signalfd::{Batch, Kind, Options, Signals, block_on};
 
 use super::contenders::{SPIN, is_on_ring, moderated};
 use super::{CHILD, own, raw, run};
@@ -298,7 +298,7 @@ fn signals_of(who: &str, total: u64, mark: fn()) -> Reading {
             let signals = signals.expect("a receiver");
             let run = |count| {
                 let mut seen = Seen::default();
-                let future = own::send_and_await(&signals, count, &mut seen);
+                let future = send_and_await(&signals, count, &mut seen);
                 block_on(future).expect("a sleep");
                 seen.expect_bare(count);
             };
@@ -309,6 +309,16 @@ fn signals_of(who: &str, total: u64, mark: fn()) -> Reading {
             Reading::new("received", sys_float(total))
         }
         _ => panic!("there is no contender {who}"),
+    }
+}
+
+/// A process sends itself signals and awaits them.
+async fn send_and_await(signals: &Signals, count: u64, seen: &mut Seen) {
+    let pid = sys::pid();
+    while seen.count < count {
+        sys::kill(pid, libc::SIGUSR1);
+        let info = signals.recv().await.expect("a read");
+        seen.add(info.value().unwrap_or(0));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Raw system calls, as one would write them by hand for just this.
 //!
-//! Those that receive are made in place, as this crate makes them, and not through the C
-//! library.
+//! Reads, waits in an epoll and the calls on rings are made in place, as this crate makes
+//! them, and not through the C library.
 
 #![allow(unsafe_code, reason = "raw system calls")]
 

@@ -155,7 +155,7 @@ impl<R: Ring> OwnRing<R> {
     ) -> usize {
         match self.ring.enter(entries, deadline) {
             Ok(count) => count.min(entries),
-            // It has submitted all, or there was nothing to submit.
+            // There was nothing to submit.
             Err(Errno::INTR | Errno::TIME) => entries,
             Err(errno) => {
                 self.fail(Error::os(Op::UringEnter, errno), signalfd);
