@@ -409,6 +409,7 @@ fn a_batch_is_not_short_where_the_ring_fails() {
         let _descriptor = told.recv().unwrap();
         queue(1..2);
         wait_until("the ring has read it", || !is_pending(rt()));
+        wait_until("it has said so", has_completion);
         sigqueue_to_thread(tid(), rt(), 2);
         forbid(libc::SYS_io_uring_enter, libc::EPERM);
         let mut batch = Batch::<8>::new();
@@ -448,21 +449,38 @@ fn release<'s>(scope: &'s std::thread::Scope<'s, '_>, held: HeldCalls) {
 
 /// Whether the kernel has taken all that was pushed into the only ring of this process.
 fn is_all_submitted() -> bool {
-    let is_ring = |fd: &std::path::PathBuf| {
-        let file = std::fs::read_link(fd).unwrap_or_default();
-        file.to_string_lossy().contains("io_uring")
-    };
-    let fds = std::fs::read_dir("/proc/self/fd").unwrap();
-    let ring = fds.map(|fd| fd.unwrap().path()).find(is_ring).unwrap();
-    let number = ring.file_name().unwrap().to_str().unwrap();
-    let path = format!("/proc/self/fdinfo/{number}");
-    let info = std::fs::read_to_string(path).unwrap();
-    // While somebody is at the ring it says nothing.
-    let value = |name| {
-        let line = info.lines().find(|line| line.starts_with(name))?;
+    let ring = RingInfo::read();
+    let head = ring.value("SqHead:");
+    head.is_some() && head == ring.value("SqTail:")
+}
+
+/// Whether there is a completion in it that nobody has looked at.
+fn has_completion() -> bool {
+    let ring = RingInfo::read();
+    ring.value("CqHead:") != ring.value("CqTail:")
+}
+
+/// What the kernel says of the only ring of this process (`io_uring/fdinfo.c`).
+struct RingInfo(String);
+
+impl RingInfo {
+    fn read() -> Self {
+        let is_ring = |fd: &std::path::PathBuf| {
+            let file = std::fs::read_link(fd).unwrap_or_default();
+            file.to_string_lossy().contains("io_uring")
+        };
+        let fds = std::fs::read_dir("/proc/self/fd").unwrap();
+        let ring = fds.map(|fd| fd.unwrap().path()).find(is_ring).unwrap();
+        let number = ring.file_name().unwrap().to_str().unwrap();
+        let path = format!("/proc/self/fdinfo/{number}");
+        Self(std::fs::read_to_string(path).unwrap())
+    }
+
+    /// While somebody is at the ring it may say nothing.
+    fn value(&self, name: &str) -> Option<&str> {
+        let line = self.0.lines().find(|line| line.starts_with(name))?;
         line.split_whitespace().nth(1)
-    };
-    value("SqHead:").is_some() && value("SqHead:") == value("SqTail:")
+    }
 }
 
 /// A thread is kept from submitting what it has pushed. It keeps nobody asleep, and when it
