@@ -68,28 +68,28 @@ impl Options {
     /// before, or when so many are there. After a batch that was full, or had so many,
     /// nothing gathers: then there is more already.
     ///
-    /// The receiver then sleeps less often and leaves the kernel's queue alone
-    /// meanwhile. At some hundred thousand signals a second that saves a third or more of
-    /// its CPU time, and where they come as fast as can be, a sixth to a half. On an io_uring
-    /// of the caller's it saves less, since the request stands on the kernel's queue, and a
-    /// `uring::ReadSource` in a flood costs more than without. The price is latency: up to the delay, and the 50 us that the kernel may add to a sleep
-    /// (`PR_SET_TIMERSLACK`). A signal that comes when no batch was handed out for that
-    /// long, the kernel's 50 us among it, is not delayed.
+    /// The receiver then sleeps less often and leaves the kernel's queue alone meanwhile.
+    /// At some hundred thousand signals a second that saves a third or more of its CPU
+    /// time, and where they come as fast as can be, a sixth to a half. On an io_uring of
+    /// the caller's it saves less, since the request stands on the kernel's queue, and a
+    /// `uring::ReadSource` in a flood costs more than without. The price is latency: up to
+    /// the delay, and the 50 us that the kernel may add to a sleep (`PR_SET_TIMERSLACK`). A
+    /// signal that comes when no batch was handed out for that long, the kernel's 50 us
+    /// among it, is not delayed.
     ///
     /// It is for [`wait_batch`](Receiver::wait_batch) and
     /// [`wait_batch_timeout`](Receiver::wait_batch_timeout), for
-    /// [`recv_batch`](Receiver::recv_batch) inside [`block_on`](crate::block_on), for
-    /// an [`Epoll`](crate::Epoll) whose receivers are all moderated, and for a loop on an
-    /// io_uring that lets its source wait (`uring::Source::submit_and_wait`). What takes one
-    /// signal, or takes without waiting, is never delayed; nor does anything gather in other
-    /// loops, with this crate's adapters or without.
+    /// [`recv_batch`](Receiver::recv_batch) inside [`block_on`](crate::block_on), for an
+    /// [`Epoll`](crate::Epoll) whose receivers are all moderated, and for a loop on an
+    /// io_uring that lets its source wait (`uring::Source::submit_and_wait`). What takes
+    /// one signal, or takes without waiting, is never delayed; nor does anything gather in
+    /// other loops, with this crate's adapters or without.
     ///
     /// While signals gather, a blocking wait looks each 200 us whether there are enough, so
-    /// that the count ends longer delays only: a shorter sleep would cost more than it brings.
-    /// A thread that waits for several receivers or tasks sleeps for the delay, and looks at
-    /// none meanwhile. While
-    /// signals gather for a blocking wait, a receiver on a ring of its own that reads ahead
-    /// ([`Kind::Completion`]) tells nobody else of them.
+    /// that the count ends longer delays only: a shorter sleep would cost more than it
+    /// brings. A thread that waits for several receivers or tasks sleeps for the delay, and
+    /// looks at none meanwhile. While signals gather for a blocking wait, a receiver on a
+    /// ring of its own that reads ahead ([`Kind::Completion`]) tells nobody else of them.
     ///
     /// No delay turns it off; a count of one, too.
     ///

@@ -60,7 +60,7 @@ impl Deadline {
 
     /// What is left, as the kernel takes it, and at most a day of it: before
     /// Linux 5.11 `epoll_wait` counts milliseconds in an `int`.
-    pub(super) fn timespec(self) -> Option<Timespec> {
+    pub(crate) fn timespec(self) -> Option<Timespec> {
         let left = self.left()?.min(LONGEST);
         Timespec::try_from(left).ok()
     }

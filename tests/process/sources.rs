@@ -299,6 +299,19 @@ fn moderated(delay: Duration) -> Signals {
     options().moderate(delay, 64).open(rt()).unwrap()
 }
 
+/// The first batch of one signal, after which others gather.
+fn first_batch<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
+    ring: &mut IoUring<S, C>,
+    source: &mut impl AnySource,
+) -> Vec<i32> {
+    let mut values = Vec::new();
+    queue(0..1);
+    while values.is_empty() {
+        turn(ring, source, &mut values);
+    }
+    values
+}
+
 fn a_hundred_thousand_moderated_in_every_ring() {
     let signals = moderated(Duration::from_micros(50));
     in_every_ring!(|ring| {
@@ -350,11 +363,7 @@ fn gathering_ends_when_half_of_the_completions_are_there() {
         ring: &mut IoUring<S, C>,
         source: &mut impl AnySource,
     ) {
-        let mut values = Vec::new();
-        queue(0..1);
-        while values.is_empty() {
-            turn(ring, source, &mut values);
-        }
+        first_batch(ring, source);
         // Those that nobody has looked at keep it from waiting at all.
         submit(ring, opcode::Nop::new().build());
         wait_until("it is done", || !ring.completion().is_empty());
@@ -383,11 +392,7 @@ fn gathering_waits_where_there_is_room_for_one_completion() {
     let ring = IoUring::builder().setup_cqsize(1).build(1);
     let mut ring: IoUring = ring.unwrap();
     let mut source = Source::new(&signals);
-    let mut values = Vec::new();
-    queue(0..1);
-    while values.is_empty() {
-        turn(&mut ring, &mut source, &mut values);
-    }
+    let mut values = first_batch(&mut ring, &mut source);
     let waiting = tid();
     thread::scope(|scope| {
         scope.spawn(move || {
@@ -409,11 +414,7 @@ fn what_comes_after_the_delay_is_told_in_every_ring() {
         ring: &mut IoUring<S, C>,
         source: &mut impl AnySource,
     ) {
-        let mut values = Vec::new();
-        queue(0..1);
-        while values.is_empty() {
-            turn(ring, source, &mut values);
-        }
+        let mut values = first_batch(ring, source);
         let waiting = tid();
         thread::scope(|scope| {
             scope.spawn(move || {

@@ -293,6 +293,6 @@ pub(crate) fn hold(counted: &[Counted]) -> bool {
     all
 }
 
-fn value(counted: &[Counted], key: &str) -> Option<f64> {
+pub(super) fn value(counted: &[Counted], key: &str) -> Option<f64> {
     counted.iter().find(|(name, _)| name == key).map(|&(_, value)| value)
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use io_uring::IoUring;
 use signalfd::uring::{ReadSource, Source};
 use signalfd::{
-    Backend, Batch, Epoll, Kind, Options, Receiver, SigInfo, Signal, Signals,
-    block_on,
+    Backend, Batch, Epoll, Error, Kind, Options, Receiver, SigInfo, Signal,
+    Signals, block_on,
 };
 
 use crate::bench::raw::{Edges, builder};
@@ -362,24 +362,35 @@ impl<F: Future + Unpin> Future for Called<F> {
 /// A process sends itself a signal and awaits it.
 pub(crate) fn future(total: u64) -> Reading {
     let signals = open(libc::SIGUSR1, Options::new());
-    let pid = sys::pid();
     let run = |count| {
         let mut seen = Seen::default();
         let begin = sys::now();
-        block_on(async {
-            while seen.count < count {
-                sys::kill(pid, libc::SIGUSR1);
-                let info = Called(signals.recv()).await.expect("a read");
-                seen.add(info.value().unwrap_or(0));
-            }
-        })
-        .expect("a sleep");
+        let recv = |receiver| Called(Receiver::recv(receiver));
+        let run = send_and_await(&signals, count, &mut seen, recv);
+        block_on(run).expect("a sleep");
         let time = sys::now() - begin;
         seen.expect_bare(count);
         each(time, count)
     };
     run(total / 10 + 1);
     Reading::new("ns", median((0..5).map(|_| run(total / 5 + 1)).collect()))
+}
+
+/// A process sends itself signals and awaits each, in this way.
+pub(crate) async fn send_and_await<'r, F>(
+    receiver: &'r Receiver,
+    count: u64,
+    seen: &mut Seen,
+    recv: impl Fn(&'r Receiver) -> F,
+) where
+    F: Future<Output = Result<SigInfo, Error>>,
+{
+    let pid = sys::pid();
+    while seen.count < count {
+        sys::kill(pid, libc::SIGUSR1);
+        let info = recv(receiver).await.expect("a read");
+        seen.add(info.value().unwrap_or(0));
+    }
 }
 
 /// A process sends a signal to another, and awaits the answer.

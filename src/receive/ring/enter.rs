@@ -6,7 +6,7 @@ use core::ffi::c_void;
 use core::ptr;
 use core::time::Duration;
 
-use io_uring::types::Timespec;
+use rustix::event::Timespec;
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::io_uring::{
@@ -29,12 +29,7 @@ impl Stay {
 
     /// Until the deadline is over, if it is not enough before, or for a day. Needs Linux 5.11.
     pub(crate) fn until(deadline: Deadline) -> Self {
-        let timeout = deadline.left().map(|left| {
-            // The kernel adds the time that it is.
-            let left = left.min(Duration::from_secs(24 * 60 * 60));
-            Timespec::new().sec(left.as_secs()).nsec(left.subsec_nanos())
-        });
-        Self { timeout, minimum: 0 }
+        Self { timeout: deadline.timespec(), minimum: 0 }
     }
 
     /// For so long, if it is not enough before; afterwards one is enough (Linux 6.12). This

@@ -7,10 +7,10 @@ mod trace;
 use std::env;
 use std::process::Command;
 
-use signalfd::{Batch, Kind, Options, Signals, block_on};
+use signalfd::{Batch, Kind, Options, Receiver, block_on};
 
 use super::contenders::{SPIN, is_on_ring, moderated};
-use super::{CHILD, own, raw, run};
+use super::{CHILD, bars, own, raw, run};
 use crate::common::reading::Reading;
 use crate::common::sys::{self, Sender};
 use crate::common::take::{Seen, Take};
@@ -180,11 +180,9 @@ fn instructions() -> Result<Vec<Counted>, String> {
         }
     }
     for &(key, own, raw) in OVER_RAW {
-        let find = |key| counted.iter().find(|(name, _)| name == key);
-        if let (Some((_, one)), Some((_, other))) = (find(own), find(raw)) {
-            let over = one - other;
-            counted.push(say("", key, over));
-        }
+        let [own, raw] = [own, raw].map(|key| bars::value(&counted, key));
+        let over = own.zip(raw).map(|(own, raw)| own - raw);
+        counted.extend(over.map(|over| say("", key, over)));
     }
     Ok(counted)
 }
@@ -298,7 +296,9 @@ fn signals_of(who: &str, total: u64, mark: fn()) -> Reading {
             let signals = signals.expect("a receiver");
             let run = |count| {
                 let mut seen = Seen::default();
-                let future = send_and_await(&signals, count, &mut seen);
+                let recv = Receiver::recv;
+                let future =
+                    own::send_and_await(&signals, count, &mut seen, recv);
                 block_on(future).expect("a sleep");
                 seen.expect_bare(count);
             };
@@ -309,16 +309,6 @@ fn signals_of(who: &str, total: u64, mark: fn()) -> Reading {
             Reading::new("received", sys_float(total))
         }
         _ => panic!("there is no contender {who}"),
-    }
-}
-
-/// A process sends itself signals and awaits them.
-async fn send_and_await(signals: &Signals, count: u64, seen: &mut Seen) {
-    let pid = sys::pid();
-    while seen.count < count {
-        sys::kill(pid, libc::SIGUSR1);
-        let info = signals.recv().await.expect("a read");
-        seen.add(info.value().unwrap_or(0));
     }
 }
 
