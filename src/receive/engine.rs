@@ -80,6 +80,7 @@ impl Engine {
     }
 
     /// What is readable when there is something to take.
+    #[inline]
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
         let signalfd = self.signalfd.as_fd();
         let ring = self.ring.as_ref();

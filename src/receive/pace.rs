@@ -77,6 +77,7 @@ impl Moderation {
         Self { delay, count, last: AtomicU64::new(0) }
     }
 
+    #[inline]
     pub(super) const fn is_off(&self) -> bool {
         self.delay.is_zero()
     }
@@ -87,9 +88,14 @@ impl Moderation {
     }
 
     /// Until when signals are to gather; `None` if they are to be taken at once.
+    #[inline]
     pub(super) fn until(&self, room: usize) -> Option<Deadline> {
+        if self.is_off() { None } else { self.ends(room) }
+    }
+
+    fn ends(&self, room: usize) -> Option<Deadline> {
         // One has nobody to wait for.
-        if self.is_off() || self.enough(room) == 1 {
+        if self.enough(room) == 1 {
             return None;
         }
         let last = Duration::from_nanos(self.last.load(Ordering::Relaxed));
@@ -98,11 +104,15 @@ impl Moderation {
     }
 
     /// Notes that so many records are handed out.
+    #[inline]
     pub(super) fn note(&self, taken: usize, room: usize) {
         // A wait that was over before anything came has handed out no batch.
-        if self.is_off() || taken == 0 {
-            return;
+        if !self.is_off() && taken > 0 {
+            self.handed_out(taken, room);
         }
+    }
+
+    fn handed_out(&self, taken: usize, room: usize) {
         let now = if taken >= self.enough(room) {
             0
         } else {

@@ -620,14 +620,8 @@ impl Receiver {
         Poll::Pending
     }
 
-    /// Whether there is something to take that no descriptor tells of: what was left
-    /// because the user's queue was full.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn has_left(&self) -> bool {
-        process::has_left(self.signalfd().unshadowed())
-    }
-
     /// Until when signals are to gather for this receiver, if they come in numbers.
+    #[inline]
     pub(crate) fn gathers_until(&self) -> Option<Deadline> {
         self.moderation.until(usize::MAX)
     }
@@ -640,6 +634,7 @@ impl Receiver {
     }
 
     /// Notes that a batch is handed out to a task or a loop.
+    #[inline]
     pub(crate) fn note_batch(&self, taken: usize, room: usize) {
         self.moderation.note(taken, room);
     }
@@ -797,6 +792,7 @@ impl AsFd for Receiver {
     /// Level-triggered or edge-triggered, read with
     /// [`try_recv_batch`](Receiver::try_recv_batch) until the batch comes back
     /// short.
+    #[inline]
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.engine.descriptor()
     }
@@ -804,6 +800,7 @@ impl AsFd for Receiver {
 
 impl AsRawFd for Receiver {
     /// Returns the number of the descriptor, for loops that take nothing else.
+    #[inline]
     fn as_raw_fd(&self) -> RawFd {
         self.as_fd().as_raw_fd()
     }

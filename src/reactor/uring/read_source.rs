@@ -291,6 +291,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// # Errors
     ///
     /// Those of [`Source::submit_and_wait`](super::Source::submit_and_wait).
+    #[inline]
     pub fn submit_and_wait<S, C>(
         &self,
         ring: &mut IoUring<S, C>,

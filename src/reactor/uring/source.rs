@@ -73,6 +73,7 @@ impl<R: AsRef<Receiver>> Source<R> {
     /// - [`Error::AlreadyArmed`]: the request is in the ring.
     /// - [`Error::Os`]: it has failed for good.
     /// - [`Error::Forked`]: in a forked child.
+    #[inline]
     pub fn push<E: squeue::EntryMarker>(
         &mut self,
         queue: &mut squeue::SubmissionQueue<'_, E>,
@@ -90,6 +91,7 @@ impl<R: AsRef<Receiver>> Source<R> {
     /// # Errors
     ///
     /// Those of [`push`](Self::push), but for the full queue.
+    #[inline]
     pub fn arm(&mut self, user_data: u64) -> Result<squeue::Entry, Error> {
         let receiver = self.receiver.as_ref();
         receiver.check_process()?;
@@ -106,6 +108,7 @@ impl<R: AsRef<Receiver>> Source<R> {
     /// - [`Error::Os`]: the ring cannot wait for signals; the error says why. The
     ///   source is not armed again, and [`take`](Self::take) goes on working.
     /// - [`Error::Forked`]: in a forked child.
+    #[inline]
     pub fn complete(
         &mut self,
         completion: impl Into<cqueue::Entry>,
@@ -131,6 +134,7 @@ impl<R: AsRef<Receiver>> Source<R> {
     /// # Errors
     ///
     /// Those of [`Receiver::try_recv_batch`].
+    #[inline]
     pub fn take<'b, const N: usize>(
         &mut self,
         batch: &'b mut Batch<N>,
@@ -198,6 +202,7 @@ impl<R: AsRef<Receiver>> Source<R> {
     /// # Ok(())
     /// # }
     /// ```
+    #[inline]
     pub fn submit_and_wait<S, C>(
         &self,
         ring: &mut IoUring<S, C>,

@@ -15,6 +15,11 @@ use crate::sys::Deadline;
 /// long as the receiver is moderated; or no longer than until half of the completion queue
 /// is filled, so that it has room for the rest. If there is one that was not looked at, it
 /// does not wait.
+#[expect(
+    clippy::inline_always,
+    reason = "the first return after a call is slow"
+)]
+#[inline(always)]
 pub(super) fn submit_and_wait<S, C>(
     ring: &mut IoUring<S, C>,
     receiver: &Receiver,
@@ -41,6 +46,7 @@ where
     }
 }
 
+#[inline]
 fn wait<S, C>(ring: &mut IoUring<S, C>) -> Result<(), Errno>
 where
     S: squeue::EntryMarker,
@@ -49,6 +55,7 @@ where
     enter(ring, &Stay::ENDLESS, 1)
 }
 
+#[inline(never)]
 fn gather<S, C>(ring: &mut IoUring<S, C>, until: Deadline) -> Result<(), Errno>
 where
     S: squeue::EntryMarker,
@@ -81,6 +88,7 @@ where
 /// When it is over, the loop comes round.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
+#[inline]
 fn enter<S, C>(
     ring: &mut IoUring<S, C>,
     stay: &Stay,

@@ -48,6 +48,7 @@ impl Stay {
     ///
     /// `EINTR` and `ETIME` if it has waited, there are no completions, and there was nothing
     /// to submit. If there was, it tells how many it has submitted.
+    #[inline]
     pub(crate) fn enter(
         &self,
         ring: BorrowedFd<'_>,

@@ -96,6 +96,7 @@ pub(crate) fn duplicate(fd: impl AsFd) -> Result<OwnedFd, Error> {
 }
 
 /// Puts what a [`Request`](super::Request) has made into a submission queue.
+#[inline]
 pub(crate) fn push<E: squeue::EntryMarker>(
     queue: &mut squeue::SubmissionQueue<'_, E>,
     entry: squeue::Entry,

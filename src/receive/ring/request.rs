@@ -223,6 +223,7 @@ impl Request {
     /// # Errors
     ///
     /// [`Error::ForeignCompletion`].
+    #[inline]
     pub(crate) fn look(
         &self,
         result: i32,
@@ -257,6 +258,7 @@ impl Request {
     ///
     /// [`Error::ForeignCompletion`], without effect; [`Error::Os`] when the
     /// request has failed for good.
+    #[inline]
     pub(crate) fn complete(
         &mut self,
         result: i32,
@@ -306,6 +308,7 @@ impl Request {
     }
 
     /// The submission that arms it, for so many shots if the kernel has those.
+    #[inline]
     pub(crate) fn entry(
         &self,
         target: Target,

@@ -23,6 +23,7 @@ impl Slot {
     }
 
     /// Arms the request, and returns the submission.
+    #[inline]
     pub(crate) fn arm(
         &mut self,
         raw: RawFd,
@@ -36,11 +37,13 @@ impl Slot {
     }
 
     /// The file, of which this is the descriptor.
+    #[inline]
     pub(super) fn target(&self, raw: RawFd) -> Target {
         self.file.map_or(Target::Descriptor(raw), Target::Registered)
     }
 
     /// Refuses a completion that carries another `user_data`.
+    #[inline]
     pub(crate) fn check(&self, user_data: u64) -> Result<(), Error> {
         if Some(user_data) == self.user_data {
             Ok(())
