@@ -43,8 +43,9 @@ use core::future::{Future, pending};
 use core::panic::AssertUnwindSafe;
 #[cfg(feature = "futures-core")]
 use core::pin::Pin;
+use core::pin::pin;
 use core::slice;
-use core::task::{Context, Poll, ready};
+use core::task::{Context, Poll, Waker, ready};
 use std::io;
 use std::panic::catch_unwind;
 
@@ -66,9 +67,9 @@ use crate::signal::SigInfo;
 /// Several tasks may await it; each signal goes to one of them. With the feature
 /// `futures-core` it is a stream, which ends after an error.
 ///
-/// A batch costs one read; a signal on its own two, of which the second finds that there
-/// is no more. A task that receives without end lets others have their turn, as tokio's
-/// own sockets do.
+/// It reads before it waits: what is there costs one read, and nothing is asked of tokio.
+/// A task that receives without end lets others have their turn, as tokio's own sockets
+/// do.
 ///
 /// # Cancel safety
 ///
@@ -205,44 +206,51 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
         &self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<SigInfo, Error>> {
+        let watched = self.fd.get_ref();
+        watched.receiver().check_process()?;
         let mut info = SigInfo::EMPTY;
         let room = slice::from_mut(&mut info);
-        if self.look_aside(room)? == 0 {
-            loop {
-                let guard = ready!(self.fd.poll_read_ready(cx));
-                if take(guard.map_err(|error| gone(&error))?, room)? > 0 {
-                    break;
+        let mut has_read = false;
+        loop {
+            let taken = match self.fd.poll_read_ready(cx) {
+                Poll::Ready(guard) => take(guard.map_err(|e| gone(&e))?, room)?,
+                Poll::Pending if has_read => return Poll::Pending,
+                Poll::Pending => {
+                    let turn = ready!(coop::poll_proceed(cx));
+                    if watched.take(room)? == 0 {
+                        return Poll::Pending;
+                    }
+                    turn.made_progress();
+                    return Poll::Ready(Ok(info));
                 }
+            };
+            if taken > 0 {
+                return Poll::Ready(Ok(info));
             }
+            has_read = true;
         }
-        Poll::Ready(Ok(info))
     }
 
     async fn read(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
-        loop {
-            let taken = self.look_aside(room)?;
-            if taken > 0 {
-                return Ok(taken);
-            }
+        // From where something is taken to the return nothing is awaited.
+        coop::consume_budget().await;
+        let mut taken = self.take_first(room)?;
+        while taken == 0 {
             let guard = self.fd.readable().await.map_err(|e| gone(&e))?;
-            // From here to the return nothing is awaited but the task's turn, before
-            // anything is taken.
-            coop::consume_budget().await;
-            let taken = take(guard, room)?;
-            if taken > 0 {
-                return Ok(taken);
-            }
+            taken = take(guard, room)?;
         }
+        Ok(taken)
     }
 
-    /// Takes what the descriptor does not tell of.
-    fn look_aside(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
+    /// Takes what is there, whether there was a notice or not.
+    fn take_first(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
         let watched = self.fd.get_ref();
         watched.receiver().check_process()?;
-        if !watched.receiver().has_left() {
-            return Ok(0);
+        let mut nobody = Context::from_waker(Waker::noop());
+        match pin!(self.fd.readable()).poll(&mut nobody) {
+            Poll::Ready(guard) => take(guard.map_err(|e| gone(&e))?, room),
+            Poll::Pending => watched.take(room),
         }
-        watched.take(room)
     }
 }
 
@@ -269,7 +277,7 @@ fn register<R: AsRef<Receiver>>(
     fd.map_err(Into::into)
 }
 
-/// Reads, after the notice and never before it, and gives the notice up if that was all.
+/// Reads after a notice, and gives it up if that was all.
 ///
 /// A signal that comes after the read makes tokio note a newer one, which this leaves
 /// alone.

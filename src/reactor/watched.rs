@@ -1,11 +1,11 @@
 //! What the adapters share: a receiver that somebody else's loop watches.
 //!
-//! An adapter is told that the descriptor is readable, and reads. It waits to be told
-//! again only after a read that brought less than there was room for, so that nothing
-//! was left; and what it gives up then is the very notice that it had before that read.
-//! What comes later makes another one. So it never sleeps with a record unread. Where
-//! the loop looks at the descriptor anew each time it is asked, there is no notice to
-//! keep.
+//! An adapter reads before it waits, and when it is told that the descriptor is readable.
+//! It waits to be told again only after a read that brought less than there was room for,
+//! so that nothing was left; and what it gives up then is the very notice that it had
+//! before that read. What comes later makes another one. So it never sleeps with a record
+//! unread. Where the loop looks at the descriptor anew each time it is asked, there is no
+//! notice to keep.
 //!
 //! A forked child has the loop's epoll too, and it is the same: what the child took out
 //! of it would be gone for the parent, which then sleeps for ever. So what an adapter

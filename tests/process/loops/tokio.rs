@@ -38,7 +38,7 @@ cases! {
     tasks_on_all_workers_share_a_receiver,
     a_receiver_without_end_lets_other_tasks_run,
     a_timeout_loses_nothing,
-    a_batch_costs_one_read_and_a_single_signal_two,
+    what_is_there_costs_one_read_and_no_turn_of_the_loop,
     nothing_is_allocated_for_a_signal_that_wakes,
     it_is_made_of_anything_that_has_a_receiver,
 }
@@ -309,27 +309,36 @@ fn tasks_on_all_workers_share_a_receiver() {
 
 fn a_receiver_without_end_lets_other_tasks_run() {
     let signals = open(rt()).unwrap();
-    send(pid(), rt(), 1000);
     let turns = &AtomicUsize::new(0);
     on_thread().block_on(async {
         let watched = AsyncReceiver::new(&signals).unwrap();
-        let receive = async {
-            for _ in 0..1000 {
-                watched.recv().await.unwrap();
-            }
-            turns.load(Ordering::Relaxed)
-        };
-        let other = async {
-            loop {
-                turns.fetch_add(1, Ordering::Relaxed);
-                yield_now().await;
-            }
-        };
-        let Until::Done(turns) = race(receive, other).await else {
-            unreachable!("the other one has no end");
-        };
-        // All thousand are there at once, and tokio gives a task 128 at a time.
-        assert!(turns >= 1000 / 128, "{turns}");
+        for is_polled in [false, true] {
+            // So there is no notice left when they come.
+            assert!(poll_once(pin!(watched.recv())).is_pending());
+            send(pid(), rt(), 1000);
+            let receive = async {
+                for _ in 0..1000 {
+                    let info = if is_polled {
+                        poll_fn(|cx| watched.poll_recv(cx)).await
+                    } else {
+                        watched.recv().await
+                    };
+                    info.unwrap();
+                }
+                turns.swap(0, Ordering::Relaxed)
+            };
+            let other = async {
+                loop {
+                    turns.fetch_add(1, Ordering::Relaxed);
+                    yield_now().await;
+                }
+            };
+            let Until::Done(turns) = race(receive, other).await else {
+                unreachable!("the other one has no end");
+            };
+            // All thousand are there at once, and tokio gives a task 128 at a time.
+            assert!(turns >= 1000 / 128, "{turns}");
+        }
     });
 }
 
@@ -401,7 +410,7 @@ impl Reads {
     }
 }
 
-fn a_batch_costs_one_read_and_a_single_signal_two() {
+fn what_is_there_costs_one_read_and_no_turn_of_the_loop() {
     if crate::battery().reads_ahead() {
         // It makes none.
         return;
@@ -411,40 +420,41 @@ fn a_batch_costs_one_read_and_a_single_signal_two() {
     let reads = Reads::of(std::os::fd::AsRawFd::as_raw_fd(&signals));
     runtime.block_on(async {
         let watched = AsyncReceiver::new(&signals).unwrap();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
         let mut batch = Batch::<16>::new();
         for _ in 0..10 {
+            // Nobody has told tokio.
             send(pid(), rt(), 5);
-            let infos = watched.recv_batch(&mut batch).await.unwrap();
-            assert_eq!((infos.len(), reads.news()), (5, 1));
-            // The queue is known to be empty.
-            for _ in 0..3 {
-                assert!(poll_once(pin!(watched.recv())).is_pending());
-                yield_now().await;
+            {
+                let all = pin!(watched.recv_batch(&mut batch));
+                let Poll::Ready(infos) = poll_once(all) else { panic!() };
+                assert_eq!((infos.unwrap().len(), reads.news()), (5, 1));
             }
-            assert_eq!(reads.news(), 0);
-
-            // A batch that is full may not be all.
-            send(pid(), rt(), 16);
-            let infos = watched.recv_batch(&mut batch).await.unwrap();
-            assert_eq!((infos.len(), reads.news()), (16, 1));
+            send(pid(), rt(), 2);
+            assert!(poll_once(pin!(watched.recv())).is_ready());
+            assert!(watched.poll_recv(&mut cx).is_ready());
+            assert_eq!(reads.news(), 2);
+            // It is told of what is gone by now.
+            yield_now().await;
             assert!(poll_once(pin!(watched.recv())).is_pending());
             assert_eq!(reads.news(), 1);
+            assert!(watched.poll_recv(&mut cx).is_pending());
+            assert_eq!(reads.news(), 1);
 
-            send(pid(), rt(), 1);
-            watched.recv().await.unwrap();
-            assert!(poll_once(pin!(watched.recv())).is_pending());
-            assert_eq!(reads.news(), 2);
-
-            // A notice for nothing.
-            send(pid(), rt(), 1);
-            while reads.news() == 0 {
+            // Who sleeps has looked once, and reads once when it is woken.
+            let mut waiting = pin!(watched.recv());
+            assert!(poll_once(waiting.as_mut()).is_pending());
+            assert_eq!(reads.news(), 1);
+            for _ in 0..3 {
                 yield_now().await;
-                let mut cx = Context::from_waker(std::task::Waker::noop());
-                if signals.poll_ready(&mut cx).is_ready() {
-                    yield_now().await;
-                    assert!(signals.try_recv().unwrap().is_some());
-                }
+                assert!(poll_once(waiting.as_mut()).is_pending());
             }
+            assert_eq!(reads.news(), 0);
+            send(pid(), rt(), 1);
+            waiting.await.unwrap();
+            assert_eq!(reads.news(), 1);
+
+            // That may not be all, as after a batch that is full.
             assert!(poll_once(pin!(watched.recv())).is_pending());
             assert_eq!(reads.news(), 1);
         }
