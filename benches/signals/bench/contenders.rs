@@ -20,7 +20,7 @@ pub(crate) const fn moderated() -> Options {
     Options::new().moderate(GATHER, 64)
 }
 
-/// Does what the name of a workload says: `drain:64`, `self`, `rtt:same`, `rtt:two`,
+/// Does what the name of a workload says: `drain:64`, `burst:64`, `self`, `rtt:same`, `rtt:two`,
 /// `rtt:peers`,
 /// `throughput`, `throughput:thread`, `paced:500` (thousands a second), `idle`, `flood`.
 fn run<T: Take>(work: &str, total: u64, open: fn(i32) -> T) -> Reading {
@@ -29,6 +29,10 @@ fn run<T: Take>(work: &str, total: u64, open: fn(i32) -> T) -> Reading {
     if let Some(depth) = work.strip_prefix("drain:") {
         sys::pin(first);
         return work::drain(open, depth.parse().expect("a depth"), total);
+    }
+    if let Some(depth) = work.strip_prefix("burst:") {
+        let depth = depth.parse().expect("a depth");
+        return counts::bursts(open(sys::queued()), depth, total);
     }
     if let Some(rate) = work.strip_prefix("paced:") {
         let rate: u64 = rate.parse().expect("a rate");

@@ -12,7 +12,7 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches");
 /// The program that measures a contender, without its arguments.
 pub(crate) fn program(contender: &str) -> Result<Command, String> {
     if contender.starts_with("peer/") {
-        return Ok(Command::new(peers_target().join("release/peers")));
+        return Ok(Command::new(target_of("peers").join("release/peers")));
     }
     if contender.starts_with("python/") {
         let mut python = Command::new("python3");
@@ -23,11 +23,47 @@ pub(crate) fn program(contender: &str) -> Result<Command, String> {
     Ok(Command::new(own))
 }
 
-/// Where the peers are built: beside the crate.
-fn peers_target() -> PathBuf {
+/// Where a package beside this one is built.
+fn target_of(package: &str) -> PathBuf {
     let target = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
-    target.unwrap_or(beside).join("peers")
+    target.unwrap_or(beside).join(package)
+}
+
+/// What callgrind counts in this program for each signal, of a thousand, through gungraun:
+/// the names of what is counted, and how much it is. Nothing where it cannot; says why.
+pub(crate) fn callgrind() -> Result<Vec<(String, f64)>, String> {
+    for program in ["valgrind", "gungraun-runner"] {
+        let mut version = Command::new(program);
+        version.arg("--version").stderr(Stdio::null()).stdout(Stdio::null());
+        if !version.status().is_ok_and(|status| status.success()) {
+            println!("skipped: callgrind: there is no {program}");
+            return Ok(Vec::new());
+        }
+    }
+    let own = env::current_exe().map_err(|error| error.to_string())?;
+    let mut bench = cargo("bench", "instructions");
+    bench.arg("--quiet").env("SIGNALS_PROGRAM", own);
+    let output = bench.output().map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        let why = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("benches/instructions: {said}{why}"));
+    }
+    let lines = said.lines().collect::<Vec<_>>();
+    Ok(lines
+        .windows(2)
+        .filter_map(|two| instructions(two[0], two[1]))
+        .collect())
+}
+
+/// Reads two lines of gungraun's: `... NAME:(...) ...` and `Instructions: NUMBER|...`.
+fn instructions(of: &str, what: &str) -> Option<(String, f64)> {
+    let name = of.split_once(":(")?.0.rsplit(' ').next()?;
+    let number =
+        what.trim().strip_prefix("Instructions:")?.split('|').next()?;
+    let number = number.trim().parse::<f64>().ok()?;
+    Some((name.into(), number / 1_000.0))
 }
 
 /// Builds the peers, and returns which are there. Says what is skipped.
@@ -52,13 +88,19 @@ pub(crate) fn peers() -> Vec<&'static str> {
 }
 
 fn is_built(features: &[&str]) -> bool {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build.args(["build", "--release", "--locked", "--quiet"]);
-    build.args(features).arg("--manifest-path");
-    build.arg(Path::new(FOLDER).join("peers/Cargo.toml"));
-    build.arg("--target-dir").arg(peers_target());
+    let mut build = cargo("build", "peers");
+    build.args(["--release", "--quiet"]).args(features);
     build.status().is_ok_and(|status| status.success())
+}
+
+/// Cargo, which does something with a package beside this one.
+fn cargo(what: &str, package: &str) -> Command {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args([what, "--locked", "--manifest-path"]);
+    command.arg(Path::new(FOLDER).join(package).join("Cargo.toml"));
+    command.arg("--target-dir").arg(target_of(package));
+    command
 }
 
 /// Python on what it can run on here.

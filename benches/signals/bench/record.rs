@@ -50,7 +50,7 @@ fn csv(machine: &[String], results: &[Result], lines: &[String]) -> String {
         let _infallible = writeln!(text, "# {row}");
     }
     text.push_str(
-        "module,group,contender,median,unit,ratio_to_raw,cpu,takes\n",
+        "module,group,contender,median,unit,ratio_to_raw,cpu,takes,calls\n",
     );
     for result in results {
         let (group, best) = (&result.group, result.best_raw());
@@ -59,19 +59,20 @@ fn csv(machine: &[String], results: &[Result], lines: &[String]) -> String {
             let ratio = best.and_then(|best| result.ratio(name, best));
             let _infallible = writeln!(
                 text,
-                "{},{},{name},{median:.3},{},{},{},{}",
+                "{},{},{name},{median:.3},{},{},{},{},{}",
                 group.module,
                 group.work,
                 group.unit,
                 number(ratio),
                 number(result.median(name, "cpu")),
                 number(result.median(name, "takes")),
+                number(result.median(name, "calls")),
             );
         }
     }
     let values = lines.iter().filter(|line| !line.contains(' '));
     for (key, value) in values.filter_map(|line| line.split_once('=')) {
-        let _infallible = writeln!(text, "bars,,{key},{value},,,,");
+        let _infallible = writeln!(text, "bars,,{key},{value},,,,,");
     }
     text
 }

@@ -13,6 +13,7 @@ pub(crate) const LEGEND: &[&str] = &[
     "cpu    ns that the receiver was running, for each signal",
     "takes  how often the receiver was asked, for each signal: 1 is one at a time, 0.02 is",
     "       50 at once; more than 1 is in vain now and then (reads first, finds nothing)",
+    "calls  system calls to receive a signal, counted with ptrace(2)",
 ];
 
 /// Shows who needed how long, against the best raw path.
@@ -35,10 +36,10 @@ pub(crate) fn table_of(result: &Result) -> Vec<String> {
         if let Some(ratio) = best.and_then(|best| result.ratio(name, best)) {
             let _infallible = write!(row, "  x {ratio:5.3}");
         }
-        for more in ["cpu", "takes"] {
+        for more in ["cpu", "takes", "calls"] {
             let value = result.median(name, more).filter(|_| more != key);
             if let Some(value) = value {
-                let _infallible = write!(row, "  {more} {value:.3}");
+                let _infallible = write!(row, "  {more} {value:.4}");
             }
         }
         rows.push(row);

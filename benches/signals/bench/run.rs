@@ -89,6 +89,15 @@ fn measure(group: Group) -> std::result::Result<Result, String> {
         print!(".");
         io::stdout().flush().map_err(|error| error.to_string())?;
     }
+    if let Some(depth) = group.work.strip_prefix("drain:") {
+        let depth = depth.parse().map_err(|_| "a depth is a number")?;
+        for (contender, readings) in &mut readings {
+            if let Some(calls) = counts::calls(contender, depth)? {
+                let with = |it: Reading| it.and("calls", calls);
+                *readings = readings.drain(..).map(with).collect();
+            }
+        }
+    }
     println!(" {}", seconds_since(begin));
     Ok(Result { group, readings })
 }

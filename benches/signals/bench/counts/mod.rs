@@ -4,16 +4,13 @@
 mod alloc;
 mod trace;
 
-use std::env;
-use std::process::Command;
-
 use signalfd::{Batch, Kind, Options, Receiver, block_on};
 
-use super::contenders::{SPIN, is_on_ring, moderated};
-use super::{CHILD, bars, own, raw, run};
+use super::contenders::{SPIN, is_on_ring, measure, moderated};
+use super::{bars, others, own, raw, run};
 use crate::common::reading::Reading;
 use crate::common::sys::{self, Sender};
-use crate::common::take::{Seen, Take};
+use crate::common::take::{Seen, Take, take_once};
 
 /// A number with the name of its bar.
 pub(crate) type Counted = (String, f64);
@@ -108,6 +105,17 @@ pub(crate) fn all(has_rings: bool) -> Result<Vec<Counted>, String> {
     Ok(counted)
 }
 
+/// How many system calls a contender makes to receive a signal of so many that are there,
+/// if that can be counted here.
+pub(crate) fn calls(who: &str, depth: u64) -> Result<Option<f64>, String> {
+    if trace::permitted().is_err() {
+        return Ok(None);
+    }
+    let bursts = (1024 / depth).clamp(1, 8);
+    let calls = trace::system_calls(who, &format!("burst:{depth}"), bursts)?;
+    Ok(Some(sys_float(calls) / sys_float(bursts * depth)))
+}
+
 fn child_reading(who: &str, what: &str, total: u64) -> Result<Reading, String> {
     run::start(who, &format!("count:{what}"), total)
 }
@@ -149,7 +157,7 @@ fn arrivals(can: impl Fn(&str) -> bool) -> Result<Vec<Counted>, String> {
 fn system_calls(can: impl Fn(&str) -> bool) -> Result<Vec<Counted>, String> {
     let count = |&(key, who, depth): &(&str, &str, u64)| -> Result<_, String> {
         let calls =
-            trace::system_calls(who, &format!("burst:{depth}"), BURSTS)?;
+            trace::system_calls(who, &format!("burst32:{depth}"), BURSTS)?;
         Ok(say(who, key, sys_float(calls) / sys_float(BURSTS * depth)))
     };
     let counted = SYSCALLS.iter().filter(|(_, who, _)| can(who)).map(count);
@@ -164,16 +172,17 @@ fn system_calls(can: impl Fn(&str) -> bool) -> Result<Vec<Counted>, String> {
 }
 
 fn instructions() -> Result<Vec<Counted>, String> {
+    let callgrind = others::callgrind()?;
     let mut counted = Vec::new();
     for &(key, who) in INSTRUCTIONS {
         let few = trace::instructions(who, "signals", STEPS)?;
         let many = trace::instructions(who, "signals", 2 * STEPS)?;
         let each = sys_float(many - few) / sys_float(STEPS);
         counted.push(say(who, key, each));
-        if let Some(other) = callgrind(who) {
-            let key = format!("{key}_callgrind");
-            counted.push(say(who, &key, other));
-            // It counts the beginning of either run as well, which is not quite the same.
+        let other = callgrind.iter().find(|(name, _)| name == key);
+        if let Some(&(_, other)) = other {
+            counted.push(say(who, &format!("{key}_callgrind"), other));
+            // It counts the beginning as well, and the end.
             if (each - other).abs() > 1.0 {
                 return Err(format!("{who}: {each} stepped, {other} there"));
             }
@@ -187,22 +196,6 @@ fn instructions() -> Result<Vec<Counted>, String> {
     Ok(counted)
 }
 
-/// What callgrind says, where there is one.
-fn callgrind(who: &str) -> Option<f64> {
-    let collected = |total: u64| {
-        let mut valgrind = Command::new("valgrind");
-        let tool = ["--tool=callgrind", "--callgrind-out-file=/dev/null"];
-        valgrind.args(tool).arg(env::current_exe().ok()?);
-        valgrind.args([CHILD, who, "count:plain"]).arg(total.to_string());
-        let output = valgrind.output().ok()?;
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let line = said.lines().find(|line| line.contains("Collected :"))?;
-        line.rsplit(' ').next()?.parse::<f64>().ok()
-    };
-    let each = (collected(2_000)? - collected(1_000)?) / 1_000.0;
-    Some(each)
-}
-
 #[expect(clippy::cast_precision_loss, reason = "counts are small")]
 const fn sys_float(number: u64) -> f64 {
     number as f64
@@ -212,11 +205,12 @@ const fn sys_float(number: u64) -> f64 {
 // In the process that is counted
 
 pub(crate) fn child(who: &str, what: &str, total: u64) -> Reading {
-    if let Some(depth) = what.strip_prefix("burst:") {
+    if let Some(depth) = what.strip_prefix("burst32:") {
         let depth = depth.parse().expect("the parent says how many");
         return bursts_of(who, depth, total);
     }
     match what {
+        burst if burst.starts_with("burst:") => measure(who, burst, total),
         "allocations" => alloc::child(who, total),
         "order" => Reading::new("received", sys_float(order(who, total))),
         "signals" => signals_of(who, total, trace::mark),
@@ -225,7 +219,7 @@ pub(crate) fn child(who: &str, what: &str, total: u64) -> Reading {
     }
 }
 
-/// Receives bursts of 64 with batches of 32.
+/// Receives bursts with batches of 32.
 fn bursts_of(who: &str, depth: u64, total: u64) -> Reading {
     let number = sys::queued();
     match who {
@@ -257,16 +251,22 @@ fn bursts_of(who: &str, depth: u64, total: u64) -> Reading {
     }
 }
 
-fn bursts(mut receiver: impl Take, depth: u64, total: u64) -> Reading {
+pub(crate) fn bursts(
+    mut receiver: impl Take,
+    depth: u64,
+    total: u64,
+) -> Reading {
     let mut sender = Sender::new(sys::pid(), sys::queued());
     let mut run = |count| {
         for _ in 0..count {
+            receiver.hold();
             for number in 1..=depth {
                 sender.send(number.try_into().expect("it is small"));
             }
+            receiver.release();
             let mut seen = Seen::default();
             while seen.count < depth {
-                receiver.take(&mut seen);
+                take_once(&mut receiver, &mut seen);
             }
             receiver.settle();
             seen.expect(depth);
@@ -294,7 +294,7 @@ fn signals_of(who: &str, total: u64, mark: fn()) -> Reading {
             let options = Options::new();
             let signals = options.open(own::signal(number));
             let signals = signals.expect("a receiver");
-            let run = |count| {
+            let mut run = |count| {
                 let mut seen = Seen::default();
                 let recv = Receiver::recv;
                 let future =
@@ -303,13 +303,19 @@ fn signals_of(who: &str, total: u64, mark: fn()) -> Reading {
                 seen.expect_bare(count);
             };
             run(1);
-            mark();
-            run(total);
-            mark();
+            counted(mark, total, &mut run);
             Reading::new("received", sys_float(total))
         }
         _ => panic!("there is no contender {who}"),
     }
+}
+
+/// Does what is counted: callgrind collects what is in here.
+#[inline(never)]
+fn counted(mark: fn(), total: u64, run: &mut dyn FnMut(u64)) {
+    mark();
+    run(total);
+    mark();
 }
 
 fn one_by_one(mut receiver: impl Take, total: u64, mark: fn()) -> Reading {
@@ -323,9 +329,7 @@ fn one_by_one(mut receiver: impl Take, total: u64, mark: fn()) -> Reading {
         seen.expect_bare(count);
     };
     run(1);
-    mark();
-    run(total);
-    mark();
+    counted(mark, total, &mut run);
     Reading::new("received", sys_float(total))
 }
 

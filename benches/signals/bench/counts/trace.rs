@@ -32,7 +32,7 @@ pub(super) fn mark() {
 
 /// Says whether children may be traced.
 pub(super) fn permitted() -> Result<(), String> {
-    system_calls("crate/wait-batch", "burst:1", 1).map(drop)
+    system_calls("crate/wait-batch", "burst32:1", 1).map(drop)
 }
 
 /// How many system calls the child makes, without the sends.
@@ -43,9 +43,13 @@ pub(super) fn system_calls(
 ) -> Result<u64, String> {
     let traced = Traced::start(who, what, total)?;
     let mut calls = 0;
-    while let Stop::Trap(signal) = traced.go_on(libc::PTRACE_SYSCALL.into())? {
-        if signal == AT_SYSCALL && traced.enters()? {
-            calls += 1;
+    let mut stop = Stop::Mark;
+    loop {
+        stop = traced.go_on(libc::PTRACE_SYSCALL.into(), stop)?;
+        match stop {
+            Stop::Trap(AT_SYSCALL) if traced.enters()? => calls += 1,
+            Stop::Trap(_) | Stop::Signal(_) => {}
+            Stop::Mark => break,
         }
     }
     // The end is told with `getpid` and `kill`, and the beginning was left.
@@ -61,16 +65,24 @@ pub(super) fn instructions(
 ) -> Result<u64, String> {
     let traced = Traced::start(who, what, total)?;
     let mut steps = 0;
-    while let Stop::Trap(_) = traced.go_on(libc::PTRACE_SINGLESTEP.into())? {
-        steps += 1;
+    let step = libc::PTRACE_SINGLESTEP.into();
+    loop {
+        match traced.go_on(step, Stop::Mark)? {
+            Stop::Trap(_) => steps += 1,
+            Stop::Mark => break,
+            Stop::Signal(signal) => return Err(format!("signal {signal}")),
+        }
     }
     traced.finish()?;
     Ok(steps)
 }
 
+#[derive(Clone, Copy)]
 enum Stop {
     /// A system call, or a step.
     Trap(c_int),
+    /// A signal is about to be delivered.
+    Signal(c_int),
     /// The child says that it begins or ends.
     Mark,
 }
@@ -95,7 +107,10 @@ impl Traced {
         // The stop at exec.
         traced.wait()?;
         traced.set_options()?;
-        while !matches!(traced.go_on(libc::PTRACE_CONT.into())?, Stop::Mark) {}
+        let mut stop = Stop::Trap(0);
+        while !matches!(stop, Stop::Mark) {
+            stop = traced.go_on(libc::PTRACE_CONT.into(), stop)?;
+        }
         Ok(traced)
     }
 
@@ -105,14 +120,18 @@ impl Traced {
         self.request(set, 0, options.into()).map(drop)
     }
 
-    /// Lets it run until it stops again.
-    fn go_on(&self, how: c_long) -> Result<Stop, String> {
-        self.request(how, 0, 0)?;
-        match self.wait()? {
-            libc::SIGSTOP => Ok(Stop::Mark),
-            signal if signal & !0x80 == libc::SIGTRAP => Ok(Stop::Trap(signal)),
-            signal => Err(format!("the child was sent signal {signal}")),
-        }
+    /// Lets it run from one stop to the next. A signal is delivered.
+    fn go_on(&self, how: c_long, from: Stop) -> Result<Stop, String> {
+        let signal = match from {
+            Stop::Signal(signal) => signal,
+            Stop::Trap(_) | Stop::Mark => 0,
+        };
+        self.request(how, 0, signal.into())?;
+        Ok(match self.wait()? {
+            libc::SIGSTOP => Stop::Mark,
+            signal if signal & !0x80 == libc::SIGTRAP => Stop::Trap(signal),
+            signal => Stop::Signal(signal),
+        })
     }
 
     /// Whether it stands before a system call that counts.
