@@ -17,6 +17,7 @@ pub(crate) async fn run<T: Take>(work: &str, total: u64) {
     let two = [cpus[0], cpus[cpus.len() - 1]];
     sys::pin(two[0]);
     let reading = match work {
+        "drain:64" => drain::<T>(64, total).await,
         "self" => own::<T>(total).await,
         "rtt:peers" => answered::<T>(two[0], total).await,
         "allocations" => allocate::<T>(total).await,
@@ -26,6 +27,33 @@ pub(crate) async fn run<T: Take>(work: &str, total: u64) {
         _ => panic!("there is no workload {work}"),
     };
     println!("{reading}");
+}
+
+/// Signals are queued, then received; only the receiving is timed.
+async fn drain<T: Take>(depth: u64, total: u64) -> Reading {
+    assert!(T::LOSES_NONE, "it loses what is queued");
+    let signal = sys::queued();
+    let mut receiver = T::open(signal);
+    let mut sender = Sender::new(sys::pid(), signal);
+    let runs = total / depth;
+    let warm = runs / 10 + 1;
+    let mut times = Vec::new();
+    for run in 0..warm + runs {
+        for number in 1..=depth {
+            sender.send(i32::try_from(number).expect("it is small"));
+        }
+        let mut seen = Seen::default();
+        let begin = sys::now();
+        while seen.count < depth {
+            receiver.take(&mut seen).await;
+        }
+        let time = sys::now() - begin;
+        seen.expect(depth);
+        if run >= warm {
+            times.push(each(time, depth));
+        }
+    }
+    Reading::new("ns", median(times))
 }
 
 /// A process sends itself a signal and receives it.

@@ -78,6 +78,7 @@ const TIMES: &[(&str, Bar)] = &[
     ("best512_vs_read64", AtMost(1.03)),
     ("best4096_vs_read64", AtMost(1.03)),
     ("drain64_vs_one_per_read", AtMost(0.45)),
+    ("drain64_vs_nix", AtMost(0.45)),
     ("handler_vs_drain64", AtLeast(10.0)),
     ("rtt_vs_raw", AtMost(1.02)),
     ("rtt_reading_vs_raw", AtMost(1.02)),
@@ -109,6 +110,7 @@ const TIMES: &[(&str, Bar)] = &[
 /// Which time is divided by which: the bar, the workload, and the two.
 const RATIOS: &[(&str, &str, &str, &str)] = &[
     ("drain64_vs_one_per_read", "drain:64", "crate/wait-batch", "raw/read1"),
+    ("drain64_vs_nix", "drain:64", "crate/wait-batch", "peer/nix"),
     ("handler_vs_drain64", "drain:64", "raw/handler", "crate/wait-batch"),
     ("rtt_epoll_vs_blocking", "rtt:same", "crate/epoll", "raw/read64"),
     // The kind that is the default, and the one that reads.

@@ -6,8 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::plan::who::{ON_RINGS, PEERS};
+use super::report::first_line;
+
+/// The version that benches/instructions takes.
+const GUNGRAUN: &str = "0.20.0";
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches");
+
+/// Whether this program measures it.
+pub(crate) fn is_own(contender: &str) -> bool {
+    !contender.starts_with("peer/") && !contender.starts_with("python/")
+}
 
 /// The program that measures a contender, without its arguments.
 pub(crate) fn program(contender: &str) -> Result<Command, String> {
@@ -33,17 +42,27 @@ fn target_of(package: &str) -> PathBuf {
 /// What callgrind counts in this program for each signal, of a thousand, through gungraun:
 /// the names of what is counted, and how much it is. Nothing where it cannot; says why.
 pub(crate) fn callgrind() -> Result<Vec<(String, f64)>, String> {
-    for program in ["valgrind", "gungraun-runner"] {
-        let mut version = Command::new(program);
-        version.arg("--version").stderr(Stdio::null()).stdout(Stdio::null());
-        if !version.status().is_ok_and(|status| status.success()) {
-            println!("skipped: callgrind: there is no {program}");
-            return Ok(Vec::new());
-        }
+    let skipped = |why: &str| {
+        println!("skipped: callgrind: {why}");
+        Ok(Vec::new())
+    };
+    if first_line("valgrind", &["--version"]).is_none() {
+        return skipped("there is no valgrind");
+    }
+    let runner = format!("gungraun-runner {GUNGRAUN}");
+    if first_line("gungraun-runner", &["--version"]) != Some(runner) {
+        return skipped(&format!(
+            "cargo install gungraun-runner --version {GUNGRAUN} brings what runs it"
+        ));
+    }
+    let fetched = cargo("fetch", "instructions").arg("--quiet").status();
+    if !fetched.is_ok_and(|status| status.success()) {
+        return skipped("what it needs could not be fetched");
     }
     let own = env::current_exe().map_err(|error| error.to_string())?;
     let mut bench = cargo("bench", "instructions");
     bench.arg("--quiet").env("SIGNALS_PROGRAM", own);
+    bench.env("GUNGRAUN_HOME", target_of("instructions").join("gungraun"));
     let output = bench.output().map_err(|error| error.to_string())?;
     let said = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
@@ -99,7 +118,9 @@ fn cargo(what: &str, package: &str) -> Command {
     let mut command = Command::new(cargo);
     command.args([what, "--locked", "--manifest-path"]);
     command.arg(Path::new(FOLDER).join(package).join("Cargo.toml"));
-    command.arg("--target-dir").arg(target_of(package));
+    if what != "fetch" {
+        command.arg("--target-dir").arg(target_of(package));
+    }
     command
 }
 

@@ -38,6 +38,12 @@ pub(crate) fn count(seen: &mut Seen, infos: &[SigInfo]) {
     }
 }
 
+/// A way to receive that hands on what it has taken.
+pub(crate) trait Turn {
+    /// Waits for signals, and takes what there is.
+    fn turn(&mut self, got: impl FnMut(&[SigInfo]));
+}
+
 /// `wait_batch`.
 pub(crate) struct WaitBatch<const N: usize> {
     signals: Signals,
@@ -71,10 +77,17 @@ impl<const N: usize> WaitBatch<N> {
     }
 }
 
+impl<const N: usize> Turn for WaitBatch<N> {
+    #[inline]
+    fn turn(&mut self, mut got: impl FnMut(&[SigInfo])) {
+        got(self.signals.wait_batch(&mut self.batch).expect("a wait"));
+    }
+}
+
 impl<const N: usize> Take for WaitBatch<N> {
     #[inline]
     fn take(&mut self, seen: &mut Seen) {
-        count(seen, self.signals.wait_batch(&mut self.batch).expect("a wait"));
+        self.turn(|infos| count(seen, infos));
     }
 }
 
@@ -136,11 +149,18 @@ impl<const N: usize> BlockOn<N> {
     }
 }
 
+impl<const N: usize> Turn for BlockOn<N> {
+    #[inline]
+    fn turn(&mut self, mut got: impl FnMut(&[SigInfo])) {
+        let infos = block_on(self.signals.recv_batch(&mut self.batch));
+        got(infos.expect("a sleep").expect("a read"));
+    }
+}
+
 impl<const N: usize> Take for BlockOn<N> {
     #[inline]
     fn take(&mut self, seen: &mut Seen) {
-        let infos = block_on(self.signals.recv_batch(&mut self.batch));
-        count(seen, infos.expect("a sleep").expect("a read"));
+        self.turn(|infos| count(seen, infos));
     }
 }
 
@@ -161,9 +181,9 @@ impl<const N: usize> Turns<N> {
     }
 }
 
-impl<const N: usize> Take for Turns<N> {
+impl<const N: usize> Turn for Turns<N> {
     #[inline]
-    fn take(&mut self, seen: &mut Seen) {
+    fn turn(&mut self, mut got: impl FnMut(&[SigInfo])) {
         let mut context = Context::from_waker(Waker::noop());
         let mut task = pin!(self.receiver.recv_batch(&mut self.batch));
         let infos = loop {
@@ -172,7 +192,14 @@ impl<const N: usize> Take for Turns<N> {
             }
             self.epoll.turn(None).expect("a turn");
         };
-        count(seen, infos);
+        got(infos);
+    }
+}
+
+impl<const N: usize> Take for Turns<N> {
+    #[inline]
+    fn take(&mut self, seen: &mut Seen) {
+        self.turn(|infos| count(seen, infos));
     }
 }
 
@@ -265,9 +292,9 @@ impl<const N: usize> Polls<N> {
     }
 }
 
-impl<const N: usize> Take for Polls<N> {
+impl<const N: usize> Turn for Polls<N> {
     #[inline]
-    fn take(&mut self, seen: &mut Seen) {
+    fn turn(&mut self, mut got: impl FnMut(&[SigInfo])) {
         if !self.has_more {
             if self.source.needs_arming() {
                 self.arm();
@@ -280,7 +307,14 @@ impl<const N: usize> Take for Polls<N> {
         }
         let infos = self.source.take(&mut self.batch).expect("a read");
         self.has_more = infos.len() == N;
-        count(seen, infos);
+        got(infos);
+    }
+}
+
+impl<const N: usize> Take for Polls<N> {
+    #[inline]
+    fn take(&mut self, seen: &mut Seen) {
+        self.turn(|infos| count(seen, infos));
     }
 }
 
@@ -314,7 +348,7 @@ impl<const N: usize> Reads<N> {
     }
 }
 
-impl<const N: usize> Reads<N> {
+impl<const N: usize> Turn for Reads<N> {
     /// Waits if nothing has come yet, and hands on what has.
     #[inline]
     fn turn(&mut self, mut got: impl FnMut(&[SigInfo])) {
@@ -442,11 +476,10 @@ pub(crate) fn in_order(
     right
 }
 
-/// [`in_order`] with a source that reads.
-pub(crate) fn reads_in_order(total: u64) -> u64 {
-    let mut it = Reads::<32>::open(sys::queued());
+/// [`in_order`] in batches.
+pub(crate) fn batches_in_order(mut receiver: impl Turn, total: u64) -> u64 {
     in_order(total, |got| {
-        it.turn(|infos| {
+        receiver.turn(|infos| {
             for info in infos {
                 got(info.value().unwrap_or(-1));
             }

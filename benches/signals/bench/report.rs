@@ -52,7 +52,7 @@ pub(crate) fn table_of(result: &Result) -> Vec<String> {
     rows
 }
 
-fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
+pub(crate) fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
     let said = String::from_utf8(output.stdout).ok()?;
     said.lines().next().map(Into::into)

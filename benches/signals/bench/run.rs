@@ -91,7 +91,8 @@ fn measure(group: Group) -> std::result::Result<Result, String> {
     }
     if let Some(depth) = group.work.strip_prefix("drain:") {
         let depth = depth.parse().map_err(|_| "a depth is a number")?;
-        for (contender, readings) in &mut readings {
+        let counted = |(name, _): &(&String, _)| others::is_own(name);
+        for (contender, readings) in readings.iter_mut().filter(counted) {
             if let Some(calls) = counts::calls(contender, depth)? {
                 let with = |it: Reading| it.and("calls", calls);
                 *readings = readings.drain(..).map(with).collect();
@@ -193,9 +194,14 @@ fn all(asked: &Asked) -> std::result::Result<bool, String> {
     }
     let counted = if asked.wants_counts() {
         println!("\ncounted");
-        counts::all(reason.is_none())?
+        counts::all(reason.is_none())
     } else {
-        Vec::new()
+        Ok(Vec::new())
+    };
+    // What was measured is not lost with that.
+    let (counted, failure) = match counted {
+        Ok(counted) => (counted, None),
+        Err(error) => (Vec::new(), Some(error)),
     };
     let values = bars::values(&results, &counted);
     let mut last = bars::missed(&values, asked.wants_all());
@@ -210,5 +216,8 @@ fn all(asked: &Asked) -> std::result::Result<bool, String> {
     for line in &last {
         println!("{line}");
     }
-    Ok(!asked.gate || bars::hold(&counted))
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(!asked.gate || bars::hold(&counted)),
+    }
 }

@@ -4,7 +4,7 @@
 mod alloc;
 mod trace;
 
-use signalfd::{Batch, Kind, Options, Receiver, block_on};
+use signalfd::{Backend, Hub, Kind, Options, Receiver, block_on};
 
 use super::contenders::{SPIN, is_on_ring, measure, moderated};
 use super::{bars, others, own, raw, run};
@@ -34,6 +34,8 @@ const SYSCALLS: &[(&str, &str, u64)] = &[
     ("syscalls_lone_timeout", "crate/wait-timeout", 1),
     // No bars, but good to know. `block_on` asks which thread it is, each time.
     ("syscalls_lone_block_on", "crate/block-on", 1),
+    ("syscalls_lone_epoll_future", "crate/turns", 1),
+    ("syscalls_lone_source", "crate/source", 1),
     ("syscalls_per_signal_own_ring", "crate/own-ring-read", 64),
     ("syscalls_lone_own_ring", "crate/own-ring-read", 1),
     ("syscalls_per_signal_raw_blocking", "raw/read32", 64),
@@ -77,14 +79,23 @@ const ORDER: &[&str] = &[
     "crate/wait-timeout",
     "crate/moderated",
     "crate/spin",
+    "crate/iter",
     "crate/epoll",
     "crate/epoll-first",
     "crate/turns",
+    "crate/turns-moderated",
     "crate/future",
+    "crate/block-on",
+    "crate/block-on-moderated",
+    "crate/hub",
     "crate/source",
+    "crate/source-moderated",
     "crate/read-source",
+    "crate/read-source-min-wait",
     "crate/own-ring-poll",
     "crate/own-ring-read",
+    "crate/own-ring-moderated",
+    "crate/own-ring-shown-moderated",
 ];
 
 /// Counts everything, and says so as it goes.
@@ -244,6 +255,11 @@ fn bursts_of(who: &str, depth: u64, total: u64) -> Reading {
         "crate/wait-timeout" => {
             bursts(own::WaitTimeout::<32>::open(number), depth, total)
         }
+        "crate/source" => bursts(own::Polls::<32>::open(number), depth, total),
+        "crate/turns" => {
+            let turns = own::Turns::<32>::with(number, Options::new());
+            bursts(turns, depth, total)
+        }
         "crate/block-on" => {
             bursts(own::BlockOn::<32>::open(number), depth, total)
         }
@@ -336,26 +352,34 @@ fn one_by_one(mut receiver: impl Take, total: u64, mark: fn()) -> Reading {
 /// How many of so many arrive in their turn.
 fn order(who: &str, total: u64) -> u64 {
     let number = sys::queued();
+    let on_ring = moderated().backend(Backend::Uring).kind(Kind::Completion);
     match who {
         "crate/wait" => each_in_order(own::Wait::open(number), total),
-        "crate/wait-batch" => batches_in_order(Options::new(), total),
-        "crate/moderated" => batches_in_order(moderated(), total),
-        "crate/spin" => batches_in_order(Options::new().spin(SPIN), total),
+        "crate/wait-batch" => waits_in_order(Options::new(), total),
+        "crate/moderated" => waits_in_order(moderated(), total),
+        "crate/spin" => waits_in_order(Options::new().spin(SPIN), total),
+        "crate/own-ring-moderated" => waits_in_order(on_ring, total),
+        "crate/own-ring-shown-moderated" => {
+            let ring = own::WaitBatch::<64>::with(number, on_ring).shown();
+            own::batches_in_order(ring, total)
+        }
         "crate/wait-timeout" => {
             each_in_order(own::WaitTimeout::<1>::open(number), total)
+        }
+        "crate/epoll" => {
+            each_in_order(own::ShortStop::<1>::open(number), total)
         }
         "crate/epoll-first" => {
             each_in_order(own::ReadFirst::<1>::open(number), total)
         }
-        "crate/turns" => {
-            each_in_order(own::Turns::<1>::with(number, Options::new()), total)
-        }
-        "crate/future" => futures_in_order(total),
-        "crate/epoll" => {
-            each_in_order(own::ShortStop::<1>::open(number), total)
-        }
-        "crate/source" => each_in_order(own::Polls::<1>::open(number), total),
-        "crate/read-source" => own::reads_in_order(total),
+        "crate/turns" => turns_in_order(Options::new(), total),
+        "crate/turns-moderated" => turns_in_order(moderated(), total),
+        "crate/block-on" => blocks_in_order(Options::new(), total),
+        "crate/block-on-moderated" => blocks_in_order(moderated(), total),
+        "crate/source" => sources_in_order(Options::new(), total),
+        "crate/source-moderated" => sources_in_order(moderated(), total),
+        "crate/read-source" => reads_in_order(Options::new(), total),
+        "crate/read-source-min-wait" => reads_in_order(moderated(), total),
         "crate/own-ring-poll" => each_in_order(
             own::WaitBatch::<1>::on_ring(number, Kind::Readiness),
             total,
@@ -364,8 +388,33 @@ fn order(who: &str, total: u64) -> u64 {
             own::WaitBatch::<1>::on_ring(number, Kind::Completion),
             total,
         ),
-        _ => panic!("there is no contender {who}"),
+        _ => one_by_one_in_order(who, total),
     }
+}
+
+fn waits_in_order(options: Options, total: u64) -> u64 {
+    let receiver = own::WaitBatch::<64>::with(sys::queued(), options);
+    own::batches_in_order(receiver, total)
+}
+
+fn blocks_in_order(options: Options, total: u64) -> u64 {
+    let receiver = own::BlockOn::<64>::with(sys::queued(), options);
+    own::batches_in_order(receiver, total)
+}
+
+fn turns_in_order(options: Options, total: u64) -> u64 {
+    let receiver = own::Turns::<64>::with(sys::queued(), options);
+    own::batches_in_order(receiver, total)
+}
+
+fn sources_in_order(options: Options, total: u64) -> u64 {
+    let receiver = own::Polls::<64>::with(sys::queued(), options);
+    own::batches_in_order(receiver, total)
+}
+
+fn reads_in_order(options: Options, total: u64) -> u64 {
+    let receiver = own::Reads::<64>::with(sys::queued(), options);
+    own::batches_in_order(receiver, total)
 }
 
 /// Of a receiver that takes one at a time, the sums say what came.
@@ -380,23 +429,33 @@ fn each_in_order(mut receiver: impl Take, total: u64) -> u64 {
     })
 }
 
-fn batches_in_order(options: Options, total: u64) -> u64 {
-    let signals = options.open(own::signal(sys::queued()));
-    let signals = signals.expect("a receiver");
-    let mut batch = Batch::<64>::new();
-    own::in_order(total, |got| {
-        let infos = signals.wait_batch(&mut batch).expect("a wait");
-        for info in infos {
-            got(info.value().unwrap_or(-1));
+/// In ways that measure no time.
+fn one_by_one_in_order(who: &str, total: u64) -> u64 {
+    let signal = own::signal(sys::queued());
+    let signals = signalfd::open(signal).expect("a receiver");
+    match who {
+        "crate/iter" => {
+            let mut infos = signals.iter();
+            own::in_order(total, |got| {
+                let info = infos.next().expect("it never ends");
+                got(info.expect("a wait").value().unwrap_or(-1));
+            })
         }
-    })
-}
-
-fn futures_in_order(total: u64) -> u64 {
-    let signals = signalfd::open(own::signal(sys::queued()));
-    let signals = signals.expect("a receiver");
-    own::in_order(total, |got| {
-        let info = block_on(signals.recv()).expect("a sleep");
-        got(info.expect("a read").value().unwrap_or(-1));
-    })
+        "crate/future" => own::in_order(total, |got| {
+            let info = block_on(signals.recv()).expect("a sleep");
+            got(info.expect("a read").value().unwrap_or(-1));
+        }),
+        "crate/hub" => {
+            let hub = Hub::<1, 4>::new();
+            let mut subscriber = hub.subscribe(signal).expect("a place");
+            let mut dispatcher = hub.dispatcher().expect("the first one");
+            own::in_order(total, |got| {
+                let info = signals.wait().expect("a wait");
+                dispatcher.dispatch(&info).expect("a place in the ring");
+                let info = subscriber.wait().expect("it is there");
+                got(info.value().unwrap_or(-1));
+            })
+        }
+        _ => panic!("there is no contender {who}"),
+    }
 }

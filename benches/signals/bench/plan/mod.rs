@@ -116,6 +116,15 @@ pub(crate) fn peers(amount: Amount) -> Vec<Group> {
     let queued = Group { total: 100_000, ..queued };
     let groups = [
         amount.group(
+            "drain of 64, one record for each read: ns for each signal",
+            "drain:64",
+            100_000,
+            &among(
+                &["raw/read64", "raw/read1", "crate/wait-batch"],
+                who::DRAINED,
+            ),
+        ),
+        amount.group(
             "kill and receive, among peers: ns",
             "self",
             50_000,
@@ -226,7 +235,12 @@ fn on_one_cpu(amount: Amount) -> Vec<Group> {
 
 fn on_two_cpus(amount: Amount) -> Vec<Group> {
     let groups = [
-        amount.group("round trip, two CPUs: ns", "rtt:two", 4_000, who::SPIN),
+        amount.group(
+            "round trip, two CPUs: ns",
+            "rtt:two",
+            4_000,
+            who::TWO_CPUS,
+        ),
         amount.group(
             "another process sends: ns for each signal",
             "throughput",

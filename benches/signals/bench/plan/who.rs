@@ -60,8 +60,20 @@ pub(super) const ROUND_TRIP: &[&str] = &[
     "raw/handler",
 ];
 
-pub(super) const SPIN: &[&str] =
-    &["raw/read64", "crate/wait-batch", "raw/spin", "crate/spin"];
+pub(super) const TWO_CPUS: &[&str] = &[
+    "raw/read64",
+    "crate/wait-batch",
+    "raw/epoll",
+    "crate/epoll",
+    "raw/ring-poll",
+    "crate/source",
+    "raw/ring-multishot",
+    "crate/read-source",
+    "raw/ring-read",
+    "raw/sigwaitinfo",
+    "raw/spin",
+    "crate/spin",
+];
 
 /// Those that go on for as long as signals come.
 pub(super) const FLOOD: &[&str] = &[
@@ -113,6 +125,7 @@ pub(super) const PACED: &[&str] = &[
     "crate/source-moderated",
     "raw/ring-multishot",
     "crate/read-source",
+    "raw/ring-read",
     "raw/sigwaitinfo",
 ];
 
@@ -122,10 +135,14 @@ pub(super) const IDLE: &[&str] = &[
     "crate/moderated",
     "raw/epoll",
     "crate/epoll",
+    "raw/epoll-first",
+    "crate/epoll-first",
     "raw/ring-poll",
     "crate/source",
     "raw/ring-multishot",
     "crate/read-source",
+    "raw/ring-read",
+    "raw/sigwaitinfo",
     "raw/handler",
     "raw/spin",
     "crate/spin",
@@ -194,6 +211,9 @@ pub(crate) const LEFT_OUT: &[(&str, &str)] = &[
     ),
     ("open", "signal-hook's forever: it is never closed"),
 ];
+
+/// Those that drain a queue.
+pub(super) const DRAINED: &[&str] = &["peer/nix"];
 
 /// Those that can be asked for a real-time signal.
 pub(super) const QUEUE: &[&str] = &[
