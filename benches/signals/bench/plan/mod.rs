@@ -244,13 +244,13 @@ fn on_two_cpus(amount: Amount) -> Vec<Group> {
         amount.group(
             "another process sends: ns for each signal",
             "throughput",
-            300_000,
+            200_000,
             &among(who::ROUND_TRIP, who::MODERATED),
         ),
         amount.group(
             "another thread sends: ns for each signal",
             "throughput:thread",
-            300_000,
+            200_000,
             who::FLOOD,
         ),
         amount
@@ -272,7 +272,7 @@ fn on_two_cpus(amount: Amount) -> Vec<Group> {
         amount.group(
             "idle for 1 ms, then a signal: ns from sending to receiving",
             "idle",
-            300,
+            200,
             who::IDLE,
         ),
         amount
