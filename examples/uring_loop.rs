@@ -94,6 +94,8 @@ mod server {
         connections: Vec<Option<Connection>>,
         /// How many of our requests the kernel has, besides the signals'.
         in_flight: usize,
+        /// No more are accepted before one is closed.
+        is_full: bool,
     }
 
     /// A connection has one request in the ring at a time, so its buffer is the
@@ -107,7 +109,14 @@ mod server {
     impl<'l> Server<'l> {
         fn new(listener: &'l TcpListener) -> io::Result<Self> {
             let ring = IoUring::new(64)?;
-            Ok(Self { ring, listener, connections: vec![], in_flight: 0 })
+            let connections = vec![];
+            Ok(Self {
+                ring,
+                listener,
+                connections,
+                in_flight: 0,
+                is_full: false,
+            })
         }
 
         /// The loop. It ends with SIGINT or SIGTERM.
@@ -186,8 +195,21 @@ mod server {
                     self.connections[number] = Some(connection);
                     self.receive(number)?;
                 }
-                // It was gone again, or there is no descriptor for it.
-                Err(error) => println!("accept: {error}"),
+                Err(error) => {
+                    println!("accept: {error}");
+                    let is_gone = error.kind() == ErrorKind::ConnectionAborted;
+                    let is_one_open =
+                        self.connections.iter().any(Option::is_some);
+                    // There is no descriptor for it before another one is closed.
+                    match (is_gone, is_one_open) {
+                        (true, _) => {}
+                        (false, true) => {
+                            self.is_full = true;
+                            return Ok(());
+                        }
+                        (false, false) => return Err(error),
+                    }
+                }
             }
             self.accept()
         }
@@ -233,7 +255,10 @@ mod server {
                 // The other side has closed, or is gone.
                 _ => {
                     self.connections[number] = None;
-                    Ok(())
+                    if !std::mem::take(&mut self.is_full) {
+                        return Ok(());
+                    }
+                    self.accept()
                 }
             }
         }
@@ -260,8 +285,15 @@ mod server {
 
         /// Cancels everything, and waits until the kernel has no buffer of ours.
         fn close(&mut self) -> io::Result<()> {
-            let all = opcode::AsyncCancel2::new(types::CancelBuilder::any());
-            self.push(&all.build().user_data(CANCEL))?;
+            let open = |(number, it): (usize, &Option<_>)| {
+                it.is_some().then_some(number as u64)
+            };
+            let connections = self.connections.iter().enumerate();
+            let ours: Vec<_> = connections.filter_map(open).collect();
+            for request in ours.into_iter().chain([ACCEPT]) {
+                let cancel = opcode::AsyncCancel::new(request).build();
+                self.push(&cancel.user_data(CANCEL))?;
+            }
             while self.in_flight > 0 {
                 self.wait()?;
                 self.in_flight -= self

@@ -377,6 +377,10 @@ impl Op {
                 "the user's queue of signals is full: raise RLIMIT_SIGPENDING, \
                  or receive what is pending first"
             }
+            (Self::UringEnter, libc::EBADFD) => {
+                "the ring was made with IORING_SETUP_R_DISABLED: enable it first \
+                 (IORING_REGISTER_ENABLE_RINGS)"
+            }
             (Self::TimerCreate, libc::EAGAIN) => {
                 "the user's queue of signals is full, which a timer needs a \
                  place in: raise RLIMIT_SIGPENDING"

@@ -58,10 +58,11 @@ pub enum Kind {
     /// The ring reads the signals ahead, into memory of its own: no system call
     /// for each.
     ///
-    /// It does so from when the descriptor of the receiver has been asked for
-    /// ([`AsFd`](crate::Receiver#impl-AsFd-for-Receiver)), or a task has awaited it. A
-    /// receiver that only waits has it read when it sleeps, and else reads itself: that
-    /// costs less where signals come in numbers.
+    /// It does so without end from when the descriptor of the receiver has been asked for
+    /// ([`AsFd`](crate::Receiver#impl-AsFd-for-Receiver)), or a task has awaited it. Before,
+    /// it reads once for each time that somebody takes without waiting, or sleeps, and once
+    /// when the receiver is opened: up to 64 signals. A receiver that only waits reads itself
+    /// what is pending, which costs less where signals come in numbers.
     ///
     /// What it has read is no longer pending. Dropping the receiver puts it back
     /// ([`Receiver::put_back`](crate::Receiver::put_back) says how), and no

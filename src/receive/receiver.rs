@@ -815,7 +815,8 @@ impl AsRef<Self> for Receiver {
 impl fmt::Debug for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receiver")
-            .field("fd", &self.as_raw_fd())
+            // The descriptor of a ring would stand from when it is shown.
+            .field("signalfd", &self.signalfd().as_raw_fd())
             .field("signals", &self.signals())
             .field("backend", &self.backend())
             .field("options", &self.options)

@@ -36,6 +36,7 @@ cases! {
     a_thread_that_is_refused_its_turn_sees_its_own_signals,
     a_submission_that_is_refused_keeps_nobody_else_asleep,
     a_batch_is_not_short_where_the_ring_fails,
+    to_print_a_receiver_does_not_show_its_descriptor,
     a_hundred_thousand_by_each_kind,
     the_thread_that_armed_the_ring_ends,
     a_ring_moves_with_its_receiver,
@@ -596,9 +597,30 @@ fn a_submission_that_is_refused_keeps_nobody_else_asleep() {
     });
 }
 
+/// A request that stands costs every sender something, so it is for those who wait for the
+/// descriptor.
+fn to_print_a_receiver_does_not_show_its_descriptor() {
+    let signals = ring(Kind::Completion).open(rt()).unwrap();
+    let shown = format!("{signals:?}");
+    assert!(shown.contains("signalfd: "), "{shown}");
+    // Had it been shown, the request would be in the ring again after this.
+    queue(0..1);
+    let mut batch = Batch::<64>::new();
+    assert_eq!(signals.wait_batch(&mut batch).unwrap().len(), 1);
+    queue(1..2);
+    assert!(is_pending(rt()), "nobody reads ahead");
+    assert_eq!(signals.wait().unwrap().value(), Some(1));
+}
+
 fn a_hundred_thousand_by_each_kind() {
-    for kind in KINDS {
+    // Also where the request stands, since somebody has the descriptor.
+    for (kind, is_shown) in KINDS
+        .map(|kind| (kind, false))
+        .into_iter()
+        .chain([(Kind::Completion, true)])
+    {
         let signals = ring(kind).open(rt()).unwrap();
+        let _descriptor = is_shown.then(|| signals.as_fd());
         let receiver = pid();
         let child = Child::fork(move || {
             for value in 0..storm_size() {

@@ -1157,6 +1157,9 @@ fn a_disabled_ring_works_once_it_is_enabled() {
     let mut ring: IoUring = builder.build(8).unwrap();
     let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
     arm(&mut ring, &mut source, MINE);
+    let error = source.submit_and_wait(&mut ring).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EBADFD));
+    assert!(error.to_string().contains("enable it first"), "{error}");
     let error = ring.submit().unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EBADFD));
     ring.submitter().register_enable_rings().unwrap();
@@ -1437,6 +1440,9 @@ fn a_cancelled_source_rests_until_it_is_armed() {
     assert!(!source.needs_arming());
     source.push(&mut ring.submission(), MINE).unwrap();
     ring.submit().unwrap();
+    let is_refused = || i32::from(source.cancel(0).is_some());
+    // The request is the parent's.
+    Child::fork(is_refused).wait_for_success();
     let entry = source.cancel(0).unwrap();
     submit(&mut ring, entry);
     complete(&mut ring, &mut source, MINE);

@@ -7,7 +7,7 @@
 //! | | [`Source`] | [`ReadSource`] |
 //! |---|---|---|
 //! | asks the ring to | say when there is something to read | read ahead |
-//! | system calls | one for a batch, besides the loop's own | none besides the loop's own |
+//! | system calls | one for a batch, besides the loop's own | none besides the loop's own, but one for each end of a request that lasts |
 //! | memory that the kernel writes to | none | a mapping of its own |
 //! | a signal that some thread does not block | goes to its handler | may be taken from its handler |
 //! | the same in every kind of ring | yes | but for the thread it is dropped on |

@@ -19,8 +19,9 @@ use crate::signal::SigInfo;
 /// registers with the ring. Each has room for 64 records.
 ///
 /// Of 512 signals that come at once, that is one `io_uring_enter(2)`, or 0.002 for
-/// each signal, in a ring of any kind (with `IORING_SETUP_SQPOLL` it is more if this
-/// thread is faster than the kernel's). It takes a loop that looks for completions
+/// each signal, in a ring with `IORING_SETUP_DEFER_TASKRUN`; in others 0.004, with the
+/// `io_uring_register(2)` that is spoken of below (with `IORING_SETUP_SQPOLL` it is more if
+/// this thread is faster than the kernel's). It takes a loop that looks for completions
 /// before it waits, as [the module](crate::uring)'s does, and room for more
 /// completions than there are buffers (`IORING_SETUP_CQSIZE`, 128). Unless a ring has
 /// `IORING_SETUP_DEFER_TASKRUN`, signals are read as they come and fill a buffer each,
@@ -237,8 +238,10 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     ///
     /// - [`Error::ForeignCompletion`], without effect: it carries another
     ///   `user_data`, or nothing is in the ring, or it names a buffer that nothing
-    ///   was read into. Or it says that the request has ended, and the kernel still has
-    ///   it; that cancels it, and when it has ended the source asks to be armed again.
+    ///   was read into.
+    /// - [`Error::ForeignCompletion`], too, where it says that the request has ended, and
+    ///   the kernel still has it. Nobody can ask without cancelling it; so it ends, and then
+    ///   the source asks to be armed again.
     /// - [`Error::Os`]: the ring cannot read signals; the error says why. The
     ///   source is not armed again, and [`take`](Self::take) yields what is left.
     /// - [`Error::Forked`]: in a forked child.

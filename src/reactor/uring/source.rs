@@ -215,10 +215,12 @@ impl<R: AsRef<Receiver>> Source<R> {
     }
 
     /// Hands out a submission that cancels the request, with a `user_data` of its
-    /// own; `None` if nothing is in the ring. The request's last completion comes
-    /// after that, and then the source does not ask to be armed again.
+    /// own; `None` if nothing is in the ring, or in a forked child, where the request is
+    /// the parent's. The request's last completion comes after that, and then the source
+    /// does not ask to be armed again.
     #[must_use = "it cancels nothing until it is submitted"]
     pub fn cancel(&mut self, user_data: u64) -> Option<squeue::Entry> {
+        self.receiver.as_ref().check_process().ok()?;
         let was_in_flight = self.slot.request.stop();
         let cancel = opcode::AsyncCancel::new(self.slot.user_data?);
         was_in_flight.then(|| cancel.build().user_data(user_data))
