@@ -12,7 +12,7 @@ use std::format;
 use std::string::String;
 use std::vec::Vec;
 
-use super::status::StatusReader;
+use super::status::{Queue, StatusReader};
 use crate::SignalSet;
 
 #[derive(PartialEq, Eq, Default, Debug)]
@@ -22,7 +22,8 @@ struct Expected {
     blocked: Option<u64>,
     tid: Option<u32>,
     pending: u64,
-    is_queue_full: bool,
+    is_running: bool,
+    queue: Option<Queue>,
 }
 
 /// The value of a text of digits, if it fits.
@@ -68,6 +69,7 @@ fn parse(text: &[u8]) -> Expected {
             b"Name" => status.name = unescape(value),
             b"State" => {
                 status.ended |= matches!(value.first(), Some(b'Z' | b'X'));
+                status.is_running = matches!(value.first(), Some(b'R' | b'D'));
             }
             b"Threads" => status.ended |= value == b"0",
             b"SigBlk" => status.blocked = number(value, 16),
@@ -81,8 +83,11 @@ fn parse(text: &[u8]) -> Expected {
                 let mut parts = value.splitn(2, |&byte| byte == b'/');
                 let mut next = || number(parts.next()?, 10);
                 let (queued, limit) = (next(), next());
-                status.is_queue_full =
-                    limit.is_some() && queued.is_some() && queued >= limit;
+                status.queue = queued.zip(limit).map(|both| match both {
+                    (queued, limit) if queued >= limit => Queue::Full,
+                    (queued, limit) if queued >= limit / 2 => Queue::Crowded,
+                    _ => Queue::Open,
+                });
             }
             _ => {}
         }
@@ -104,7 +109,12 @@ pub(crate) fn run(data: &[u8]) {
     assert_eq!(status.blocked.map(|set| set.bits()), expected.blocked);
     assert_eq!(status.tid, expected.tid);
     assert_eq!(status.pending.bits(), expected.pending);
-    assert_eq!(status.is_queue_full, expected.is_queue_full);
+    assert_eq!(status.queue, expected.queue.unwrap_or(Queue::Open));
+    assert_eq!(status.is_running, expected.is_running);
+    assert_eq!(status.is_kernels(), expected.name.starts_with(b"iou-"));
+    // SIGKILL and SIGSTOP cannot be blocked.
+    let all = expected.blocked.is_some_and(|it| it | 0x4_0100 == u64::MAX);
+    assert_eq!(status.blocks_all(), all);
 
     let all = SignalSet::all();
     let open = expected.blocked.map(|bits| all.bits() & !bits);

@@ -5,14 +5,18 @@
 //! (`pid_namespaces(7)`). For as long as an [`Ending`] exists there, a handler does
 //! what the default action would: its only deed is `_exit(2)`. Several may exist for
 //! one signal, on any threads, so they are counted, and the last one to go restores
-//! the default.
+//! the default. They change actions in turns with the handler for every thread
+//! (`backstop.rs`), which takes the default action for the one before it, and not that of
+//! an [`Ending`]: whether there is one is asked when it comes back.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use super::backstop::action_behind;
+use super::Birth;
+use super::backstop::{action_behind, in_turn};
 use crate::error::Error;
 use crate::signal::{PerSignal, Signal, SignalSet};
-use crate::sys::{self, action::action};
+use crate::sys;
+use crate::sys::action::{Action, action};
 
 /// Those of the set that are ignored (`SIG_IGN`), or would be if every thread did not
 /// block them.
@@ -54,10 +58,12 @@ impl Ending {
     }
 
     fn as_pid_1(set: SignalSet) -> Self {
-        for signal in set.signals() {
-            ENDINGS.of(signal).fetch_add(1, Ordering::SeqCst);
-            set_handler(signal);
-        }
+        in_turn(Birth::here(), || {
+            for signal in set.signals() {
+                ENDINGS.of(signal).fetch_add(1, Ordering::SeqCst);
+                settle(signal);
+            }
+        });
         Self(set)
     }
 }
@@ -80,30 +86,34 @@ pub(super) fn end_all_the_same(signal: Signal) {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        for signal in self.0.signals() {
-            let endings = ENDINGS.of(signal);
-            if endings.fetch_sub(1, Ordering::SeqCst) == 1 {
-                restore_default(signal);
-                // Another thread may have come in between, and have found the
-                // handler in its place.
-                if endings.load(Ordering::SeqCst) > 0 {
-                    set_handler(signal);
-                }
-            }
+        if self.0.is_empty() {
+            return;
         }
+        in_turn(Birth::here(), || {
+            for signal in self.0.signals() {
+                ENDINGS.of(signal).fetch_sub(1, Ordering::SeqCst);
+                settle(signal);
+            }
+        });
     }
 }
 
-/// Leaves alone what the program has set itself. Where a sandbox does not let the
-/// action be changed, the signal does nothing, as it did.
-fn set_handler(signal: Signal) {
-    if action(signal).is_ok_and(|it| it.handler == libc::SIG_DFL) {
+/// Whether the handler that ends the process stands for this action, which is to come back.
+pub(super) fn ends_as_pid_1(signal: Signal, action: &Action) -> bool {
+    action.handler == libc::SIG_DFL
+        && ENDINGS.of(signal).load(Ordering::SeqCst) > 0
+}
+
+/// Has the handler that ends the process stand for the default action for as long as
+/// somebody wants it. Leaves alone what the program has set itself. Where a sandbox does not
+/// let the action be changed, the signal does what it did. In turn.
+fn settle(signal: Signal) {
+    let Ok(found) = action(signal) else { return };
+    if ends_as_pid_1(signal, &found) {
         let _set = sys::end_by(signal);
-    }
-}
-
-fn restore_default(signal: Signal) {
-    if action(signal).is_ok_and(|it| sys::is_end(&it)) {
+    } else if sys::is_end(&found)
+        && ENDINGS.of(signal).load(Ordering::SeqCst) == 0
+    {
         let _found = sys::set_default(signal);
     }
 }

@@ -67,9 +67,10 @@ use core::time::Duration;
 use rustix::io::Errno;
 use rustix::thread::futex;
 
-use super::action::{end_all_the_same, end_as_pid_1};
+use super::action::{end_all_the_same, end_as_pid_1, ends_as_pid_1};
 use super::claim::is_claimed;
 use super::found::Found;
+use super::status::Queue;
 use super::threads::for_each_thread;
 use super::{AtomicBirth, Birth, requeue};
 use crate::error::{Error, Op};
@@ -94,6 +95,8 @@ static EVER: AtomicU64 = AtomicU64::new(0);
 /// The action of each signal before ours, and the one before that, if it was installed over
 /// ours and may hand on to it.
 static FOUND: PerSignal<Found> = PerSignal::new([const { Found::new() }; 64]);
+/// Those of which probes were sent that may not have come yet.
+static PROBES: AtomicU64 = AtomicU64::new(0);
 /// How many probes were sent, and how many of them have come to the handler.
 static SENT: AtomicU32 = AtomicU32::new(0);
 static HANDLED: AtomicU32 = AtomicU32::new(0);
@@ -155,7 +158,10 @@ fn install_one(signal: Signal) -> Result<(), Error> {
     // Also where others want it already: other code may have changed it since, and may do
     // so in this moment.
     while !is_ours(&found) {
-        FOUND.of(signal).store(&found);
+        // What ends PID 1 is there for a while only (`action.rs`).
+        let is_end = sys::is_end(&found);
+        let behind = if is_end { sys::default_action() } else { found };
+        FOUND.of(signal).store(&behind);
         let replaced = put_handler(signal)?;
         if replaced == found {
             break;
@@ -198,7 +204,11 @@ fn uninstall_unwanted(set: SignalSet) {
             let previous = previous(signal);
             let ignores = is_ignored_by(&previous, signal);
             if requeue::take_out(signal, ignores, birth) {
-                let _restored = put_previous(signal, &previous);
+                let _restored = if ends_as_pid_1(signal, &previous) {
+                    sys::end_by(signal)
+                } else {
+                    put_previous(signal, &previous)
+                };
             }
         }
     }
@@ -254,11 +264,13 @@ fn becomes_quiet(unwanted: SignalSet) -> bool {
 pub(super) fn is_quiet() -> bool {
     let handled = HANDLED.load(Ordering::Acquire);
     if SENT.load(Ordering::Relaxed) == handled {
+        PROBES.store(0, Ordering::Relaxed);
         return true;
     }
     let mut is_pending = false;
+    let probes = PROBES.load(Ordering::Relaxed);
     let looked = for_each_thread(|_, status| {
-        is_pending |= !status.pending.is_empty();
+        is_pending |= status.pending.bits() & probes != 0;
         Ok(())
     });
     if is_pending || looked.is_err() {
@@ -266,6 +278,7 @@ pub(super) fn is_quiet() -> bool {
     }
     // One may be on its way into the handler still. Then they differ again.
     SENT.store(handled, Ordering::Relaxed);
+    PROBES.store(0, Ordering::Relaxed);
     true
 }
 
@@ -638,13 +651,18 @@ const MOMENT: Duration = Duration::from_millis(10);
 /// Makes a thread run the handler. In turn.
 ///
 /// If the queue is full the kernel refuses a real-time signal, and delivers a standard
-/// one without its record, which could be anyone's. So a standard one is the only one
-/// on its way, and the thread knows that it is for it. One of the same number that comes
-/// to the same thread in that moment, and has lost its record too, is no more than the
-/// kernel would make of the two.
-pub(super) fn probe(tid: u32, signal: Signal) -> Result<(), Errno> {
+/// one without its record, which could be anyone's: it looks as one does that comes from
+/// outside the PID namespace. So where it may fill up by then, a
+/// standard one is the only one on its way, and the thread knows that it is for it. One
+/// that looks the same, and comes to the same thread in the moment in which the queue is
+/// that full, is taken for it.
+pub(super) fn probe(
+    tid: u32,
+    signal: Signal,
+    queue: Queue,
+) -> Result<(), Errno> {
     let tid = i32::try_from(tid).map_err(|_| Errno::SRCH)?;
-    if signal.is_realtime() {
+    if signal.is_realtime() || queue == Queue::Open {
         return send_probe(tid, signal);
     }
     PROBED.store(probed(tid, signal), Ordering::SeqCst);
@@ -671,6 +689,7 @@ fn is_expected(signal: Signal) -> bool {
 fn send_probe(tid: i32, signal: Signal) -> Result<(), Errno> {
     // Before, so that there are never more handled than sent.
     SENT.fetch_add(1, Ordering::Relaxed);
+    PROBES.fetch_or(SignalSet::from(signal).bits(), Ordering::Relaxed);
     sys::action::tgsigqueueinfo(tid, &probe_of(signal)).inspect_err(|_| {
         SENT.fetch_sub(1, Ordering::Relaxed);
     })

@@ -6,7 +6,8 @@ use core::time::Duration;
 
 use rustix::io::Errno;
 
-use super::threads::{check_threads, for_each_thread};
+use super::status::Queue;
+use super::threads::{PATIENCE, Starting, check_threads, for_each_thread};
 use super::{Birth, backstop};
 use crate::error::{Error, Op, UnblockedThread};
 use crate::signal::{Signal, SignalSet};
@@ -26,7 +27,8 @@ use crate::sys::{self, Deadline, How};
 /// is sent one of them, marked as the crate's own. The handler blocks the whole set
 /// in the thread it runs in. When this returns, all threads that were found block the
 /// set, and no signal passes through the handler any more: real-time signals stay in
-/// order. The handler stays. A thread that unblocks a signal later and takes one runs
+/// order. (Unless one does not come to it, as [`late`](EveryThread::late) tells: it is
+/// stuck, or the user's queue of signals is so full that nothing can be sent to it.) The handler stays. A thread that unblocks a signal later and takes one runs
 /// it, and so blocks them again; and the signal is sent on to the process, with its
 /// record, behind those that are pending.
 ///
@@ -41,8 +43,9 @@ use crate::sys::{self, Deadline, How};
 /// [`heal`](EveryThread::heal), or drop such a guard, take turns: one waits for the other.
 ///
 /// A thread that is just being started blocks everything for that moment, since the C
-/// library does so, and so does one in a handler, or in a call that has a mask for the
-/// time it takes (`ppoll`). It is passed over, and is taken care of when it takes a
+/// library does so. With glibc that can be seen, and is waited for, a second at most.
+/// Elsewhere it is passed over, as is one in a handler, or in a call that has a mask
+/// for the time it takes (`ppoll`). Such a thread is taken care of when it takes a
 /// signal; or call [`heal`](EveryThread::heal) when all threads have begun.
 ///
 /// # What others notice
@@ -51,9 +54,11 @@ use crate::sys::{self, Deadline, How};
 ///   restarted are (`SA_RESTART`); those that cannot fail with `EINTR`: `epoll_wait`,
 ///   `poll`, `select`, `nanosleep`, and others that signal(7) lists.
 /// - Threads stay as they are when the guard is dropped: they go on blocking the
-///   set, for nothing is left that would reach them, and so do the threads they
-///   start. The calling thread, too; for a scope there, make a
-///   [`MaskGuard`](crate::MaskGuard) first.
+///   set, since no signal of it would reach them any more and another one would be the
+///   program's; and so do the threads they start. So what comes then, or comes in the
+///   moment, stays pending for the next receiver. The calling thread goes on blocking it,
+///   too; for a scope there, make a [`MaskGuard`](crate::MaskGuard) first, as
+///   [`open`](crate::Options::open) does.
 /// - A handler that the program had for a signal does not run while the guard
 ///   exists, and neither does the default action. One that it installs meanwhile runs
 ///   in threads that unblock the signal.
@@ -61,6 +66,8 @@ use crate::sys::{self, Deadline, How};
 ///   that are pending for that thread stay with it.
 /// - A thread that sleeps in `sigwaitinfo(2)` for one of the signals gets one that is
 ///   the crate's own.
+/// - Where a set has nothing but signals that stop the process and `SIGCONT`, one of them is
+///   sent, and the kernel then drops pending ones of the other sort, as it always does.
 /// - Where children were not waited for (`SIG_IGN` or `SA_NOCLDWAIT` on `SIGCHLD`),
 ///   they need not be, and the signal comes for each.
 /// - A program that is executed is not told of handlers, so it finds the default
@@ -152,9 +159,7 @@ pub struct EveryThread {
     birth: Birth,
 }
 
-/// How long threads may take to run the handler, before those that have not count as
-/// late, and how often they are looked at in any case.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How often threads are looked at in any case.
 const ROUNDS: u32 = 5;
 /// How long all may take, before the threads are looked at again.
 const ROUND: Duration = Duration::from_millis(100);
@@ -265,23 +270,36 @@ impl EveryThread {
 fn heal_others(set: SignalSet) -> Result<(), Error> {
     let end = Deadline::after(Some(PATIENCE));
     let mut rounds = 0;
-    while probe_all(set)? {
-        rounds += 1;
-        backstop::wait_for_probes(Deadline::after(Some(ROUND)));
-        // Who has run the handler and is unblocked again does that itself.
-        let is_done = backstop::is_quiet() || end.is_over();
-        if rounds >= ROUNDS && is_done {
-            break;
+    let mut starting = Starting::ANY;
+    loop {
+        let (is_unblocked, still) = probe_all(set, starting)?;
+        let waits = !still.is_none() && !end.is_over();
+        starting = still;
+        if is_unblocked {
+            rounds += 1;
+            backstop::wait_for_probes(Deadline::after(Some(ROUND)));
+            // Who has run the handler and is unblocked again does that itself.
+            let is_done = backstop::is_quiet() || end.is_over();
+            if rounds >= ROUNDS && is_done && !waits {
+                return Ok(());
+            }
+        } else if waits {
+            rustix::thread::sched_yield();
+        } else {
+            return Ok(());
         }
     }
-    Ok(())
 }
 
-/// Sends a probe to each thread that does not block the set, and tells whether there
-/// is one.
-fn probe_all(set: SignalSet) -> Result<bool, Error> {
-    let mut is_one = false;
+/// Sends a probe to each thread that does not block the set, and tells whether there is
+/// one, and which of those have yet to begin still.
+fn probe_all(
+    set: SignalSet,
+    starting: Starting,
+) -> Result<(bool, Starting), Error> {
+    let (mut is_one, mut still) = (false, Starting::NONE);
     for_each_thread(|tid, status| {
+        still.note(tid, status, starting);
         let Some(thread) = status.unblocked(tid, set)? else { return Ok(()) };
         is_one = true;
         let open = thread.signals();
@@ -289,16 +307,16 @@ fn probe_all(set: SignalSet) -> Result<bool, Error> {
         if has_probe {
             return Ok(());
         }
-        match choose(open, status.is_queue_full) {
-            Some(signal) => match backstop::probe(tid, signal) {
-                // It has ended, or it gets one when there is room.
-                Ok(()) | Err(Errno::SRCH | Errno::AGAIN) => Ok(()),
-                Err(errno) => Err(Error::os(Op::Tgsigqueueinfo, errno)),
-            },
-            None => Ok(()),
+        let Some(signal) = choose(open, status.queue) else {
+            return Ok(());
+        };
+        match backstop::probe(tid, signal, status.queue) {
+            // It has ended, or it gets one when there is room.
+            Ok(()) | Err(Errno::SRCH | Errno::AGAIN) => Ok(()),
+            Err(errno) => Err(Error::os(Op::Tgsigqueueinfo, errno)),
         }
     })?;
-    Ok(is_one)
+    Ok((is_one, still))
 }
 
 /// Chooses a signal to send to a thread: best one that the kernel queues or refuses,
@@ -307,11 +325,11 @@ fn probe_all(set: SignalSet) -> Result<bool, Error> {
 ///
 /// A standard signal that finds the queue full comes without its record, and would be
 /// taken for a real one.
-fn choose(open: SignalSet, is_queue_full: bool) -> Option<Signal> {
+fn choose(open: SignalSet, queue: Queue) -> Option<Signal> {
     let stops = Signal::CONT | Signal::TSTP | Signal::TTIN | Signal::TTOU;
     let first = |set: SignalSet| set.signals().next();
     let realtime = open.signals().find(|signal| signal.is_realtime());
-    if is_queue_full {
+    if queue == Queue::Full {
         return realtime;
     }
     realtime.or_else(|| first(open - stops)).or_else(|| first(open))

@@ -26,13 +26,36 @@ pub(super) struct Status {
     pub(super) tid: Option<u32>,
     /// What is pending for the thread alone.
     pub(super) pending: SignalSet,
-    /// The user has no room for another signal with a record.
-    pub(super) is_queue_full: bool,
+    /// It runs, or would if a CPU were free, or waits for memory.
+    pub(super) is_running: bool,
+    /// How much room the user has for signals with records.
+    pub(super) queue: Queue,
+}
+
+/// How full the user's queue of signals is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Queue {
+    /// There is more room than is taken.
+    Open,
+    Crowded,
+    /// Not another one has room.
+    Full,
 }
 
 impl Status {
     pub(super) fn name(&self) -> &[u8] {
         self.name.get(..self.name_len).unwrap_or_default()
+    }
+
+    /// Whether it blocks all signals that there are, but for those that nobody can block.
+    pub(super) fn blocks_all(&self) -> bool {
+        let cannot_be = 1 << (libc::SIGKILL - 1) | 1 << (libc::SIGSTOP - 1);
+        self.blocked.is_some_and(|it| it.bits() | cannot_be == u64::MAX)
+    }
+
+    /// Whether it is one of the kernel's own that serves the process.
+    pub(super) fn is_kernels(&self) -> bool {
+        self.name().starts_with(b"iou-")
     }
 }
 
@@ -48,7 +71,8 @@ impl StatusReader {
                 blocked: None,
                 tid: None,
                 pending: SignalSet::empty(),
-                is_queue_full: false,
+                is_running: false,
+                queue: Queue::Open,
             },
         }
     }
@@ -75,6 +99,7 @@ impl StatusReader {
             self.status.set_name(name);
         } else if let Some(state) = line.strip_prefix(b"State:\t") {
             self.status.ended |= matches!(state, [b'Z' | b'X', ..]);
+            self.status.is_running = matches!(state, [b'R' | b'D', ..]);
         } else if line == b"Threads:\t0" {
             // What the kernel counts, and with it the masks, is already gone:
             // it prints zeros (`task_sig()` in `fs/proc/array.c`).
@@ -87,7 +112,7 @@ impl StatusReader {
             let pending = hexadecimal(mask);
             self.status.pending = pending.unwrap_or(SignalSet::empty());
         } else if let Some(queue) = line.strip_prefix(b"SigQ:\t") {
-            self.status.is_queue_full = is_full(queue);
+            self.status.queue = fill(queue).unwrap_or(Queue::Open);
         }
         self.len = 0;
     }
@@ -133,13 +158,16 @@ fn decimal(text: &str) -> Option<u64> {
 }
 
 /// Reads how many signals are queued, and how many may be: `0/95`.
-fn is_full(text: &[u8]) -> bool {
-    let numbers = || {
-        let (queued, limit) =
-            core::str::from_utf8(text).ok()?.split_once('/')?;
-        Some((decimal(queued)?, decimal(limit)?))
-    };
-    numbers().is_some_and(|(queued, limit)| queued >= limit)
+fn fill(text: &[u8]) -> Option<Queue> {
+    let (queued, limit) = core::str::from_utf8(text).ok()?.split_once('/')?;
+    let (queued, limit) = (decimal(queued)?, decimal(limit)?);
+    Some(if queued >= limit {
+        Queue::Full
+    } else if queued >= limit / 2 {
+        Queue::Crowded
+    } else {
+        Queue::Open
+    })
 }
 
 #[cfg(test)]
@@ -170,7 +198,7 @@ mod tests {
             assert!(!status.ended);
             assert_eq!(status.blocked, Some(Signal::HUP | Signal::TERM));
             assert_eq!(status.pending, Signal::INT.into());
-            assert!(!status.is_queue_full);
+            assert_eq!(status.queue, Queue::Open);
         }
     }
 
@@ -194,18 +222,36 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_is_seen() {
-        assert!(read(b"SigQ:\t95/95\n", 2).is_queue_full);
-        assert!(read(b"SigQ:\t96/95\n", 2).is_queue_full);
-        assert!(read(b"SigQ:\t0/0\n", 2).is_queue_full);
-        for text in [
-            &b"SigQ:\t94/95\n"[..],
-            b"SigQ:\t\n",
-            b"SigQ:\t1\n",
-            b"SigQ:\t+2/1\n",
+    fn how_full_the_queue_is_is_seen() {
+        for (text, queue) in [
+            (&b"SigQ:\t95/95\n"[..], Queue::Full),
+            (b"SigQ:\t96/95\n", Queue::Full),
+            (b"SigQ:\t0/0\n", Queue::Full),
+            (b"SigQ:\t94/95\n", Queue::Crowded),
+            (b"SigQ:\t47/95\n", Queue::Crowded),
+            (b"SigQ:\t0/1\n", Queue::Crowded),
+            (b"SigQ:\t46/95\n", Queue::Open),
+            (b"SigQ:\t\n", Queue::Open),
+            (b"SigQ:\t1\n", Queue::Open),
+            (b"SigQ:\t+2/1\n", Queue::Open),
         ] {
-            assert!(!read(text, 2).is_queue_full);
+            assert_eq!(read(text, 2).queue, queue);
         }
+    }
+
+    #[test]
+    fn who_has_yet_to_begin_is_told_from_others() {
+        let all = |text| read(text, 7).blocks_all();
+        assert!(all(b"SigBlk:\tfffffffffffbfeff\n"));
+        assert!(all(b"SigBlk:\tffffffffffffffff\n"));
+        // `sigfillset(3)` leaves two to the C library.
+        assert!(!all(b"SigBlk:\tfffffffe7ffbfeff\n"));
+        assert!(!all(b"State:\tR (running)\n"));
+        assert!(read(b"State:\tR (running)\n", 7).is_running);
+        assert!(read(b"State:\tD (disk sleep)\n", 7).is_running);
+        assert!(!read(b"State:\tS (sleeping)\n", 7).is_running);
+        assert!(read(b"Name:\tiou-sqp-4711\n", 7).is_kernels());
+        assert!(!read(b"Name:\tiou\n", 7).is_kernels());
     }
 
     #[test]

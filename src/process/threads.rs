@@ -2,6 +2,7 @@
 
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
+use core::time::Duration;
 
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
@@ -9,7 +10,7 @@ use rustix::io::Errno;
 use super::status::{Status, StatusReader};
 use crate::error::{Error, Op, UnblockedThread};
 use crate::signal::SignalSet;
-use crate::sys;
+use crate::sys::{self, Deadline};
 
 /// Checks that every thread of the process blocks the signals.
 ///
@@ -23,7 +24,7 @@ use crate::sys;
 /// its turn has passed is not seen, but it inherits the mask of the one that
 /// starts it. And a thread that is just starting another one blocks everything
 /// for that moment, as does the one that is started until it runs, since the C
-/// library does so.
+/// library does so. With glibc that can be seen, and is waited for, a second at most.
 ///
 /// It opens one file of `/proc` for each thread, and allocates nothing. Kernel
 /// threads that serve the process (`io_uring`'s) block everything and pass.
@@ -56,12 +57,51 @@ pub fn check_threads(set: impl Into<SignalSet>) -> Result<(), Error> {
 }
 
 fn check_all(set: SignalSet) -> Result<(), Error> {
-    for_each_thread(|tid, status| {
-        status
-            .unblocked(tid, set)?
-            .map_or(Ok(()), |thread| Err(Error::UnblockedThread(thread)))
-    })
+    let end = Deadline::after(Some(PATIENCE));
+    let mut starting = Starting::ANY;
+    loop {
+        let mut still = Starting::NONE;
+        for_each_thread(|tid, status| {
+            still.note(tid, status, starting);
+            status
+                .unblocked(tid, set)?
+                .map_or(Ok(()), |thread| Err(Error::UnblockedThread(thread)))
+        })?;
+        if still.is_none() || end.is_over() {
+            return Ok(());
+        }
+        starting = still;
+        rustix::thread::sched_yield();
+    }
 }
+
+/// Threads that have yet to begin, by the newest of them: who waits for them does not wait
+/// for those that are started meanwhile, which have larger numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Starting {
+    newest: u32,
+}
+
+impl Starting {
+    pub(super) const NONE: Self = Self { newest: 0 };
+    /// What is waited for before anything was seen.
+    pub(super) const ANY: Self = Self { newest: u32::MAX };
+
+    pub(super) fn is_none(self) -> bool {
+        self == Self::NONE
+    }
+
+    /// Notes a thread, if it has yet to begin and is one of those.
+    pub(super) fn note(&mut self, tid: u32, status: &Status, those: Self) {
+        if tid <= those.newest && status.is_starting(tid) {
+            self.newest = self.newest.max(tid);
+        }
+    }
+}
+
+/// How long threads may take to begin, or to run a handler, before those that have not
+/// count as late.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Looks at all threads that have not ended.
 pub(super) fn for_each_thread(
@@ -104,6 +144,15 @@ fn read_status(tasks: BorrowedFd<'_>, tid: &CStr) -> Result<Status, Errno> {
 }
 
 impl Status {
+    /// Whether it has yet to begin, and is another thread than the one that asks: glibc
+    /// starts one with everything blocked, the two signals of its own too, which nobody
+    /// else blocks (`__libc_signal_block_all()`). The kernel's own threads are like that for
+    /// good.
+    pub(super) fn is_starting(&self, tid: u32) -> bool {
+        let is_this = u32::try_from(sys::thread_id()) == Ok(tid);
+        self.blocks_all() && self.is_running && !self.is_kernels() && !is_this
+    }
+
     /// What the thread does not block of this set, if there is something.
     pub(super) fn unblocked(
         &self,
@@ -116,5 +165,34 @@ impl Status {
         let open = set - blocked;
         let thread = || UnblockedThread::new(tid, self.name(), open);
         Ok((!open.is_empty()).then(thread))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_that_are_started_meanwhile_are_not_waited_for() {
+        let mut reader = StatusReader::new();
+        reader.feed(b"State:\tR (running)\nSigBlk:\tffffffffffffffff\n");
+        let status = reader.finish();
+        let mut first = Starting::NONE;
+        assert!(first.is_none());
+        first.note(7, &status, Starting::ANY);
+        first.note(5, &status, Starting::ANY);
+        assert!(!first.is_none());
+        let mut second = Starting::NONE;
+        second.note(8, &status, first);
+        assert!(second.is_none());
+        second.note(5, &status, first);
+        assert!(!second.is_none());
+        let mut third = Starting::NONE;
+        third.note(7, &status, second);
+        assert!(third.is_none());
+        // Who asks runs.
+        let this = sys::thread_id().try_into().unwrap();
+        third.note(this, &status, Starting::ANY);
+        assert!(third.is_none());
     }
 }

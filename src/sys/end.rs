@@ -16,6 +16,11 @@ const fn action_of(handler: usize) -> Action {
     Action { handler, flags: 0, mask, restorer: 0 }
 }
 
+/// What a signal does that nobody has said anything of.
+pub(crate) const fn default_action() -> Action {
+    action_of(libc::SIG_DFL)
+}
+
 /// The action that a signal had.
 #[derive(Debug)]
 pub(crate) struct Found(Action);
@@ -23,7 +28,7 @@ pub(crate) struct Found(Action);
 /// Lets a signal take its default action, and returns what it did before.
 pub(crate) fn set_default(signal: Signal) -> Result<Found, Error> {
     // SAFETY: SIG_DFL is no handler.
-    unsafe { set_action(signal, &action_of(libc::SIG_DFL)) }.map(Found)
+    unsafe { set_action(signal, &default_action()) }.map(Found)
 }
 
 /// Ignores a signal, also one that is pending and blocked, and returns what it did

@@ -7,11 +7,12 @@
 //! - what blocks signals in every thread, when it is opened, told to heal, given another
 //!   set, or dropped, and when a receiver of that kind is reopened;
 //! - `suspend`, for as long as the process is stopped;
+//! - as PID 1, a `Shutdown` that has its first signal, and one that is dropped;
 //! - a receiver or guard that comes to have a signal, or has it no longer, whose action is
 //!   about to come back and would drop what is pending (`process/claim.rs`).
 //!
-//! Nothing else waits here: nothing that receives a signal, no handler, and nothing
-//! between fork and exec. A forked child does not wait for its parent: it finds the word
+//! Nothing else waits here: nothing that receives a signal (but a `Shutdown` that has its
+//! first one closes its scope), no handler, and nothing between fork and exec. A forked child does not wait for its parent: it finds the word
 //! with its parent's number in it, and takes it over. As long as it has one thread there
 //! is nobody else to wait for.
 

@@ -42,6 +42,7 @@ cases! {
     what_a_timer_says_is_kept,
     a_mask_for_a_moment_is_no_mask,
     who_sleeps_in_sigwaitinfo_gets_the_crate_s_own,
+    threads_that_have_yet_to_begin_are_waited_for,
     who_knows_when_threads_come_heals_them,
     a_thread_with_a_stack_for_signals,
     a_thread_with_a_stack_for_signals_and_no_room_in_the_queue,
@@ -668,6 +669,41 @@ fn who_sleeps_in_sigwaitinfo_gets_the_crate_s_own() {
     assert!(!codes.contains(&code), "{code}");
     assert_eq!(every(&signals).late(), Ok(None));
     assert_eq!(signals.try_recv().unwrap(), None);
+}
+
+/// The C library starts a thread with everything blocked, so that it looks healed. As in
+/// `#[tokio::main]`, whose threads may have yet to begin.
+fn threads_that_have_yet_to_begin_are_waited_for() {
+    const COUNT: i32 = 100;
+    if cfg!(not(target_env = "gnu")) {
+        // Others cannot be told from threads that block the signals.
+        return;
+    }
+    for _ in 0..racing_rounds() / 10 {
+        let (tell, told) = channel();
+        let threads = [(); 4].map(|()| {
+            let tell = tell.clone();
+            let (end, ended) = channel::<()>();
+            let work = move || {
+                tell.send(()).unwrap();
+                ended.recv().unwrap_err();
+            };
+            (thread::spawn(work), end)
+        });
+        let signals = open(rt(0));
+        assert_eq!(told.iter().take(4).count(), 4, "they have begun");
+        assert_eq!(every(&signals).late(), Ok(None));
+        for value in 0..COUNT {
+            sigqueue(pid(), rt(0), value).unwrap();
+        }
+        let mut all = receive(&signals, COUNT as usize);
+        assert!(all.remove(&rt(0)).unwrap().into_iter().eq(0..COUNT));
+        assert_eq!(every(&signals).caught(), 0);
+        for (thread, end) in threads {
+            drop(end);
+            thread.join().unwrap();
+        }
+    }
 }
 
 /// Then no signal has to pass through the handler.

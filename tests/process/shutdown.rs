@@ -20,7 +20,7 @@ use super::every::{Threads, stuck};
 use super::exit::fork_pid_1;
 use crate::common::{
     Child, End, forbid, kernel_action, kill, open, open_descriptors, options,
-    pid, set_action, set_limit, sigqueue, tid, wait_until_asleep,
+    pid, set_action, set_limit, set_mask, sigqueue, tid, wait_until_asleep,
 };
 use crate::harness::{cases, racing_rounds};
 
@@ -68,6 +68,8 @@ cases! {
 
     as_pid_1_the_second_exits_with_the_status,
     as_pid_1_the_second_exits_also_after_every_thread,
+    as_pid_1_it_puts_back_what_it_changed_under_every_thread,
+    as_pid_1_the_second_exits_where_every_thread_was_blocked_before,
     as_pid_1_the_second_exits_also_with_a_thread_stuck_in_the_kernel,
     as_pid_1_it_hears_what_is_outside,
     as_pid_1_the_pending_second_exits_with_the_status,
@@ -607,6 +609,34 @@ fn as_pid_1_the_second_exits_also_after_every_thread() {
         let mut shutdown = every.shutdown(Signal::INT | Signal::TERM).unwrap();
         kill(pid(), Signal::INT);
         assert_eq!(shutdown.wait().unwrap().signal(), Signal::INT);
+        kill(pid(), Signal::TERM);
+        stay()
+    });
+    assert_eq!(child.wait(), TERMINATED);
+}
+
+/// Of the two handlers, the one that was there first goes first.
+fn as_pid_1_it_puts_back_what_it_changed_under_every_thread() {
+    let child = fork_pid_1(|| {
+        let handler = || kernel_action(libc::SIGTERM)[0];
+        let before = handler();
+        let shutdown = after_the_first(Signal::TERM);
+        let every = mask::block_every_thread(Signal::TERM).unwrap();
+        drop(shutdown);
+        drop(every);
+        assert_eq!(handler(), before);
+        0
+    });
+    child.wait_for_success();
+}
+
+/// And here it comes first that was there first.
+fn as_pid_1_the_second_exits_where_every_thread_was_blocked_before() {
+    let child = fork_pid_1(|| {
+        let every = mask::block_every_thread(Signal::TERM).unwrap();
+        let _shutdown = after_the_first(Signal::TERM);
+        drop(every);
+        set_mask(SignalSet::empty());
         kill(pid(), Signal::TERM);
         stay()
     });

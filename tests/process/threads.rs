@@ -6,10 +6,11 @@ use std::thread;
 use signalfd::{Error, Receiver, Signal, block, mask, open};
 
 use crate::common::{kill, pid, tid, wait_until};
-use crate::harness::cases;
+use crate::harness::{cases, racing_rounds};
 
 cases! {
     a_thread_started_too_early_is_named,
+    a_thread_that_has_yet_to_begin_is_named,
     a_thread_that_blocks_too_little_is_told_what_it_lacks,
     threads_started_later_inherit_the_mask,
     a_thread_with_an_odd_name_is_named,
@@ -49,6 +50,22 @@ fn a_thread_started_too_early_is_named() {
         assert!(mask::current().unwrap().is_empty());
     });
     drop(open(Signal::TERM | Signal::HUP).unwrap());
+}
+
+/// The C library starts it with everything blocked, as if nothing could reach it.
+fn a_thread_that_has_yet_to_begin_is_named() {
+    if cfg!(not(target_env = "gnu")) {
+        // Others cannot be told from threads that block the signals.
+        return;
+    }
+    for _ in 0..racing_rounds() / 10 {
+        let (end, ended) = mpsc::channel::<()>();
+        let other = thread::spawn(move || ended.recv().unwrap_err());
+        let error = open(Signal::TERM).map(drop).unwrap_err();
+        assert!(matches!(error, Error::UnblockedThread(_)), "{error}");
+        drop(end);
+        other.join().unwrap();
+    }
 }
 
 fn a_thread_that_blocks_too_little_is_told_what_it_lacks() {
