@@ -662,6 +662,8 @@ fn who_sleeps_in_sigwaitinfo_gets_the_crate_s_own() {
         (signal, info.si_code)
     });
     wait_until_asleep(told.recv().unwrap());
+    let _guard = signalfd::block(Signal::USR1).unwrap();
+    tgkill(tid(), Signal::USR1);
     let signals = open(Signal::TERM);
     let (signal, code) = sleeper.join().unwrap();
     assert_eq!(signal, libc::SIGTERM);
@@ -669,6 +671,10 @@ fn who_sleeps_in_sigwaitinfo_gets_the_crate_s_own() {
     assert!(!codes.contains(&code), "{code}");
     assert_eq!(every(&signals).late(), Ok(None));
     assert_eq!(signals.try_recv().unwrap(), None);
+    // It is gone, and what is pending besides is not taken for it.
+    drop(signals);
+    assert_eq!(action(Signal::TERM).0, libc::SIG_DFL);
+    set_action(Signal::USR1, libc::SIG_IGN, 0);
 }
 
 /// The C library starts a thread with everything blocked, so that it looks healed. As in
