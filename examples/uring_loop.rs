@@ -125,8 +125,10 @@ mod server {
             let mut batch = Batch::<16>::new();
             self.accept()?;
             loop {
-                let completions: Vec<_> = self.ring.completion().collect();
-                for completion in completions {
+                // One by one: what is left after an error is there for `close`.
+                loop {
+                    let next = self.ring.completion().next();
+                    let Some(completion) = next else { break };
                     match completion.user_data() {
                         SIGNALS => source.complete(completion)?,
                         ACCEPT => self.accepted(&completion)?,
@@ -283,6 +285,13 @@ mod server {
             Ok(())
         }
 
+        /// Counts what has completed, and does nothing about it.
+        fn reap(&mut self) {
+            let ours = self.ring.completion();
+            let ours = ours.filter(|it| it.user_data() != SIGNALS);
+            self.in_flight -= ours.count();
+        }
+
         /// Cancels everything, and waits until the kernel has no buffer of ours.
         fn close(&mut self) -> io::Result<()> {
             let open = |(number, it): (usize, &Option<_>)| {
@@ -293,14 +302,11 @@ mod server {
             for request in ours.into_iter().chain([ACCEPT]) {
                 let cancel = opcode::AsyncCancel::new(request).build();
                 self.push(&cancel.user_data(CANCEL))?;
+                self.reap();
             }
             while self.in_flight > 0 {
                 self.wait()?;
-                self.in_flight -= self
-                    .ring
-                    .completion()
-                    .filter(|completion| completion.user_data() != SIGNALS)
-                    .count();
+                self.reap();
             }
             let open = self.connections.iter().flatten().count();
             println!("  connections that were open: {open}");

@@ -61,7 +61,7 @@
 use core::ffi::{c_int, c_void};
 use core::mem::transmute;
 use core::ptr;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use core::time::Duration;
 
 use rustix::io::Errno;
@@ -100,6 +100,8 @@ static PROBES: AtomicU64 = AtomicU64::new(0);
 /// How many probes were sent, and how many of them have come to the handler.
 static SENT: AtomicU32 = AtomicU32::new(0);
 static HANDLED: AtomicU32 = AtomicU32::new(0);
+/// Whether one was ever counted as sent and handled that may have been neither.
+static WAS_GUESSED: AtomicBool = AtomicBool::new(false);
 /// How many signals the handler has sent on.
 static CAUGHT: AtomicU64 = AtomicU64::new(0);
 
@@ -263,7 +265,8 @@ fn becomes_quiet(unwanted: SignalSet) -> bool {
 /// sent one. In turn.
 pub(super) fn is_quiet() -> bool {
     let handled = HANDLED.load(Ordering::Acquire);
-    if SENT.load(Ordering::Relaxed) == handled {
+    let is_exact = !WAS_GUESSED.load(Ordering::Relaxed);
+    if is_exact && SENT.load(Ordering::Relaxed) == handled {
         PROBES.store(0, Ordering::Relaxed);
         return true;
     }
@@ -276,7 +279,9 @@ pub(super) fn is_quiet() -> bool {
     if is_pending || looked.is_err() {
         return false;
     }
-    // One may be on its way into the handler still. Then they differ again.
+    // One may be on its way into the handler still. Then they differ later by that one, and
+    // that they are equal says nothing any more.
+    WAS_GUESSED.store(true, Ordering::Relaxed);
     SENT.store(handled, Ordering::Relaxed);
     PROBES.store(0, Ordering::Relaxed);
     true
@@ -610,11 +615,16 @@ fn let_take_its_course(info: &SigInfo) -> Result<Option<Action>, Error> {
                 end_all_the_same(signal);
             }
         })?;
+        if ends_as_pid_1(signal, &course) {
+            // Somebody has come to want that meanwhile.
+            sys::end_by(signal)?;
+        }
         if active().has(signal) {
             // Somebody has opened meanwhile.
             let replaced = put_handler(signal)?;
-            let is_known =
-                |it: &Action| it.handler == course.handler || is_ours(it);
+            let is_known = |it: &Action| {
+                it.handler == course.handler || is_ours(it) || sys::is_end(it)
+            };
             put_back_another(signal, address(), replaced, is_known)?;
         }
     }

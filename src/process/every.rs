@@ -270,36 +270,31 @@ impl EveryThread {
 fn heal_others(set: SignalSet) -> Result<(), Error> {
     let end = Deadline::after(Some(PATIENCE));
     let mut rounds = 0;
-    let mut starting = Starting::ANY;
+    let mut starting = Starting::new();
     loop {
-        let (is_unblocked, still) = probe_all(set, starting)?;
-        let waits = !still.is_none() && !end.is_over();
-        starting = still;
-        if is_unblocked {
+        let found = probe_all(set, &mut starting)?;
+        if found {
             rounds += 1;
             backstop::wait_for_probes(Deadline::after(Some(ROUND)));
             // Who has run the handler and is unblocked again does that itself.
             let is_done = backstop::is_quiet() || end.is_over();
-            if rounds >= ROUNDS && is_done && !waits {
+            if rounds >= ROUNDS && is_done && !starting.are_awaited() {
                 return Ok(());
             }
-        } else if waits {
-            rustix::thread::sched_yield();
-        } else {
+            starting.await_any();
+        } else if !starting.are_awaited() {
             return Ok(());
         }
     }
 }
 
-/// Sends a probe to each thread that does not block the set, and tells whether there is
-/// one, and which of those have yet to begin still.
-fn probe_all(
-    set: SignalSet,
-    starting: Starting,
-) -> Result<(bool, Starting), Error> {
-    let (mut is_one, mut still) = (false, Starting::NONE);
+/// Sends a probe to each thread that does not block the set, and tells whether there
+/// is one.
+fn probe_all(set: SignalSet, starting: &mut Starting) -> Result<bool, Error> {
+    let mut is_one = false;
+    starting.look_again();
     for_each_thread(|tid, status| {
-        still.note(tid, status, starting);
+        starting.note(tid, status);
         let Some(thread) = status.unblocked(tid, set)? else { return Ok(()) };
         is_one = true;
         let open = thread.signals();
@@ -307,16 +302,14 @@ fn probe_all(
         if has_probe {
             return Ok(());
         }
-        let Some(signal) = choose(open, status.queue) else {
-            return Ok(());
-        };
+        let Some(signal) = choose(open, status.queue) else { return Ok(()) };
         match backstop::probe(tid, signal, status.queue) {
             // It has ended, or it gets one when there is room.
             Ok(()) | Err(Errno::SRCH | Errno::AGAIN) => Ok(()),
             Err(errno) => Err(Error::os(Op::Tgsigqueueinfo, errno)),
         }
     })?;
-    Ok((is_one, still))
+    Ok(is_one)
 }
 
 /// Chooses a signal to send to a thread: best one that the kernel queues or refuses,

@@ -55,7 +55,8 @@ impl Status {
 
     /// Whether it is one of the kernel's own that serves the process.
     pub(super) fn is_kernels(&self) -> bool {
-        self.name().starts_with(b"iou-")
+        let names: [&[u8]; 3] = [b"iou-wrk-", b"iou-sqp-", b"vhost-"];
+        names.iter().any(|name| self.name().starts_with(name))
     }
 }
 
@@ -72,7 +73,7 @@ impl StatusReader {
                 tid: None,
                 pending: SignalSet::empty(),
                 is_running: false,
-                queue: Queue::Open,
+                queue: Queue::Crowded,
             },
         }
     }
@@ -112,7 +113,7 @@ impl StatusReader {
             let pending = hexadecimal(mask);
             self.status.pending = pending.unwrap_or(SignalSet::empty());
         } else if let Some(queue) = line.strip_prefix(b"SigQ:\t") {
-            self.status.queue = fill(queue).unwrap_or(Queue::Open);
+            self.status.queue = fill(queue).unwrap_or(Queue::Crowded);
         }
         self.len = 0;
     }
@@ -231,9 +232,9 @@ mod tests {
             (b"SigQ:\t47/95\n", Queue::Crowded),
             (b"SigQ:\t0/1\n", Queue::Crowded),
             (b"SigQ:\t46/95\n", Queue::Open),
-            (b"SigQ:\t\n", Queue::Open),
-            (b"SigQ:\t1\n", Queue::Open),
-            (b"SigQ:\t+2/1\n", Queue::Open),
+            (b"SigQ:\t\n", Queue::Crowded),
+            (b"SigQ:\t1\n", Queue::Crowded),
+            (b"SigQ:\t+2/1\n", Queue::Crowded),
         ] {
             assert_eq!(read(text, 2).queue, queue);
         }
@@ -251,7 +252,9 @@ mod tests {
         assert!(read(b"State:\tD (disk sleep)\n", 7).is_running);
         assert!(!read(b"State:\tS (sleeping)\n", 7).is_running);
         assert!(read(b"Name:\tiou-sqp-4711\n", 7).is_kernels());
-        assert!(!read(b"Name:\tiou\n", 7).is_kernels());
+        assert!(read(b"Name:\tiou-wrk-1\n", 7).is_kernels());
+        assert!(read(b"Name:\tvhost-4711\n", 7).is_kernels());
+        assert!(!read(b"Name:\tiou-1\n", 7).is_kernels());
     }
 
     #[test]

@@ -57,45 +57,75 @@ pub fn check_threads(set: impl Into<SignalSet>) -> Result<(), Error> {
 }
 
 fn check_all(set: SignalSet) -> Result<(), Error> {
-    let end = Deadline::after(Some(PATIENCE));
-    let mut starting = Starting::ANY;
+    let mut starting = Starting::new();
     loop {
-        let mut still = Starting::NONE;
+        starting.look_again();
         for_each_thread(|tid, status| {
-            still.note(tid, status, starting);
+            starting.note(tid, status);
             status
                 .unblocked(tid, set)?
                 .map_or(Ok(()), |thread| Err(Error::UnblockedThread(thread)))
         })?;
-        if still.is_none() || end.is_over() {
+        if !starting.are_awaited() {
             return Ok(());
         }
-        starting = still;
-        rustix::thread::sched_yield();
     }
 }
 
-/// Threads that have yet to begin, by the newest of them: who waits for them does not wait
-/// for those that are started meanwhile, which have larger numbers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Threads that have yet to begin, and are waited for.
+///
+/// One that does not block the signals may start others, and block everything while it does.
+/// So when those have begun that were seen, it is looked once more for any. But who starts
+/// threads without end is not waited for for long: while some are awaited, it is for those
+/// only, and those that are started meanwhile have larger numbers.
 pub(super) struct Starting {
-    newest: u32,
+    end: Deadline,
+    /// The newest of those that are waited for; all count where this is the largest number.
+    awaited: u32,
+    /// The newest that was seen this time; 0 for none.
+    seen: u32,
+    /// How often it may be looked for any again.
+    rounds: u32,
 }
 
 impl Starting {
-    pub(super) const NONE: Self = Self { newest: 0 };
-    /// What is waited for before anything was seen.
-    pub(super) const ANY: Self = Self { newest: u32::MAX };
-
-    pub(super) fn is_none(self) -> bool {
-        self == Self::NONE
+    pub(super) fn new() -> Self {
+        let end = Deadline::after(Some(PATIENCE));
+        Self { end, awaited: u32::MAX, seen: 0, rounds: 5 }
     }
 
-    /// Notes a thread, if it has yet to begin and is one of those.
-    pub(super) fn note(&mut self, tid: u32, status: &Status, those: Self) {
-        if tid <= those.newest && status.is_starting(tid) {
-            self.newest = self.newest.max(tid);
+    /// Begins to look at all threads.
+    pub(super) const fn look_again(&mut self) {
+        self.seen = 0;
+    }
+
+    /// Looks at a thread.
+    pub(super) fn note(&mut self, tid: u32, status: &Status) {
+        if tid <= self.awaited && status.is_starting(tid) {
+            self.seen = self.seen.max(tid);
         }
+    }
+
+    /// Whether it is to be looked again, now that all were looked at. Lets others run.
+    pub(super) fn are_awaited(&mut self) -> bool {
+        let was_for_any = self.awaited == u32::MAX;
+        if self.end.is_over() || self.seen == 0 && was_for_any {
+            return false;
+        }
+        if self.seen == 0 {
+            let Some(left) = self.rounds.checked_sub(1) else { return false };
+            self.rounds = left;
+            self.awaited = u32::MAX;
+        } else {
+            self.awaited = self.seen;
+            rustix::thread::sched_yield();
+        }
+        true
+    }
+
+    /// One was seen that does not block the signals, so any may have been started by it.
+    pub(super) const fn await_any(&mut self) {
+        self.awaited = u32::MAX;
     }
 }
 
@@ -145,12 +175,12 @@ fn read_status(tasks: BorrowedFd<'_>, tid: &CStr) -> Result<Status, Errno> {
 
 impl Status {
     /// Whether it has yet to begin, and is another thread than the one that asks: glibc
-    /// starts one with everything blocked, the two signals of its own too, which nobody
-    /// else blocks (`__libc_signal_block_all()`). The kernel's own threads are like that for
-    /// good.
+    /// starts one with everything blocked, the two signals of its own too
+    /// (`__libc_signal_block_all()`). So is one that starts another, or a process, for that
+    /// moment. The kernel's own threads are like that for good.
     pub(super) fn is_starting(&self, tid: u32) -> bool {
-        let is_this = u32::try_from(sys::thread_id()) == Ok(tid);
-        self.blocks_all() && self.is_running && !self.is_kernels() && !is_this
+        let is_this = || u32::try_from(sys::thread_id()) == Ok(tid);
+        self.blocks_all() && self.is_running && !self.is_kernels() && !is_this()
     }
 
     /// What the thread does not block of this set, if there is something.
@@ -177,22 +207,26 @@ mod tests {
         let mut reader = StatusReader::new();
         reader.feed(b"State:\tR (running)\nSigBlk:\tffffffffffffffff\n");
         let status = reader.finish();
-        let mut first = Starting::NONE;
-        assert!(first.is_none());
-        first.note(7, &status, Starting::ANY);
-        first.note(5, &status, Starting::ANY);
-        assert!(!first.is_none());
-        let mut second = Starting::NONE;
-        second.note(8, &status, first);
-        assert!(second.is_none());
-        second.note(5, &status, first);
-        assert!(!second.is_none());
-        let mut third = Starting::NONE;
-        third.note(7, &status, second);
-        assert!(third.is_none());
+        let mut starting = Starting::new();
+        let mut look = |tids: &[u32]| {
+            starting.look_again();
+            for &tid in tids {
+                starting.note(tid, &status);
+            }
+            starting.are_awaited()
+        };
+        assert!(look(&[7, 5]));
+        assert!(look(&[5, 9]));
+        // These have begun, so that another one may have been started.
+        assert!(look(&[9]));
+        assert!(look(&[9]));
+        assert!(look(&[]));
+        assert!(!look(&[]));
         // Who asks runs.
         let this = sys::thread_id().try_into().unwrap();
-        third.note(this, &status, Starting::ANY);
-        assert!(third.is_none());
+        assert!(!look(&[this]));
+        // Not without end: of five times it was twice.
+        let looks = (1..100).take_while(|&tid| look(&[tid])).count();
+        assert_eq!(looks, 2 * 3 + 1);
     }
 }

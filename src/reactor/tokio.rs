@@ -232,6 +232,7 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
     }
 
     async fn read(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
+        self.fd.get_ref().receiver().check_process()?;
         // From where something is taken to the return nothing is awaited.
         coop::consume_budget().await;
         let mut taken = self.take_first(room)?;
@@ -245,7 +246,6 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
     /// Takes what is there, whether there was a notice or not.
     fn take_first(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
         let watched = self.fd.get_ref();
-        watched.receiver().check_process()?;
         let mut nobody = Context::from_waker(Waker::noop());
         match pin!(self.fd.readable()).poll(&mut nobody) {
             Poll::Ready(guard) => take(guard.map_err(|e| gone(&e))?, room),

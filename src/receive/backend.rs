@@ -67,7 +67,7 @@ pub enum Kind {
     /// What it has read is no longer pending. Dropping the receiver puts it back
     /// ([`Receiver::put_back`](crate::Receiver::put_back) says how), and no
     /// signal is lost by that; where the user's queue is full, the next receiver
-    /// of the process gets it. But that has a price:
+    /// of the process gets it (and nobody, if a program is executed before that). But that has a price:
     ///
     /// - Signals come in the order in which they were read, and not by number, and a
     ///   standard signal that was read already comes once more.

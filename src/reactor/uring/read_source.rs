@@ -47,7 +47,8 @@ use crate::signal::SigInfo;
 /// ([`Receiver::put_back`]). The order is then not kept; to keep it,
 /// [`stop`](Self::stop) the source and take what is left. Where others have filled
 /// the queue of signals meanwhile (`RLIMIT_SIGPENDING`), real-time signals do not
-/// go back; the receiver of these signals that reads next gets them.
+/// go back; the receiver of these signals that reads next gets them, and nobody does if a
+/// program is executed before that.
 ///
 /// The kernel writes to memory that the source has mapped. It is unmapped when the
 /// request is cancelled and the ring has forgotten the buffers. If a sandbox has come

@@ -139,10 +139,11 @@ impl<R: AsRef<Receiver>> Source<R> {
         &mut self,
         batch: &'b mut Batch<N>,
     ) -> Result<&'b [SigInfo], Error> {
+        let receiver = self.receiver.as_ref();
         if !self.is_readable {
+            receiver.check_process()?;
             return Ok(&[]);
         }
-        let receiver = self.receiver.as_ref();
         let infos = receiver.try_recv_batch(batch)?;
         receiver.note_batch(infos.len(), N);
         // Nobody will say so any more if the request has failed.

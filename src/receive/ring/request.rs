@@ -22,7 +22,8 @@
 //! and before it puts the count back, is never told (`io_poll_check_events()` and
 //! `io_poll_get_ownership_slowpath()`, seen on Linux 6.18), and a standard signal
 //! that is pending is not announced again. Under a flood that takes a second or so. A
-//! poll of one shot is made after the last read, and looks when it is made. A read that
+//! poll of one shot is made after the last read, and looks when it is made (and again when it
+//! was woken for nothing, as by a signal for others: `IOU_POLL_REISSUE`). A read that
 //! stands goes on for as long as signals come, so what it has overlooked came last: who
 //! has taken [`NOTED`] records or more, and has found the end of them, has the signalfd
 //! announced again, or lets a poll look first (`look.rs`).
