@@ -17,6 +17,7 @@ cases! {
     any_thread_can_start_a_child,
     the_mask_of_an_inner_scope_has_the_signals_of_the_outer,
     what_was_ignored_is_ignored_by_a_child,
+    what_a_shell_and_nohup_ignore_for_others,
     what_was_ignored_is_so_though_the_handler_has_stayed,
     what_is_reset_for_a_child_stays_so,
     nothing_is_pending_in_a_child,
@@ -123,6 +124,23 @@ fn what_was_ignored_is_ignored_by_a_child() {
     assert_eq!(blocked_by(&mut command), SignalSet::empty());
     drop(signals);
     assert_eq!(ignored(&mut command), Signal::HUP.into());
+}
+
+/// Where there are these programs, and no others of the name.
+fn what_a_shell_and_nohup_ignore_for_others() {
+    let background = ["-c", "cat /proc/self/status & wait"];
+    let nohup = ["cat", "/proc/self/status"];
+    for (program, arguments, signal) in [
+        ("/bin/sh", background, Signal::INT),
+        ("/usr/bin/nohup", nohup, Signal::HUP),
+    ] {
+        if std::path::Path::new(program).exists() {
+            let mut command = Command::new(program);
+            command.args(arguments).stdin(std::process::Stdio::null());
+            let ignored = set_of(&mut command, "SigIgn:");
+            assert!(ignored.contains(signal.into()), "{program}: {ignored}");
+        }
+    }
 }
 
 /// It stays where a thread is stuck that was sent a record of the crate's.
