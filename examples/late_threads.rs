@@ -55,7 +55,7 @@ fn start_threads() -> Vec<Sender<()>> {
             drop(begin);
             ended.recv()
         });
-        // A thread that is just being started blocks everything, and is passed over.
+        // With other C libraries than glibc one that has yet to begin is passed over.
         let _hung_up: Result<(), _> = has_begun.recv();
         end
     };

@@ -125,7 +125,8 @@
 //! What changes the actions of signals takes turns, since they are the process's: who
 //! opens, reopens, heals or drops what blocks signals in every thread
 //! ([`Options::every_thread`], [`mask::block_every_thread`]) or changes its set, and
-//! [`suspend`] for as long as the process is stopped. Any other receiver or guard waits
+//! [`suspend`] for as long as the process is stopped, and as PID 1 a [`Shutdown`] that has
+//! its first signal or is dropped. Any other receiver or guard waits
 //! for a turn only if it has a signal whose action is just then to come back, and would
 //! drop what is pending. In a forked child no turn of the parent's is waited for.
 //!

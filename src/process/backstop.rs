@@ -123,6 +123,10 @@ fn begin_afresh(birth: Birth) {
         count.store(0, Ordering::Relaxed);
     }
     SENT.store(HANDLED.load(Ordering::Relaxed), Ordering::Relaxed);
+    PROBES.store(0, Ordering::Relaxed);
+    PROBED.store(0, Ordering::Relaxed);
+    MISTAKEN.store(0, Ordering::Relaxed);
+    WAS_GUESSED.store(false, Ordering::Relaxed);
     BIRTH.store(birth);
 }
 
@@ -206,11 +210,10 @@ fn uninstall_unwanted(set: SignalSet) {
             let previous = previous(signal);
             let ignores = is_ignored_by(&previous, signal);
             if requeue::take_out(signal, ignores, birth) {
-                let _restored = if ends_as_pid_1(signal, &previous) {
-                    sys::end_by(signal)
-                } else {
-                    put_previous(signal, &previous)
-                };
+                let _restored = put_previous(signal, &previous);
+                if ends_as_pid_1(signal, &previous) {
+                    let _restored = put_end(signal, &previous);
+                }
             }
         }
     }
@@ -358,6 +361,14 @@ fn put_previous(signal: Signal, previous: &Action) -> Result<(), Error> {
     put_back_another(signal, previous.handler, found, is_ours)
 }
 
+/// Puts the handler that ends PID 1 in the place of the default action, which is this, or of
+/// ours.
+fn put_end(signal: Signal, default: &Action) -> Result<(), Error> {
+    let found = sys::end_by(signal)?;
+    let is_known = |it: &Action| it.handler == default.handler || is_ours(it);
+    put_back_another(signal, sys::end_handler(), found, is_known)
+}
+
 /// Where other code has changed an action in the moment before it was replaced, so that it
 /// was another than is known by this, that comes back. Nobody can do this at once: there is
 /// no call that compares.
@@ -405,8 +416,14 @@ unsafe extern "C" fn handle(
         }
         let is_probe = is_probe(&info);
         // With its record, too, so that no other is taken for it.
-        let may_be = is_probe || info.has_lost_its_record();
-        if may_be && is_expected(info.signal()) || is_probe {
+        let is_bare = info.has_lost_its_record();
+        let was_expected =
+            (is_probe || is_bare) && is_expected(info.signal(), is_bare);
+        if is_probe && was_mistaken(info.signal()) {
+            // What was taken for this one was not.
+            CAUGHT.fetch_add(1, Ordering::Relaxed);
+            requeue::send_on(&bare(info.signal()), BIRTH.load());
+        } else if is_probe || was_expected {
             probe_has_come();
         } else if requeue::was_wake(&info, is_active) {
             // It has come to the wrong one.
@@ -616,8 +633,13 @@ fn let_take_its_course(info: &SigInfo) -> Result<Option<Action>, Error> {
             }
         })?;
         if ends_as_pid_1(signal, &course) {
-            // Somebody has come to want that meanwhile.
-            sys::end_by(signal)?;
+            // Somebody has come to want that meanwhile, and may do so no longer.
+            put_end(signal, &course)?;
+            if !ends_as_pid_1(signal, &course) {
+                let found = set_found(signal, &course)?;
+                let put = course.handler;
+                put_back_another(signal, put, found, sys::is_end)?;
+            }
         }
         if active().has(signal) {
             // Somebody has opened meanwhile.
@@ -630,7 +652,7 @@ fn let_take_its_course(info: &SigInfo) -> Result<Option<Action>, Error> {
     }
     let this = sys::thread_id();
     let is_sent = sys::action::tgsigqueueinfo(this, info).is_ok()
-        // Only the main thread may say that it comes from the kernel.
+        // A sandbox may forbid that call.
         || sys::action::tgkill_self(signal).is_ok();
     if is_sent {
         return Ok(None);
@@ -662,20 +684,24 @@ const MOMENT: Duration = Duration::from_millis(10);
 ///
 /// If the queue is full the kernel refuses a real-time signal, and delivers a standard
 /// one without its record, which could be anyone's: it looks as one does that comes from
-/// outside the PID namespace. So where it may fill up by then, a
-/// standard one is the only one on its way, and the thread knows that it is for it. One
-/// that looks the same, and comes to the same thread in the moment in which the queue is
-/// that full, is taken for it.
+/// outside the PID namespace. So where it may fill up by then, a standard one is the only
+/// one on its way, and the thread knows that it is for it. One that looks the same, and comes
+/// to the same thread in that moment, is taken for it, and sent on if the probe comes after
+/// it.
 pub(super) fn probe(
     tid: u32,
     signal: Signal,
     queue: Queue,
 ) -> Result<(), Errno> {
     let tid = i32::try_from(tid).map_err(|_| Errno::SRCH)?;
+    // There is none on its way to this thread (`every.rs`).
+    let this = probed(tid, signal);
+    let order = Ordering::SeqCst;
+    let _mistaken = MISTAKEN.compare_exchange(this, 0, order, order);
     if signal.is_realtime() || queue == Queue::Open {
         return send_probe(tid, signal);
     }
-    PROBED.store(probed(tid, signal), Ordering::SeqCst);
+    PROBED.store(this, Ordering::SeqCst);
     let sent = send_probe(tid, signal);
     if sent.is_ok() {
         wait_for_probes(Deadline::after(Some(MOMENT)));
@@ -690,10 +716,29 @@ fn probed(tid: i32, signal: Signal) -> u64 {
 }
 
 /// Whether this thread was sent a probe that is this signal. It comes once.
-fn is_expected(signal: Signal) -> bool {
+fn is_expected(signal: Signal, is_bare: bool) -> bool {
     let (set, seen) = (Ordering::SeqCst, Ordering::SeqCst);
     let this = probed(sys::thread_id(), signal);
-    PROBED.compare_exchange(this, 0, set, seen).is_ok()
+    let is_it = PROBED.compare_exchange(this, 0, set, seen).is_ok();
+    if is_it && is_bare {
+        MISTAKEN.store(this, Ordering::SeqCst);
+    }
+    is_it
+}
+
+/// What was taken for a probe that had lost its record, as [`PROBED`] has it.
+static MISTAKEN: AtomicU64 = AtomicU64::new(0);
+
+/// Whether this thread has taken another signal for a probe, which has come now.
+fn was_mistaken(signal: Signal) -> bool {
+    let (set, seen) = (Ordering::SeqCst, Ordering::SeqCst);
+    let this = probed(sys::thread_id(), signal);
+    MISTAKEN.compare_exchange(this, 0, set, seen).is_ok()
+}
+
+/// What the kernel makes of a signal from outside the PID namespace, or without a record.
+const fn bare(signal: Signal) -> SigInfo {
+    SigInfo { signo: signal.as_raw(), code: libc::SI_USER, ..SigInfo::EMPTY }
 }
 
 fn send_probe(tid: i32, signal: Signal) -> Result<(), Errno> {

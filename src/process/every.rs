@@ -43,7 +43,8 @@ use crate::sys::{self, Deadline, How};
 /// [`heal`](EveryThread::heal), or drop such a guard, take turns: one waits for the other.
 ///
 /// A thread that is just being started blocks everything for that moment, since the C
-/// library does so. With glibc that can be seen, and is waited for, a second at most.
+/// library does so. With glibc that can be seen, and is waited for, a second at most (but not
+/// where a thread is started with a CPU or a scheduling policy of its own).
 /// Elsewhere it is passed over, as is one in a handler, or in a call that has a mask
 /// for the time it takes (`ppoll`). Such a thread is taken care of when it takes a
 /// signal; or call [`heal`](EveryThread::heal) when all threads have begun.

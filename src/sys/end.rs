@@ -45,12 +45,11 @@ pub(crate) fn restore(signal: Signal, found: &Found) -> Result<(), Error> {
 }
 
 /// Has a handler end the process when the signal comes, with the exit status that
-/// a shell makes of it.
-pub(crate) fn end_by(signal: Signal) -> Result<(), Error> {
+/// a shell makes of it. Returns the action that it had.
+pub(crate) fn end_by(signal: Signal) -> Result<Action, Error> {
     // SAFETY: the handler takes the number of the signal, as it does without
     // SA_SIGINFO, and makes one call, which a handler may make.
     unsafe { set_handler(signal, end_handler(), 0, SignalSet::empty()) }
-        .map(drop)
 }
 
 /// Tells whether an action is what [`end_by`] has set.
@@ -58,7 +57,8 @@ pub(crate) fn is_end(action: &Action) -> bool {
     action.handler == end_handler()
 }
 
-fn end_handler() -> usize {
+/// The handler of [`end_by`].
+pub(crate) fn end_handler() -> usize {
     let handler: extern "C" fn(c_int) = end;
     handler as usize
 }

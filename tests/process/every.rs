@@ -25,7 +25,9 @@ use crate::common::{
     sigqueue_to_thread, storm_size, tgkill, tid, uid, wait_until,
     wait_until_asleep,
 };
-use crate::harness::{battery, cases, racing_rounds, skip};
+use crate::harness::{
+    battery, cases, racing_rounds, rounds_with_receivers, skip,
+};
 
 cases! {
     threads_that_exist_are_healed,
@@ -685,7 +687,7 @@ fn threads_that_have_yet_to_begin_are_waited_for() {
         // Others cannot be told from threads that block the signals.
         return;
     }
-    for _ in 0..racing_rounds() / 10 {
+    for _ in 0..rounds_with_receivers() {
         let (tell, told) = channel();
         let threads = [(); 4].map(|()| {
             let tell = tell.clone();

@@ -58,7 +58,7 @@ fn a_thread_that_has_yet_to_begin_is_named() {
         // Others cannot be told from threads that block the signals.
         return;
     }
-    for _ in 0..racing_rounds() / 10 {
+    for _ in 0..racing_rounds() {
         let (end, ended) = mpsc::channel::<()>();
         let other = thread::spawn(move || ended.recv().unwrap_err());
         let error = open(Signal::TERM).map(drop).unwrap_err();
