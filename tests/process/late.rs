@@ -19,6 +19,7 @@ use crate::harness::{cases, skip};
 
 cases! {
     a_late_handler_drops_nothing_of_who_has_opened_meanwhile,
+    an_action_that_does_not_ignore_is_there_for_a_moment,
     a_late_signal_takes_its_course_where_the_queue_is_full,
     a_late_signal_is_for_the_handler_that_has_come_since,
     an_action_that_ignores_is_brought_back_by_who_comes_next,
@@ -59,8 +60,13 @@ fn ours(signal: Signal) -> usize {
 }
 
 /// Has a thread run the handler, and does something before each time that it asks for an
-/// action, which it is told the number of, or sets one; returns how many it has set.
-fn late(signal: Signal, handler: usize, mut work: impl FnMut(usize)) -> usize {
+/// action or sets one, told how many it will have asked for and set; returns how many it has
+/// set.
+fn late(
+    signal: Signal,
+    handler: usize,
+    mut work: impl FnMut(usize, usize),
+) -> usize {
     let (tell, told) = channel();
     let late = thread::spawn(move || {
         let held = HeldCalls::of_this_thread(&[libc::SYS_rt_sigaction]);
@@ -78,10 +84,10 @@ fn late(signal: Signal, handler: usize, mut work: impl FnMut(usize)) -> usize {
         // The second argument is the action that is to be.
         if call.args[1] == 0 {
             asked += 1;
-            work(asked);
         } else {
             set += 1;
         }
+        work(asked, set);
     }) {}
     late.join().unwrap();
     set
@@ -94,7 +100,7 @@ fn a_late_handler_drops_nothing_of_who_has_opened_meanwhile() {
     for signal in [Signal::WINCH, Signal::HUP] {
         let ours = ours(signal);
         let mut signals = None;
-        let set = late(signal, ours, |asked| {
+        let set = late(signal, ours, |asked, _| {
             if asked == 2 {
                 signals =
                     Some(options().every_thread(true).open(signal).unwrap());
@@ -106,6 +112,34 @@ fn a_late_handler_drops_nothing_of_who_has_opened_meanwhile() {
         assert_eq!((info.signal(), set), (signal, 0));
         assert_eq!(signals.try_recv(), Ok(None));
     }
+}
+
+/// It is set by the one that is late, and then the handler again, which is looked for.
+fn an_action_that_does_not_ignore_is_there_for_a_moment() {
+    let end_of = |takes_it: bool| {
+        let child = Child::fork(|| {
+            let ours = ours(Signal::TERM);
+            let mut signals = None;
+            let set = late(Signal::TERM, ours, |asked, set| {
+                if (asked, set) == (2, 0) {
+                    let every = options().every_thread(true);
+                    signals = Some(every.open(Signal::TERM).unwrap());
+                }
+                if set == 2 && takes_it {
+                    set_mask(SignalSet::empty());
+                    kill(pid(), Signal::TERM);
+                }
+            });
+            assert!(set >= 2, "{set}");
+            let signals = signals.expect("it has asked twice");
+            assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
+            assert_eq!(signals.try_recv(), Ok(None));
+            0
+        });
+        child.wait()
+    };
+    assert_eq!(end_of(false), End::Exited(0));
+    assert_eq!(end_of(true), End::Killed(libc::SIGTERM));
 }
 
 static NOTED: AtomicI32 = AtomicI32::new(0);
