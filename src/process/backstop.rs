@@ -210,10 +210,12 @@ fn uninstall_unwanted(set: SignalSet) {
             let previous = previous(signal);
             let ignores = is_ignored_by(&previous, signal);
             if requeue::take_out(signal, ignores, birth) {
-                let _restored = put_previous(signal, &previous);
-                if ends_as_pid_1(signal, &previous) {
-                    let _restored = put_end(signal, &previous);
-                }
+                // Not first the default: to PID 1 that is to ignore the signal.
+                let _restored = if ends_as_pid_1(signal, &previous) {
+                    put_end(signal, &previous)
+                } else {
+                    put_previous(signal, &previous)
+                };
             }
         }
     }
@@ -677,6 +679,8 @@ pub(super) fn caught() -> u64 {
 /// What is on its way and may come without its record: the thread in the upper half, and
 /// the signal; 0 for none.
 static PROBED: AtomicU64 = AtomicU64::new(0);
+/// What was taken for one that had lost its record, in the same form.
+static MISTAKEN: AtomicU64 = AtomicU64::new(0);
 /// How long that is waited for alone.
 const MOMENT: Duration = Duration::from_millis(10);
 
@@ -696,8 +700,7 @@ pub(super) fn probe(
     let tid = i32::try_from(tid).map_err(|_| Errno::SRCH)?;
     // There is none on its way to this thread (`every.rs`).
     let this = probed(tid, signal);
-    let order = Ordering::SeqCst;
-    let _mistaken = MISTAKEN.compare_exchange(this, 0, order, order);
+    let _mistaken = took(&MISTAKEN, this);
     if signal.is_realtime() || queue == Queue::Open {
         return send_probe(tid, signal);
     }
@@ -717,23 +720,23 @@ fn probed(tid: i32, signal: Signal) -> u64 {
 
 /// Whether this thread was sent a probe that is this signal. It comes once.
 fn is_expected(signal: Signal, is_bare: bool) -> bool {
-    let (set, seen) = (Ordering::SeqCst, Ordering::SeqCst);
     let this = probed(sys::thread_id(), signal);
-    let is_it = PROBED.compare_exchange(this, 0, set, seen).is_ok();
+    let is_it = took(&PROBED, this);
     if is_it && is_bare {
         MISTAKEN.store(this, Ordering::SeqCst);
     }
     is_it
 }
 
-/// What was taken for a probe that had lost its record, as [`PROBED`] has it.
-static MISTAKEN: AtomicU64 = AtomicU64::new(0);
-
 /// Whether this thread has taken another signal for a probe, which has come now.
 fn was_mistaken(signal: Signal) -> bool {
-    let (set, seen) = (Ordering::SeqCst, Ordering::SeqCst);
-    let this = probed(sys::thread_id(), signal);
-    MISTAKEN.compare_exchange(this, 0, set, seen).is_ok()
+    took(&MISTAKEN, probed(sys::thread_id(), signal))
+}
+
+/// Whether that was there, and is not any more.
+fn took(word: &AtomicU64, this: u64) -> bool {
+    let order = Ordering::SeqCst;
+    word.compare_exchange(this, 0, order, order).is_ok()
 }
 
 /// What the kernel makes of a signal from outside the PID namespace, or without a record.

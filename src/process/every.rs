@@ -28,8 +28,9 @@ use crate::sys::{self, Deadline, How};
 /// in the thread it runs in. When this returns, all threads that were found block the
 /// set, and no signal passes through the handler any more: real-time signals stay in
 /// order. (Unless one does not come to it, as [`late`](EveryThread::late) tells: it is
-/// stuck, or the user's queue of signals is so full that nothing can be sent to it.) The handler stays. A thread that unblocks a signal later and takes one runs
-/// it, and so blocks them again; and the signal is sent on to the process, with its
+/// stuck, or the user's queue of signals is so full that nothing can be sent to it.) The
+/// handler stays. A thread that unblocks a signal later and takes one runs it, and so blocks
+/// them again; and the signal is sent on to the process, with its
 /// record, behind those that are pending.
 ///
 /// The handler takes no lock and allocates nothing on the heap. If there is no room in
@@ -279,11 +280,11 @@ fn heal_others(set: SignalSet) -> Result<(), Error> {
             backstop::wait_for_probes(Deadline::after(Some(ROUND)));
             // Who has run the handler and is unblocked again does that itself.
             let is_done = backstop::is_quiet() || end.is_over();
-            if rounds >= ROUNDS && is_done && !starting.are_awaited() {
+            if rounds >= ROUNDS && is_done && !starting.must_look_again() {
                 return Ok(());
             }
             starting.await_any();
-        } else if !starting.are_awaited() {
+        } else if !starting.must_look_again() {
             return Ok(());
         }
     }
@@ -293,7 +294,7 @@ fn heal_others(set: SignalSet) -> Result<(), Error> {
 /// is one.
 fn probe_all(set: SignalSet, starting: &mut Starting) -> Result<bool, Error> {
     let mut is_one = false;
-    starting.look_again();
+    starting.begin_look();
     for_each_thread(|tid, status| {
         starting.note(tid, status);
         let Some(thread) = status.unblocked(tid, set)? else { return Ok(()) };

@@ -60,14 +60,14 @@ pub fn check_threads(set: impl Into<SignalSet>) -> Result<(), Error> {
 fn check_all(set: SignalSet) -> Result<(), Error> {
     let mut starting = Starting::new();
     loop {
-        starting.look_again();
+        starting.begin_look();
         for_each_thread(|tid, status| {
             starting.note(tid, status);
             status
                 .unblocked(tid, set)?
                 .map_or(Ok(()), |thread| Err(Error::UnblockedThread(thread)))
         })?;
-        if !starting.are_awaited() {
+        if !starting.must_look_again() {
             return Ok(());
         }
     }
@@ -96,7 +96,7 @@ impl Starting {
     }
 
     /// Begins to look at all threads.
-    pub(super) const fn look_again(&mut self) {
+    pub(super) const fn begin_look(&mut self) {
         self.seen = 0;
     }
 
@@ -108,7 +108,7 @@ impl Starting {
     }
 
     /// Whether it is to be looked again, now that all were looked at. Lets others run.
-    pub(super) fn are_awaited(&mut self) -> bool {
+    pub(super) fn must_look_again(&mut self) -> bool {
         let was_for_any = self.awaited == u32::MAX;
         if self.end.is_over() || self.seen == 0 && was_for_any {
             return false;
@@ -210,12 +210,12 @@ mod tests {
         let status = reader.finish();
         let mut starting = Starting::new();
         let mut look = |tids: &[u32]| {
-            starting.look_again();
+            starting.begin_look();
             // Larger than any that there can be (`PID_MAX_LIMIT`).
             for &tid in tids {
                 starting.note(tid + 5_000_000, &status);
             }
-            starting.are_awaited()
+            starting.must_look_again()
         };
         assert!(look(&[7, 5]));
         assert!(look(&[5, 9]));

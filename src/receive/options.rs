@@ -72,7 +72,7 @@ impl Options {
     /// At some hundred thousand signals a second that saves a third or more of its CPU
     /// time, and where they come as fast as can be, a sixth to a half. On an io_uring of
     /// the caller's it saves less, since the request stands on the kernel's queue, and a
-    /// `uring::ReadSource` in a flood costs more than without. The price is latency: up to
+    /// `uring::ReadSource` reads at each signal all the same. The price is latency: up to
     /// the delay, and the 50 us that the kernel may add to a sleep (`PR_SET_TIMERSLACK`). A
     /// signal that comes when no batch was handed out for that long, the kernel's 50 us
     /// among it, is not delayed.

@@ -12,8 +12,9 @@
 //!   about to come back and would drop what is pending (`process/claim.rs`).
 //!
 //! Nothing else waits here: nothing that receives a signal (but a `Shutdown` that has its
-//! first one closes its scope), no handler, and nothing between fork and exec. A forked child does not wait for its parent: it finds the word
-//! with its parent's number in it, and takes it over. As long as it has one thread there
+//! first one closes its scope), no handler, and nothing between fork and exec. A forked child
+//! does not wait for its parent: it finds the word with its parent's number in it, and takes
+//! it over. As long as it has one thread there
 //! is nobody else to wait for.
 
 use core::sync::atomic::{AtomicU32, Ordering};

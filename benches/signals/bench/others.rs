@@ -8,9 +8,6 @@ use std::process::{Command, Stdio};
 use super::plan::who::{ON_RINGS, PEERS};
 use super::report::first_line;
 
-/// The version that benches/instructions takes.
-const GUNGRAUN: &str = "0.20.0";
-
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches");
 
 /// Whether this program measures it.
@@ -49,10 +46,14 @@ pub(crate) fn callgrind() -> Result<Vec<(String, f64)>, String> {
     if first_line("valgrind", &["--version"]).is_none() {
         return skipped("there is no valgrind");
     }
-    let runner = format!("gungraun-runner {GUNGRAUN}");
+    let package = include_str!("../../instructions/Cargo.toml");
+    let version = |line: &'static str| line.strip_prefix("gungraun = \"=");
+    let version = package.lines().find_map(version).unwrap_or_default();
+    let version = version.trim_end_matches('"');
+    let runner = format!("gungraun-runner {version}");
     if first_line("gungraun-runner", &["--version"]) != Some(runner) {
         return skipped(&format!(
-            "cargo install gungraun-runner --version {GUNGRAUN} brings what runs it"
+            "cargo install gungraun-runner --version {version} brings what runs it"
         ));
     }
     let fetched = cargo("fetch", "instructions").arg("--quiet").status();

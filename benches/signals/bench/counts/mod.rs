@@ -351,17 +351,26 @@ fn one_by_one(mut receiver: impl Take, total: u64, mark: fn()) -> Reading {
 
 /// How many of so many arrive in their turn.
 fn order(who: &str, total: u64) -> u64 {
+    use own::{BlockOn, Polls, Reads, Turns, WaitBatch, batches_in_order};
     let number = sys::queued();
-    let on_ring = moderated().backend(Backend::Uring).kind(Kind::Completion);
+    let is_moderated = who.ends_with("moderated") || who.ends_with("min-wait");
+    let options = match who {
+        "crate/spin" => Options::new().spin(SPIN),
+        _ if is_moderated => moderated(),
+        _ => Options::new(),
+    };
+    let on_ring = options.backend(Backend::Uring).kind(Kind::Completion);
     match who {
         "crate/wait" => each_in_order(own::Wait::open(number), total),
-        "crate/wait-batch" => waits_in_order(Options::new(), total),
-        "crate/moderated" => waits_in_order(moderated(), total),
-        "crate/spin" => waits_in_order(Options::new().spin(SPIN), total),
-        "crate/own-ring-moderated" => waits_in_order(on_ring, total),
+        "crate/wait-batch" | "crate/moderated" | "crate/spin" => {
+            batches_in_order(WaitBatch::<64>::with(number, options), total)
+        }
+        "crate/own-ring-moderated" => {
+            batches_in_order(WaitBatch::<64>::with(number, on_ring), total)
+        }
         "crate/own-ring-shown-moderated" => {
-            let ring = own::WaitBatch::<64>::with(number, on_ring).shown();
-            own::batches_in_order(ring, total)
+            let ring = WaitBatch::<64>::with(number, on_ring).shown();
+            batches_in_order(ring, total)
         }
         "crate/wait-timeout" => {
             each_in_order(own::WaitTimeout::<1>::open(number), total)
@@ -372,49 +381,28 @@ fn order(who: &str, total: u64) -> u64 {
         "crate/epoll-first" => {
             each_in_order(own::ReadFirst::<1>::open(number), total)
         }
-        "crate/turns" => turns_in_order(Options::new(), total),
-        "crate/turns-moderated" => turns_in_order(moderated(), total),
-        "crate/block-on" => blocks_in_order(Options::new(), total),
-        "crate/block-on-moderated" => blocks_in_order(moderated(), total),
-        "crate/source" => sources_in_order(Options::new(), total),
-        "crate/source-moderated" => sources_in_order(moderated(), total),
-        "crate/read-source" => reads_in_order(Options::new(), total),
-        "crate/read-source-min-wait" => reads_in_order(moderated(), total),
+        "crate/turns" | "crate/turns-moderated" => {
+            batches_in_order(Turns::<64>::with(number, options), total)
+        }
+        "crate/block-on" | "crate/block-on-moderated" => {
+            batches_in_order(BlockOn::<64>::with(number, options), total)
+        }
+        "crate/source" | "crate/source-moderated" => {
+            batches_in_order(Polls::<64>::with(number, options), total)
+        }
+        "crate/read-source" | "crate/read-source-min-wait" => {
+            batches_in_order(Reads::<64>::with(number, options), total)
+        }
         "crate/own-ring-poll" => each_in_order(
-            own::WaitBatch::<1>::on_ring(number, Kind::Readiness),
+            WaitBatch::<1>::on_ring(number, Kind::Readiness),
             total,
         ),
         "crate/own-ring-read" => each_in_order(
-            own::WaitBatch::<1>::on_ring(number, Kind::Completion),
+            WaitBatch::<1>::on_ring(number, Kind::Completion),
             total,
         ),
         _ => one_by_one_in_order(who, total),
     }
-}
-
-fn waits_in_order(options: Options, total: u64) -> u64 {
-    let receiver = own::WaitBatch::<64>::with(sys::queued(), options);
-    own::batches_in_order(receiver, total)
-}
-
-fn blocks_in_order(options: Options, total: u64) -> u64 {
-    let receiver = own::BlockOn::<64>::with(sys::queued(), options);
-    own::batches_in_order(receiver, total)
-}
-
-fn turns_in_order(options: Options, total: u64) -> u64 {
-    let receiver = own::Turns::<64>::with(sys::queued(), options);
-    own::batches_in_order(receiver, total)
-}
-
-fn sources_in_order(options: Options, total: u64) -> u64 {
-    let receiver = own::Polls::<64>::with(sys::queued(), options);
-    own::batches_in_order(receiver, total)
-}
-
-fn reads_in_order(options: Options, total: u64) -> u64 {
-    let receiver = own::Reads::<64>::with(sys::queued(), options);
-    own::batches_in_order(receiver, total)
 }
 
 /// Of a receiver that takes one at a time, the sums say what came.

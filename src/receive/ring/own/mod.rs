@@ -41,10 +41,11 @@
 //! As long as nobody has asked for that descriptor and no other thread sleeps, a thread
 //! that waits makes a request of one shot when it is about to sleep, and none before. (The
 //! first request is made when the receiver is opened, to see whether it may be; and who does
-//! not wait leaves one behind, since nobody else would make it.) What it finds pending it reads itself, in its turn. So while signals come faster than it takes
-//! them nothing is on the kernel's wait queue, where it would cost every sender
-//! something. From when the descriptor has been asked for, the request *stands*: it is
-//! of many shots, and in the ring whenever the receiver has been left alone.
+//! not wait leaves one behind, since nobody else would make it.) What it finds pending it
+//! reads itself, in its turn. So while signals come faster than it takes them nothing is on
+//! the kernel's wait queue, where it would cost every sender something. From when the
+//! descriptor has been asked for, the request *stands*: it is of many shots, and in the ring
+//! whenever the receiver has been left alone.
 //!
 //! # Falling back
 //!
