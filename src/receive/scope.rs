@@ -146,6 +146,8 @@ fn used() -> &'static [Place] {
 pub(super) struct Scope {
     place: &'static Place,
     order: u64,
+    /// In a forked child the place may be another's, so this is kept here, too.
+    covers: AtomicU64,
     owner: Owner,
     birth: Birth,
 }
@@ -172,8 +174,7 @@ impl Scope {
         fd: BorrowedFd<'_>,
         set: SignalSet,
     ) -> Result<Self, Error> {
-        let covers = load(&self.place.covers);
-        Self::take(fd, set, covers, self.order)
+        Self::take(fd, set, self.covers(), self.order)
     }
 
     fn take(
@@ -194,7 +195,8 @@ impl Scope {
         let [first, twin] = &place.fds;
         first.store(fd.as_raw_fd(), now);
         twin.store(NONE, now);
-        let scope = Self { place, order, owner, birth };
+        let covers = AtomicU64::new(covers.bits());
+        let scope = Self { place, order, covers, owner, birth };
         // On failure it is dropped, which brings back what it has taken.
         scope.settle()?;
         Ok(scope)
@@ -202,17 +204,24 @@ impl Scope {
 
     /// Covers another set from now on.
     pub(super) fn cover(&self, set: SignalSet) -> Result<(), Error> {
-        let old = self.place.covers.swap(set.bits(), Ordering::SeqCst);
+        let old = self.covers();
+        self.show(set);
         self.settle().inspect_err(|_| {
-            self.place.covers.store(old, Ordering::SeqCst);
+            self.show(old);
             // The error that counts is the first one.
             let _settled = self.settle();
         })
     }
 
+    /// Shows to the others what it covers.
+    fn show(&self, covers: SignalSet) {
+        self.covers.store(covers.bits(), Ordering::Relaxed);
+        self.place.covers.store(covers.bits(), Ordering::SeqCst);
+    }
+
     /// What the scope covers.
     pub(super) fn covers(&self) -> SignalSet {
-        load(&self.place.covers)
+        load(&self.covers)
     }
 
     /// What inner scopes have taken from this one.

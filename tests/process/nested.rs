@@ -34,6 +34,7 @@ cases! {
     a_receiver_without_a_scope_is_in_no_shadow,
     reopened_scopes_are_nested_as_before,
     reopened_in_a_child_they_are_nested_as_before,
+    reopened_in_a_child_each_covers_its_own,
     a_child_leaves_the_scopes_of_its_parent_alone,
     places_of_a_parent_are_free_in_a_child,
     too_many_scopes_are_an_error,
@@ -389,6 +390,42 @@ fn reopened_in_a_child_they_are_nested_as_before() {
         })
         .wait_for_success();
         are_nested(&outer, inner.as_ref().unwrap());
+    }
+}
+
+/// In whatever order, and also after one of the child's own, which has the place of one of
+/// the parent's.
+fn reopened_in_a_child_each_covers_its_own() {
+    let mut outer = open(rt(0) | rt(1) | rt(2)).unwrap();
+    let mut inner = [open(rt(1)).unwrap(), open(rt(2)).unwrap()];
+    let mut reopen_in = |order: [usize; 3], own: Option<Signal>| {
+        let inner = &mut inner;
+        let outer = &mut outer;
+        Child::fork(|| {
+            let own = own.map(|signal| open(signal).unwrap());
+            for index in order {
+                match index.checked_sub(1) {
+                    None => outer.reopen().unwrap(),
+                    Some(index) => inner[index].reopen().unwrap(),
+                }
+            }
+            drop(own);
+            for n in 0..3 {
+                sigqueue(pid(), rt(n), i32::from(n)).unwrap();
+            }
+            assert_eq!(values(outer), [0]);
+            let [first, second] = &*inner;
+            assert_eq!((values(first), values(second)), (vec![1], vec![2]));
+            0
+        })
+        .wait_for_success();
+    };
+    for order in
+        [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]
+    {
+        reopen_in(order, None);
+        reopen_in(order, Some(rt(1)));
+        reopen_in(order, Some(rt(2)));
     }
 }
 
