@@ -338,6 +338,10 @@ mod models {
     mod notes;
     #[path = "ring/own/models.rs"]
     mod own;
+    #[path = "parker/models.rs"]
+    mod parker;
+    #[path = "parker/rest.rs"]
+    mod rest;
     #[path = "hub/ring.rs"]
     mod ring;
     #[path = "hub/seat.rs"]
@@ -346,7 +350,12 @@ mod models {
     mod sleepers;
     #[path = "ring/turn.rs"]
     mod turn;
+    mod wake_each;
     mod waker;
+    #[path = "parker/watch.rs"]
+    mod watch;
     #[path = "../process/whole.rs"]
     mod whole;
+
+    use wake_each::WakeEach;
 }

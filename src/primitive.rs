@@ -4,7 +4,7 @@
 #[cfg(not(loom))]
 mod imp {
     pub(crate) use core::sync::atomic::{
-        AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+        AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
 
     /// A cell with loom's interface.
@@ -26,7 +26,7 @@ mod imp {
 mod imp {
     pub(crate) use loom::cell::UnsafeCell;
     pub(crate) use loom::sync::atomic::{
-        AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+        AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
 }
 

@@ -9,13 +9,9 @@
 //!
 //! # Sleeping
 //!
-//! A place is `AWAKE`, `ASLEEP` or `WOKEN`. The thread goes `AWAKE` → `ASLEEP`
-//! before it sleeps in `poll(2)`, on an eventfd and on the descriptors it watches
-//! ([`watch`]), and `ASLEEP` → `AWAKE` after it. A wake sets `WOKEN`, and writes
-//! to the eventfd if it was `ASLEEP`. Before it polls its future the thread sets
-//! `AWAKE`, so every wake from then on counts. A write that comes late, when the
-//! thread is up already, ends its next sleep early; the thread sees that nobody
-//! woke it and sleeps again.
+//! The thread sleeps in `poll(2)`, on an eventfd and on the descriptors it watches
+//! ([`watch`]), and says so before and after it ([`rest`]). Who wakes it writes to the
+//! eventfd if it finds it asleep.
 //!
 //! The eventfd is made before the first sleep and closed by the last holder of
 //! the place, so a late wake never writes to a descriptor that is something else
@@ -33,22 +29,23 @@
 #![expect(unsafe_code, reason = "a waker that is a token, and its eventfd")]
 
 mod life;
+mod rest;
 mod watch;
 
 use core::array;
 use core::cell::Cell;
 use core::marker::PhantomData;
 use core::ptr;
-use core::sync::atomic::{
-    AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering,
-};
+use core::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use core::task::{RawWaker, RawWakerVTable, Waker};
 use core::time::Duration;
 
 use rustix::fd::{AsRawFd, RawFd};
 
 use self::life::Life;
+use self::rest::Rest;
 use self::watch::{WATCHES, Watches};
+use super::WakeEach;
 use super::receiver::Registered;
 use crate::error::Error;
 use crate::process::{AtomicBirth, Birth};
@@ -74,7 +71,7 @@ static ORDER: AtomicUsize = AtomicUsize::new(0);
 
 struct Place {
     life: Life,
-    state: AtomicU8,
+    rest: Rest,
     eventfd: LateFd,
     watches: Watches,
     /// The thread is to sleep until then, if nobody wakes it: a time of the monotonic
@@ -86,15 +83,11 @@ struct Place {
     birth: AtomicBirth,
 }
 
-const AWAKE: u8 = 0;
-const ASLEEP: u8 = 1;
-const WOKEN: u8 = 2;
-
 impl Place {
     const fn new() -> Self {
         Self {
             life: Life::new(),
-            state: AtomicU8::new(AWAKE),
+            rest: Rest::new(),
             eventfd: LateFd::new(),
             watches: Watches::new(),
             pause: AtomicU64::new(0),
@@ -182,9 +175,7 @@ impl Token {
             if place.birth.load().check().is_err() {
                 return;
             }
-            // AcqRel: releases what came before the wake to the thread that
-            // goes on with its future; acquires the eventfd it made.
-            if place.state.swap(WOKEN, Ordering::AcqRel) == ASLEEP {
+            if place.rest.wake() {
                 if let Some(eventfd) = place.eventfd.get() {
                     sys::notify(eventfd);
                 }
@@ -260,8 +251,7 @@ impl Parker {
 
     /// Says that the future is about to be polled: wakes count from here.
     pub(crate) fn awake(&self) {
-        // Acquire: sees what came before the wakes that this poll answers.
-        self.place.state.swap(AWAKE, Ordering::AcqRel);
+        self.place.rest.awake();
     }
 
     /// Sleeps until somebody has used the waker since [`awake`](Self::awake).
@@ -278,18 +268,12 @@ impl Parker {
                 // Nobody else sets it, so it is not set yet.
                 drop(place.eventfd.set(sys::eventfd()?));
             }
-            // SeqCst: after this every new watch is followed by a wake, and the
-            // watches of before are seen below (`Watches::add`). Release: shows
-            // the eventfd to whoever finds us asleep.
-            let (set, woken) = (Ordering::SeqCst, Ordering::Acquire);
-            let state = &place.state;
-            if state.compare_exchange(AWAKE, ASLEEP, set, woken).is_err() {
+            if !place.rest.begin() {
                 return self.look_now_and_then();
             }
             let result = self.pause_or_poll();
-            // A wake in the meantime stays; the next round sees it.
-            let (up, woken) = (Ordering::AcqRel, Ordering::Acquire);
-            let _woken = state.compare_exchange(ASLEEP, AWAKE, up, woken);
+            // The next round sees whether it was woken.
+            place.rest.end();
             self.awake.set(0);
             place.watches.wake(&result?);
         }
@@ -355,9 +339,9 @@ impl Parker {
         let watched = Token::of(waker).is_some_and(|token| {
             token.hold(|place| {
                 place.watches.add(fd, waker);
-                // SeqCst: the watch was added before. If its thread is not seen
-                // asleep here, it goes to sleep later and sees the watch.
-                if place.state.load(Ordering::SeqCst) == ASLEEP {
+                // If its thread is not seen asleep here, it goes to sleep later and
+                // sees the watch.
+                if place.rest.is_asleep() {
                     waker.wake_by_ref();
                 }
             })

@@ -16,16 +16,18 @@
 
 use core::array;
 use core::mem;
-use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use core::task::Waker;
 
 use rustix::fd::RawFd;
 
-use crate::primitive::UnsafeCell;
-use crate::receive::WakeEach;
+use super::WakeEach;
+use crate::primitive::{AtomicI32, AtomicUsize, Ordering, UnsafeCell, fence};
 
 /// How many descriptors one thread can watch at the same time.
+#[cfg(not(loom))]
 pub(crate) const WATCHES: usize = 32;
+#[cfg(loom)]
+pub(crate) const WATCHES: usize = 2;
 
 pub(super) struct Watches {
     entries: [Watch; WATCHES],
@@ -46,13 +48,18 @@ const FREE: i32 = -1;
 const TAKEN: i32 = -2;
 
 impl Watch {
+    #[cfg(not(loom))]
     const fn new() -> Self {
         Self { fd: AtomicI32::new(FREE), waker: UnsafeCell::new(None) }
     }
 
+    #[cfg(loom)]
+    fn new() -> Self {
+        Self { fd: AtomicI32::new(FREE), waker: UnsafeCell::new(None) }
+    }
+
     fn get(&self) -> Option<RawFd> {
-        // SeqCst: see `Watches::add`.
-        Some(self.fd.load(Ordering::SeqCst)).filter(|&fd| fd >= 0)
+        Some(self.fd.load(Ordering::Relaxed)).filter(|&fd| fd >= 0)
     }
 
     /// If the entry is `from`, makes it `to` and exchanges the wakers.
@@ -67,8 +74,8 @@ impl Watch {
             // has a reference to the waker, and nothing is called meanwhile.
             mem::swap(unsafe { &mut *cell }, waker);
         });
-        // Release: shows the waker to the next one. SeqCst: see `Watches::add`.
-        self.fd.store(to, Ordering::SeqCst);
+        // Release: shows the waker to the next one.
+        self.fd.store(to, Ordering::Release);
         true
     }
 
@@ -80,9 +87,18 @@ impl Watch {
 }
 
 impl Watches {
+    #[cfg(not(loom))]
     pub(super) const fn new() -> Self {
         Self {
             entries: [const { Watch::new() }; WATCHES],
+            used: AtomicUsize::new(0),
+        }
+    }
+
+    #[cfg(loom)]
+    pub(super) fn new() -> Self {
+        Self {
+            entries: array::from_fn(|_| Watch::new()),
             used: AtomicUsize::new(0),
         }
     }
@@ -91,7 +107,8 @@ impl Watches {
     ///
     /// Another thread may be about to sleep. It says so, then looks at the
     /// entries; this puts the entry in, and its caller looks whether the thread
-    /// has said so. All four are `SeqCst`, so one of the two sees the other.
+    /// has said so. Between the two is a fence in either thread (`Rest::begin`), so
+    /// one of them sees the other.
     pub(super) fn add(&self, fd: RawFd, waker: &Waker) {
         if !self.try_add(fd, waker) {
             self.wake_all();
@@ -101,6 +118,7 @@ impl Watches {
                 waker.wake_by_ref();
             }
         }
+        fence(Ordering::SeqCst);
     }
 
     fn try_add(&self, fd: RawFd, waker: &Waker) -> bool {
@@ -115,14 +133,14 @@ impl Watches {
         }
         let unused = self.entries.iter().enumerate().skip(used.len());
         unused.into_iter().any(|(index, entry)| {
-            self.used.fetch_max(index + 1, Ordering::SeqCst);
+            self.used.fetch_max(index + 1, Ordering::Relaxed);
             put(entry, FREE)
         })
     }
 
     /// Returns the number of entries from the start that may be in use.
     pub(super) fn used(&self) -> usize {
-        self.used.load(Ordering::SeqCst)
+        self.used.load(Ordering::Relaxed)
     }
 
     /// Returns the watched descriptors, each at its place in the table.
