@@ -108,8 +108,10 @@ impl<R: AsRef<Receiver>> EventSource for Source<R> {
                 records: batch.filled(count).iter(),
                 receiver: watched.receiver(),
             };
-            for info in rest.records.by_ref() {
+            while let Some(info) = rest.records.next() {
                 callback(*info, &mut ());
+                // It may have forked. What is left is the parent's then.
+                rest.receiver.check_process()?;
             }
             Ok(PostAction::Continue)
         })

@@ -334,16 +334,20 @@ impl Child {
     /// Forks a child that runs the function and exits with what it returns; 101
     /// if it panics.
     pub(crate) fn fork(run: impl FnOnce() -> i32) -> Self {
-        // SAFETY: the processes that fork in these tests have one thread, or do
-        // nothing in the child that another thread could have left locked.
-        let pid = check_value(unsafe { libc::fork() }).unwrap();
-        if pid == 0 {
+        Self::split().unwrap_or_else(|| {
             let run = std::panic::AssertUnwindSafe(run);
             let code = std::panic::catch_unwind(run).unwrap_or(101);
             // SAFETY: ends the process without running what the parent set up.
             unsafe { libc::_exit(code) };
-        }
-        Self { pid }
+        })
+    }
+
+    /// Forks, and returns in the child, too, which gets `None`.
+    pub(crate) fn split() -> Option<Self> {
+        // SAFETY: the processes that fork in these tests have one thread, or do
+        // nothing in the child that another thread could have left locked.
+        let pid = check_value(unsafe { libc::fork() }).unwrap();
+        (pid != 0).then_some(Self { pid })
     }
 
     pub(crate) fn wait(self) -> End {

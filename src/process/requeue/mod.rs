@@ -38,8 +38,12 @@ pub(crate) fn return_record(info: &SigInfo) -> Result<(), Errno> {
 }
 
 /// Puts a record back, or leaves it to the next receiver. It fails only if there is
-/// no memory. What was not for a receiver, but for the handler, has come.
+/// no memory. What was not for a receiver, but for the handler, has come. In a forked
+/// child it is the parent's, which has it, too.
 pub(crate) fn give_back(info: &SigInfo, birth: Birth) -> bool {
+    if birth.check().is_err() {
+        return true;
+    }
     if backstop::is_probe(info) {
         backstop::probe_has_come();
         return true;

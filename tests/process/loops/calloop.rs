@@ -12,7 +12,7 @@ use super::shared::send;
 use super::{Way, rt, ways};
 use crate::allocations::allocated;
 use crate::common::{
-    Child, forbid, open, pid, receiver_for, sigqueue, wait_until,
+    Child, forbid, is_pending, open, pid, receiver_for, sigqueue, wait_until,
 };
 use crate::harness::cases;
 
@@ -26,6 +26,7 @@ cases! {
     a_receiver_is_not_inserted_where_nobody_blocks,
     a_forked_receiver_is_not_inserted,
     what_a_forked_child_drops_stays_in_the_parents_loop,
+    a_callback_that_forks_gives_the_rest_to_the_parent,
     it_is_made_of_anything_that_has_a_receiver,
 }
 
@@ -197,6 +198,38 @@ fn a_forked_receiver_is_not_inserted() {
 }
 
 /// The two have one epoll.
+/// Also where it panics in the child.
+fn a_callback_that_forks_gives_the_rest_to_the_parent() {
+    for panics in [false, true] {
+        let signals = open(rt()).unwrap();
+        let mut event_loop = EventLoop::<Vec<i32>>::try_new().unwrap();
+        let (parent, mut child) = (pid(), None);
+        let fork = |info: SigInfo, (): &mut (), values: &mut Vec<i32>| {
+            values.push(info.value().unwrap());
+            if child.is_none() {
+                child = Child::split();
+                assert!(child.is_some() || !panics, "in the child");
+            }
+        };
+        let source = Source::new(&signals);
+        event_loop.handle().insert_source(source, fork).unwrap();
+        send(pid(), rt(), 4);
+        let mut values = Vec::new();
+        let dispatched = catch_unwind(AssertUnwindSafe(|| {
+            event_loop.dispatch(Some(Duration::ZERO), &mut values)
+        }));
+        if pid() != parent {
+            let is_told = dispatched.is_ok_and(|result| result.is_err());
+            let is_parents = values == [0] && !is_pending(rt());
+            std::process::exit(i32::from(!is_parents || is_told == panics));
+        }
+        dispatched.unwrap().unwrap();
+        assert_eq!(values, [0, 1, 2, 3]);
+        drop(event_loop);
+        child.unwrap().wait_for_success();
+    }
+}
+
 fn what_a_forked_child_drops_stays_in_the_parents_loop() {
     let signals = open(rt()).unwrap();
     let event_loop = EventLoop::try_new().unwrap();
