@@ -104,14 +104,13 @@ impl<R: AsRef<Receiver>> EventSource for Source<R> {
         self.generic.process_events(readiness, token, |_, watched| {
             let mut batch = Batch::<AT_ONCE>::new();
             let count = watched.take(batch.room()?)?;
-            let mut rest = Rest {
-                records: batch.filled(count).iter(),
-                receiver: watched.receiver(),
-            };
-            while let Some(info) = rest.records.next() {
+            let receiver = watched.receiver();
+            let records = batch.filled(count).iter();
+            let mut rest = Rest { records, receiver };
+            for info in rest.records.by_ref() {
                 callback(*info, &mut ());
                 // It may have forked. What is left is the parent's then.
-                rest.receiver.check_process()?;
+                receiver.check_process()?;
             }
             Ok(PostAction::Continue)
         })

@@ -626,8 +626,8 @@ impl Receiver {
         self.moderation.until(usize::MAX)
     }
 
-    /// Has the thread that polls sleep until enough has gathered, where it is one that
-    /// may: [`block_on`](crate::block_on)'s. Then the task is woken.
+    /// Has the task woken when enough has gathered, where it is
+    /// [`block_on`](crate::block_on) that polls it.
     pub(super) fn pause(&self, cx: &Context<'_>, room: usize) -> bool {
         let Some(until) = self.moderation.until(room) else { return false };
         Parker::pause(self.as_raw_fd(), cx.waker(), until)

@@ -1,7 +1,7 @@
 //! Waiting, and ending a wait.
 
-use core::ffi::c_int;
 use core::mem::MaybeUninit;
+use core::ptr;
 use core::time::Duration;
 
 use libc::pollfd;
@@ -56,6 +56,15 @@ impl Deadline {
 
     pub(crate) fn is_over(self) -> bool {
         self.left().is_some_and(|left| left.is_zero())
+    }
+
+    /// What is left, as the C library takes it, and at most a day of it.
+    fn timeout(self) -> Option<libc::timespec> {
+        let left = self.left()?.min(LONGEST);
+        Some(libc::timespec {
+            tv_sec: left.as_secs().try_into().unwrap_or(0),
+            tv_nsec: u64::from(left.subsec_nanos()).try_into().unwrap_or(0),
+        })
     }
 
     /// What is left, as the kernel takes it, and at most a day of it: before
@@ -134,26 +143,23 @@ pub(crate) const fn readable(raw: RawFd) -> pollfd {
     pollfd { fd: raw, events: libc::POLLIN, revents: 0 }
 }
 
-/// Whether [`poll_numbers`] waits.
-#[derive(Clone, Copy)]
-pub(crate) enum Wait {
-    UntilReady = -1,
-    No = 0,
-}
-
-/// Looks which of these descriptors are readable, given by number. One that has
-/// been closed since, or is another by now, does no harm: the kernel reports it
-/// as an event. Negative ones are passed over. If a handler runs meanwhile, none
-/// is reported.
+/// Waits until one of these descriptors is readable or the deadline is over, and notes which
+/// are. They are given by number: one that has been closed since, or is another by now,
+/// does no harm, for the kernel reports it as an event. Negative ones are passed over. If a
+/// handler runs meanwhile, it returns, and none is reported.
 pub(crate) fn poll_numbers(
     fds: &mut [pollfd],
-    wait: Wait,
+    deadline: Deadline,
 ) -> Result<(), Error> {
     let count = fds.len().try_into().unwrap_or(libc::nfds_t::MAX);
-    // SAFETY: poll(2) reads and writes `count` elements at the pointer, which are
+    let timeout = deadline.timeout();
+    let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: ppoll(2) reads and writes `count` elements at the pointer, which are
     // the slice's; a slice longer than `nfds_t` can count would be refused with
-    // EINVAL. It only looks at the descriptors, whosever they are.
-    let result = unsafe { libc::poll(fds.as_mut_ptr(), count, wait as c_int) };
+    // EINVAL. It only looks at the descriptors, whosever they are. The time is null, or
+    // lives past the call, and the mask is null, and stays as it is.
+    let result =
+        unsafe { libc::ppoll(fds.as_mut_ptr(), count, timeout, ptr::null()) };
     match check(result.into()) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(errno) => Err(Error::os(Op::Poll, errno)),

@@ -162,8 +162,6 @@ fn waiting_is_forbidden() {
         libc::SYS_epoll_pwait,
         libc::SYS_epoll_pwait2,
         #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
-        libc::SYS_poll,
-        #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
         libc::SYS_epoll_wait,
         // `ppoll_time64`, which libc does not have everywhere.
         #[cfg(target_pointer_width = "32")]

@@ -1,9 +1,11 @@
 //! Signals that are let gather, and spins.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,7 +25,11 @@ cases! {
     a_task_gathers_while_its_thread_sleeps,
     an_epoll_lets_signals_gather,
     an_epoll_keeps_no_other_receiver_waiting,
+    a_task_that_has_given_up_delays_nothing,
+    of_two_tasks_each_gathers_for_itself,
+    a_task_keeps_no_other_receiver_waiting,
     an_executor_of_others_does_not_wait,
+    an_executor_inside_another_is_woken_by_an_epoll,
     waits_that_spin_in_vain_wait_all_the_same,
 }
 
@@ -184,6 +190,130 @@ fn an_epoll_keeps_no_other_receiver_waiting() {
     send(&[0]);
     assert!(matches!(epoll.turn(None), Ok(1..)));
     assert_eq!(signals.try_recv().unwrap().unwrap().value(), Some(0));
+}
+
+/// Polls a batch once, which is to gather for long, and drops it.
+async fn give_up(signals: &Signals) {
+    let mut batch = Batch::<64>::new();
+    let mut recv = signals.recv_batch(&mut batch);
+    poll_fn(|cx| {
+        assert!(Pin::new(&mut recv).poll(cx).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// Sends this when the calling thread is asleep.
+fn while_asleep<R>(signal: Signal, f: impl FnOnce() -> R) -> R {
+    let main = tid();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            wait_until_asleep(main);
+            sigqueue(pid(), signal, 0).unwrap();
+        });
+        f()
+    })
+}
+
+fn a_task_that_has_given_up_delays_nothing() {
+    let signals = in_the_flow(LONG, 64);
+    let info = while_asleep(rt(), || {
+        block_on(async {
+            give_up(&signals).await;
+            signals.recv().await.unwrap()
+        })
+    });
+    assert_eq!(info.unwrap().signal(), rt());
+
+    let other = options().check_threads(false).open(Signal::HUP).unwrap();
+    let info = while_asleep(Signal::HUP, || {
+        block_on(async {
+            give_up(&signals).await;
+            other.recv().await.unwrap()
+        })
+    });
+    assert_eq!(info.unwrap().signal(), Signal::HUP);
+}
+
+/// The one that is to gather for less is not kept waiting by the other, whichever is polled
+/// first.
+fn of_two_tasks_each_gathers_for_itself() {
+    for long_first in [false, true] {
+        let long = in_the_flow(LONG, 64);
+        let options = options().moderate(Duration::from_millis(5), 64);
+        let short = options.check_threads(false).open(Signal::HUP).unwrap();
+        let mut batches = [Batch::<64>::new(), Batch::new()];
+        sigqueue(pid(), Signal::HUP, 0).unwrap();
+        assert_eq!(short.wait_batch(&mut batches[0]).unwrap().len(), 1);
+        sigqueue(pid(), Signal::HUP, 0).unwrap();
+        let [first, second] = &mut batches;
+        let (mut long, mut short) =
+            (long.recv_batch(first), short.recv_batch(second));
+        let infos = block_on(poll_fn(|cx| {
+            if long_first {
+                assert!(Pin::new(&mut long).poll(cx).is_pending());
+            }
+            let infos = Pin::new(&mut short).poll(cx);
+            if !long_first {
+                assert!(Pin::new(&mut long).poll(cx).is_pending());
+            }
+            infos
+        }));
+        assert_eq!(infos.unwrap().unwrap().len(), 1);
+    }
+}
+
+/// Not even one that takes single signals of the same receiver: one of them gets it.
+fn a_task_keeps_no_other_receiver_waiting() {
+    type Look<'l> = &'l mut dyn FnMut(&mut Context<'_>) -> Poll<usize>;
+    for batch_first in [false, true] {
+        let signals = in_the_flow(LONG, 64);
+        let mut batch = Batch::<64>::new();
+        let mut gathers = signals.recv_batch(&mut batch);
+        let mut one = signals.recv();
+        let mut both: [Look<'_>; 2] = [
+            &mut |cx| {
+                Pin::new(&mut gathers).poll(cx).map(|it| it.unwrap().len())
+            },
+            &mut |cx| {
+                Pin::new(&mut one).poll(cx).map(|it| it.map(|_| 1).unwrap())
+            },
+        ];
+        if !batch_first {
+            both.reverse();
+        }
+        let count = while_asleep(rt(), || {
+            block_on(poll_fn(|cx| {
+                let mut looks = both.iter_mut().map(|look| look(cx));
+                looks.find(Poll::is_ready).unwrap_or(Poll::Pending)
+            }))
+        });
+        assert_eq!(count, Ok(1));
+    }
+}
+
+/// The outer one does not sleep meanwhile, so nothing gathers.
+fn an_executor_inside_another_is_woken_by_an_epoll() {
+    let signals = in_the_flow(LONG, 64);
+    let receiver: &Receiver = &signals;
+    let (main, is_done) = (tid(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let epoll = Epoll::new([receiver]).unwrap();
+            wait_until_asleep(main);
+            send(&[0]);
+            while !is_done.load(Ordering::SeqCst) {
+                epoll.turn(Some(Duration::from_millis(1))).unwrap();
+            }
+        });
+        let mut batch = Batch::<64>::new();
+        let count = block_on(async {
+            let recv = receiver.recv_batch(&mut batch);
+            futures::executor::block_on(recv).unwrap().len()
+        });
+        is_done.store(true, Ordering::SeqCst);
+        assert_eq!(count, Ok(1));
+    });
 }
 
 fn an_executor_of_others_does_not_wait() {

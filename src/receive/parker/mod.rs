@@ -36,20 +36,19 @@ use core::array;
 use core::cell::Cell;
 use core::marker::PhantomData;
 use core::ptr;
-use core::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use core::task::{RawWaker, RawWakerVTable, Waker};
-use core::time::Duration;
 
 use rustix::fd::{AsRawFd, RawFd};
 
 use self::life::Life;
 use self::rest::Rest;
-use self::watch::{WATCHES, Watches};
+use self::watch::{WATCHES, Watched, Watches};
 use super::WakeEach;
 use super::receiver::Registered;
 use crate::error::Error;
 use crate::process::{AtomicBirth, Birth};
-use crate::sys::{self, Deadline, LateFd, Wait};
+use crate::sys::{self, Deadline, LateFd};
 
 /// How many threads can be in `block_on` at the same time.
 const PARKERS: usize = 64;
@@ -74,9 +73,6 @@ struct Place {
     rest: Rest,
     eventfd: LateFd,
     watches: Watches,
-    /// The thread is to sleep until then, if nobody wakes it: a time of the monotonic
-    /// clock in nanoseconds, or 0.
-    pause: AtomicU64,
     /// The thread that uses the place; 0 if none does.
     thread: AtomicI32,
     order: AtomicUsize,
@@ -90,7 +86,6 @@ impl Place {
             rest: Rest::new(),
             eventfd: LateFd::new(),
             watches: Watches::new(),
-            pause: AtomicU64::new(0),
             thread: AtomicI32::new(0),
             order: AtomicUsize::new(0),
             birth: AtomicBirth::new(),
@@ -222,7 +217,6 @@ impl Parker {
         let order = ORDER.fetch_add(1, Ordering::Relaxed);
         place.order.store(order, Ordering::Relaxed);
         place.birth.store(Birth::here());
-        place.pause.store(0, Ordering::Relaxed);
         place.thread.store(sys::thread_id(), Ordering::Relaxed);
         Ok(Self {
             place,
@@ -271,7 +265,7 @@ impl Parker {
             if !place.rest.begin() {
                 return self.look_now_and_then();
             }
-            let result = self.pause_or_poll();
+            let result = self.poll(Deadline::NEVER);
             // The next round sees whether it was woken.
             place.rest.end();
             self.awake.set(0);
@@ -279,48 +273,40 @@ impl Parker {
         }
     }
 
-    /// Sleeps until what is watched is ready, or, if that is asked for, for a while in
-    /// which nothing is looked at. Then all tasks are to look.
-    fn pause_or_poll(&self) -> Result<[Option<RawFd>; WATCHES], Error> {
-        let pause = self.place.pause.swap(0, Ordering::Relaxed);
-        if pause == 0 {
-            return self.poll(Wait::UntilReady);
-        }
-        if let Some(eventfd) = self.place.eventfd.get() {
-            let until = Deadline::at(Duration::from_nanos(pause));
-            if sys::poll(eventfd, until)? {
-                sys::clear(eventfd);
-            }
-        }
-        self.birth.check()?;
-        Ok(self.place.watches.all())
-    }
-
     /// Looks at the descriptors if that has not been done for long.
     fn look_now_and_then(&self) -> Result<(), Error> {
         self.awake.set((self.awake.get() + 1) % LOOK_EVERY);
         if self.awake.get() == 0 && self.place.watches.used() > 0 {
-            self.place.watches.wake(&self.poll(Wait::No)?);
+            self.place.watches.wake(&self.poll(Deadline::PAST)?);
         }
         Ok(())
     }
 
     /// Looks at the eventfd and at what is watched, and returns the watched
-    /// descriptors that are ready, each at its place in the table.
-    fn poll(&self, wait: Wait) -> Result<[Option<RawFd>; WATCHES], Error> {
+    /// descriptors that are ready, or paused no longer, each at its place in the table.
+    fn poll(
+        &self,
+        deadline: Deadline,
+    ) -> Result<[Option<RawFd>; WATCHES], Error> {
         let place = self.place;
         let eventfd = place.eventfd.get().map_or(-1, |fd| fd.as_raw_fd());
         let watched = place.watches.all();
+        let mut deadline = deadline;
+        for until in watched.iter().flatten().filter_map(|it| it.until) {
+            deadline = deadline.earlier(Deadline::at(until));
+        }
         // The kernel passes over negative descriptors.
         let mut fds: [_; WATCHES + 1] = array::from_fn(|i| {
             let fd = match i.checked_sub(1) {
                 None => Some(eventfd),
-                Some(i) => watched.get(i).copied().flatten(),
+                Some(i) => watched.get(i).copied().flatten().and_then(
+                    |Watched { fd, until }| until.is_none().then_some(fd),
+                ),
             };
             sys::readable(fd.unwrap_or(-1))
         });
         let used = place.watches.used() + 1;
-        sys::poll_numbers(fds.get_mut(..used).unwrap_or_default(), wait)?;
+        sys::poll_numbers(fds.get_mut(..used).unwrap_or_default(), deadline)?;
         // A handler may have forked; then the eventfd is the parent's.
         self.birth.check()?;
         let [first, rest @ ..] = fds;
@@ -329,7 +315,13 @@ impl Parker {
                 sys::clear(eventfd);
             }
         }
-        Ok(rest.map(|entry| (entry.revents != 0).then_some(entry.fd)))
+        let mut entries = watched.into_iter().zip(rest);
+        Ok(array::from_fn(|_| {
+            let (watched, entry) = entries.next()?;
+            let Watched { fd, until } = watched?;
+            let is_over = until.is_some_and(|it| Deadline::at(it).is_over());
+            (entry.revents != 0 || is_over).then_some(fd)
+        }))
     }
 
     /// Leaves a receiver's descriptor and its task's waker with the `block_on`
@@ -338,7 +330,7 @@ impl Parker {
     pub(super) fn watch(fd: RawFd, waker: &Waker) -> Registered {
         let watched = Token::of(waker).is_some_and(|token| {
             token.hold(|place| {
-                place.watches.add(fd, waker);
+                place.watches.add(fd, 0, waker);
                 // If its thread is not seen asleep here, it goes to sleep later and
                 // sees the watch.
                 if place.rest.is_asleep() {
@@ -350,24 +342,28 @@ impl Parker {
             return Registered::WillBeSeen;
         }
         if let Some(place) = Place::of_this_thread() {
-            place.watches.add(fd, waker);
+            place.watches.add(fd, 0, waker);
         }
         Registered::LookAgain
     }
-}
 
-impl Parker {
-    /// Has the thread of this `block_on` sleep until then, unless somebody wakes it, and
-    /// then wake the task. Tells whether there is such a thread, and this is it.
+    /// Has the task woken then, and its descriptor not looked at before. Tells whether this
+    /// is its thread, which sleeps when it has polled the task: under an executor of its
+    /// own nobody may.
     pub(super) fn pause(fd: RawFd, waker: &Waker, until: Deadline) -> bool {
-        let (Some(place), Some(until)) =
-            (Place::of_this_thread(), until.as_nanos())
+        let (Some(here), Some(token), Some(until)) =
+            (Place::of_this_thread(), Token::of(waker), until.as_nanos())
         else {
             return false;
         };
-        place.watches.add(fd, waker);
-        place.pause.store(until, Ordering::Relaxed);
-        true
+        let mut is_here = false;
+        token.hold(|place| {
+            is_here = ptr::eq(place, here);
+            if is_here {
+                place.watches.add(fd, until, waker);
+            }
+        });
+        is_here
     }
 }
 

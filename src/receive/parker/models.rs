@@ -51,7 +51,8 @@ impl Place {
             }
             self.is_made.store(1, Ordering::Relaxed);
             while self.rest.begin() {
-                let ready = self.watches.all();
+                let watched = self.watches.all();
+                let ready = watched.map(|watched| Some(watched?.fd));
                 if ready == [None; 2] {
                     self.eventfd.wait();
                 }
@@ -115,7 +116,7 @@ fn what_is_watched_is_seen_or_rouses() {
             let task = Waker::from(std::sync::Arc::new(Task(other.clone())));
             let waker = Waker::from(other.clone());
             // `Parker::watch`
-            other.watches.add(7, &task);
+            other.watches.add(7, 0, &task);
             if other.rest.is_asleep() {
                 waker.wake();
             }

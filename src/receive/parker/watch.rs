@@ -8,6 +8,10 @@
 //! A table that is full is emptied by waking everyone: who still waits comes back.
 //! So more live ones than fit keep the thread awake, and lose nothing.
 //!
+//! An entry may be *paused* until some time. Until then its descriptor is not looked at,
+//! and then its task is woken in any case. Of two who watch one descriptor, who wants it
+//! sooner counts. So does who has given up since, and then the other looks too soon.
+//!
 //! An entry is `FREE`, `TAKEN` or a descriptor. Only who has made it `TAKEN`
 //! touches its waker, so that any thread may put one in, and does nothing else
 //! meanwhile: wakers are cloned, called and dropped outside.
@@ -17,11 +21,14 @@
 use core::array;
 use core::mem;
 use core::task::Waker;
+use core::time::Duration;
 
 use rustix::fd::RawFd;
 
 use super::WakeEach;
-use crate::primitive::{AtomicI32, AtomicUsize, Ordering, UnsafeCell, fence};
+use crate::primitive::{
+    AtomicI32, AtomicU64, AtomicUsize, Ordering, UnsafeCell, fence,
+};
 
 /// How many descriptors one thread can watch at the same time.
 #[cfg(not(loom))]
@@ -37,6 +44,9 @@ pub(super) struct Watches {
 
 struct Watch {
     fd: AtomicI32,
+    /// Until when it is paused: a time of the monotonic clock in nanoseconds; 0 if it is
+    /// not.
+    until: AtomicU64,
     waker: UnsafeCell<Option<Waker>>,
 }
 
@@ -50,20 +60,39 @@ const TAKEN: i32 = -2;
 impl Watch {
     #[cfg(not(loom))]
     const fn new() -> Self {
-        Self { fd: AtomicI32::new(FREE), waker: UnsafeCell::new(None) }
+        Self {
+            fd: AtomicI32::new(FREE),
+            until: AtomicU64::new(0),
+            waker: UnsafeCell::new(None),
+        }
     }
 
     #[cfg(loom)]
     fn new() -> Self {
-        Self { fd: AtomicI32::new(FREE), waker: UnsafeCell::new(None) }
+        Self {
+            fd: AtomicI32::new(FREE),
+            until: AtomicU64::new(0),
+            waker: UnsafeCell::new(None),
+        }
     }
 
-    fn get(&self) -> Option<RawFd> {
-        Some(self.fd.load(Ordering::Relaxed)).filter(|&fd| fd >= 0)
+    fn get(&self) -> Option<Watched> {
+        let fd = self.fd.load(Ordering::Relaxed);
+        let until = Duration::from_nanos(self.until.load(Ordering::Relaxed));
+        (fd >= 0).then_some(Watched {
+            fd,
+            until: (!until.is_zero()).then_some(until),
+        })
     }
 
     /// If the entry is `from`, makes it `to` and exchanges the wakers.
-    fn exchange(&self, from: i32, to: i32, waker: &mut Option<Waker>) -> bool {
+    fn exchange(
+        &self,
+        from: i32,
+        to: i32,
+        until: u64,
+        waker: &mut Option<Waker>,
+    ) -> bool {
         // Acquire: sees the waker as the one before left it.
         let (taken, seen) = (Ordering::Acquire, Ordering::Relaxed);
         if self.fd.compare_exchange(from, TAKEN, taken, seen).is_err() {
@@ -74,6 +103,12 @@ impl Watch {
             // has a reference to the waker, and nothing is called meanwhile.
             mem::swap(unsafe { &mut *cell }, waker);
         });
+        let before = if from == to {
+            self.until.load(Ordering::Relaxed)
+        } else {
+            u64::MAX
+        };
+        self.until.store(until.min(before), Ordering::Relaxed);
         // Release: shows the waker to the next one.
         self.fd.store(to, Ordering::Release);
         true
@@ -81,9 +116,17 @@ impl Watch {
 
     fn take(&self, fd: RawFd) -> Option<Waker> {
         let mut waker = None;
-        self.exchange(fd, FREE, &mut waker);
+        self.exchange(fd, FREE, 0, &mut waker);
         waker
     }
+}
+
+/// What an entry says. If another thread changes it meanwhile, it is some of both.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Watched {
+    pub(super) fd: RawFd,
+    /// It is paused until then.
+    pub(super) until: Option<Duration>,
 }
 
 impl Watches {
@@ -103,29 +146,29 @@ impl Watches {
         }
     }
 
-    /// Watches a descriptor, and keeps the waker to wake.
+    /// Watches a descriptor, from a time in nanoseconds on, and keeps the waker to wake.
     ///
     /// Another thread may be about to sleep. It says so, then looks at the
     /// entries; this puts the entry in, and its caller looks whether the thread
     /// has said so. Between the two is a fence in either thread (`Rest::begin`), so
     /// one of them sees the other.
-    pub(super) fn add(&self, fd: RawFd, waker: &Waker) {
-        if !self.try_add(fd, waker) {
+    pub(super) fn add(&self, fd: RawFd, until: u64, waker: &Waker) {
+        if !self.try_add(fd, until, waker) {
             self.wake_all();
             // Should others be so fast that the table is full again, this task
             // has to look for itself.
-            if !self.try_add(fd, waker) {
+            if !self.try_add(fd, until, waker) {
                 waker.wake_by_ref();
             }
         }
         fence(Ordering::SeqCst);
     }
 
-    fn try_add(&self, fd: RawFd, waker: &Waker) -> bool {
+    fn try_add(&self, fd: RawFd, until: u64, waker: &Waker) -> bool {
         let mut waker = Some(waker.clone());
         let used = self.in_use();
         let mut put =
-            |entry: &Watch, from| entry.exchange(from, fd, &mut waker);
+            |entry: &Watch, from| entry.exchange(from, fd, until, &mut waker);
         if used.iter().any(|entry| put(entry, fd))
             || used.iter().any(|entry| put(entry, FREE))
         {
@@ -143,8 +186,8 @@ impl Watches {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Returns the watched descriptors, each at its place in the table.
-    pub(super) fn all(&self) -> [Option<RawFd>; WATCHES] {
+    /// Returns what is watched, each at its place in the table.
+    pub(super) fn all(&self) -> [Option<Watched>; WATCHES] {
         let used = self.in_use();
         array::from_fn(|index| used.get(index).and_then(Watch::get))
     }
@@ -163,7 +206,7 @@ impl Watches {
     /// Takes all entries out and wakes their tasks: each looks for itself
     /// whether it still has something to wait for, and where.
     pub(super) fn wake_all(&self) {
-        self.wake(&self.all());
+        self.wake(&self.all().map(|watched| Some(watched?.fd)));
     }
 
     fn in_use(&self) -> &[Watch] {
@@ -189,29 +232,51 @@ mod tests {
     }
 
     fn watched(watches: &Watches) -> impl Iterator<Item = RawFd> {
-        watches.all().into_iter().flatten()
+        watches.all().into_iter().flatten().map(|watched| watched.fd)
     }
 
     #[test]
     fn a_descriptor_is_watched_once() {
         let watches = Watches::new();
         for _ in 0..3 {
-            watches.add(7, Waker::noop());
+            watches.add(7, 0, Waker::noop());
         }
         assert!(watched(&watches).eq([7]));
         assert_eq!(watches.used(), 1);
     }
 
     #[test]
+    fn who_wants_it_sooner_counts() {
+        let watches = Watches::new();
+        let until = |nanos| {
+            let until = Some(Duration::from_nanos(nanos));
+            Some(Watched { fd: 7, until })
+        };
+        watches.add(7, 30, Waker::noop());
+        assert_eq!(watches.all()[0], until(30));
+        watches.add(7, 40, Waker::noop());
+        assert_eq!(watches.all()[0], until(30));
+        watches.add(7, 20, Waker::noop());
+        assert_eq!(watches.all()[0], until(20));
+        watches.add(7, 0, Waker::noop());
+        watches.add(7, 10, Waker::noop());
+        assert_eq!(watches.all()[0], Some(Watched { fd: 7, until: None }));
+        // It is of no account for the next one.
+        watches.wake_all();
+        watches.add(7, 50, Waker::noop());
+        assert_eq!(watches.all()[0], until(50));
+    }
+
+    #[test]
     fn entries_are_used_again() {
         let watches = Watches::new();
         for fd in 0..3 {
-            watches.add(fd, Waker::noop());
+            watches.add(fd, 0, Waker::noop());
         }
         let mut ready = [None; WATCHES];
         ready[1] = Some(1);
         watches.wake(&ready);
-        watches.add(7, Waker::noop());
+        watches.add(7, 0, Waker::noop());
         assert!(watched(&watches).eq([0, 7, 2]));
     }
 
@@ -220,11 +285,11 @@ mod tests {
         let watches = Watches::new();
         let count = Arc::<Count>::default();
         for fd in 0..WATCHES {
-            watches.add(fd.try_into().unwrap(), &Arc::clone(&count).into());
+            watches.add(fd.try_into().unwrap(), 0, &Arc::clone(&count).into());
         }
         assert_eq!(watched(&watches).count(), WATCHES);
         assert_eq!(count.0.load(Ordering::Relaxed), 0);
-        watches.add(99, Waker::noop());
+        watches.add(99, 0, Waker::noop());
         assert_eq!(count.0.load(Ordering::Relaxed), WATCHES);
         assert!(watched(&watches).eq([99]));
     }
@@ -232,7 +297,7 @@ mod tests {
     #[test]
     fn what_was_replaced_since_is_not_taken_out() {
         let watches = Watches::new();
-        watches.add(7, Waker::noop());
+        watches.add(7, 0, Waker::noop());
         let mut ready = [None; WATCHES];
         ready[0] = Some(8);
         watches.wake(&ready);

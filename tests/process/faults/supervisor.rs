@@ -292,8 +292,6 @@ const SLEEPS: &[c_long] = &[
     libc::SYS_epoll_pwait2,
     libc::SYS_io_uring_enter,
     #[cfg(target_arch = "x86_64")]
-    libc::SYS_poll,
-    #[cfg(target_arch = "x86_64")]
     libc::SYS_epoll_wait,
 ];
 

@@ -146,15 +146,6 @@ pub(super) const TABLE: &[Row] = &[
         errnos![EINVAL, ENOMEM; sandbox],
         Told(Op::Poll),
     ),
-    #[cfg(target_arch = "x86_64")]
-    row(libc::SYS_poll, On::Anything, errnos![EINTR], Unnoticed),
-    #[cfg(target_arch = "x86_64")]
-    row(
-        libc::SYS_poll,
-        On::Anything,
-        errnos![EINVAL, ENOMEM; sandbox],
-        Told(Op::Poll),
-    ),
     row(
         libc::SYS_epoll_create1,
         On::Anything,
@@ -446,10 +437,6 @@ pub(super) fn name_of(call: c_long) -> String {
                 other => format!("system call {other}"),
             }
         };
-    }
-    #[cfg(target_arch = "x86_64")]
-    if call == libc::SYS_poll {
-        return "poll".into();
     }
     names! {
         SYS_signalfd4 SYS_rt_sigprocmask SYS_read SYS_write SYS_ppoll
