@@ -27,7 +27,13 @@ const PRIVATE: i16 = -0x4F3B;
 
 /// The code of a record that the crate sends to a thread, to have its handler run
 /// there. It is none of ours for [`unseal`].
-pub(crate) const PROBE: i32 = (PRIVATE as i32) << 16 | 0xFFF0;
+pub(crate) const PROBE: i32 = private([0xF0, 0xFF]);
+
+/// The private code with this lower half.
+const fn private([code, status]: [u8; 2]) -> i32 {
+    let [low, high] = PRIVATE.to_le_bytes();
+    i32::from_le_bytes([code, status, low, high])
+}
 
 /// Whether a code is one of ours: of a sealed record, or of a probe.
 #[inline]
@@ -79,8 +85,7 @@ pub(crate) fn seal(info: &SigInfo) -> Option<SigInfo> {
         }
         Layout::Timer => return None,
     }
-    let low = u16::from_le_bytes([code, status]);
-    sealed.code = i32::from(PRIVATE) << 16 | i32::from(low);
+    sealed.code = private([code, status]);
     Some(sealed)
 }
 
@@ -156,29 +161,37 @@ const fn unsigned(number: i32) -> u32 {
 /// Packs the two CPU times of a child into a pointer and 32 bits, if they fit:
 /// 48 bits each, which at 100 ticks to the second is 89,000 years.
 #[cfg(target_pointer_width = "64")]
-fn pack(utime: u64, stime: u64) -> Option<(u64, u32)> {
-    let fits = (utime | stime) >> 48 == 0;
-    let high = u32::try_from(stime >> 16).ok()?;
-    fits.then_some((utime | stime << 48, high))
-}
-
-#[cfg(target_pointer_width = "64")]
-const fn unpack(ptr: u64, errno: u32) -> (u64, u64) {
-    let utime = ptr & ((1 << 48) - 1);
-    let stime = ptr >> 48 | (errno as u64) << 16;
-    (utime, stime)
-}
+use wide::{pack, unpack};
 
 /// As above: 32 bits each, which is what `clock_t` has there.
 #[cfg(target_pointer_width = "32")]
-fn pack(utime: u64, stime: u64) -> Option<(u64, u32)> {
-    let utime = u32::try_from(utime).ok()?;
-    Some((u64::from(utime), u32::try_from(stime).ok()?))
+use narrow::{pack, unpack};
+
+#[cfg(any(test, target_pointer_width = "64"))]
+mod wide {
+    pub(super) fn pack(utime: u64, stime: u64) -> Option<(u64, u32)> {
+        let fits = (utime | stime) >> 48 == 0;
+        let high = u32::try_from(stime >> 16).ok()?;
+        fits.then_some((utime | stime << 48, high))
+    }
+
+    pub(super) const fn unpack(ptr: u64, errno: u32) -> (u64, u64) {
+        let utime = ptr & ((1 << 48) - 1);
+        let stime = ptr >> 48 | (errno as u64) << 16;
+        (utime, stime)
+    }
 }
 
-#[cfg(target_pointer_width = "32")]
-const fn unpack(ptr: u64, errno: u32) -> (u64, u64) {
-    (ptr & 0xFFFF_FFFF, errno as u64)
+#[cfg(any(test, target_pointer_width = "32"))]
+mod narrow {
+    pub(super) fn pack(utime: u64, stime: u64) -> Option<(u64, u32)> {
+        let utime = u32::try_from(utime).ok()?;
+        Some((u64::from(utime), u32::try_from(stime).ok()?))
+    }
+
+    pub(super) const fn unpack(ptr: u64, errno: u32) -> (u64, u64) {
+        (ptr & 0xFFFF_FFFF, errno as u64)
+    }
 }
 
 #[cfg(test)]
@@ -256,6 +269,33 @@ mod tests {
     }
 
     #[test]
+    fn cpu_times_are_carried_as_far_as_they_fit() {
+        let longest = (1 << 48) - 1;
+        for (utime, stime) in
+            [(0, 0), (1, 0), (0, 1), (0x1_2345, 0x6_789A), (longest, longest)]
+        {
+            let (ptr, errno) = wide::pack(utime, stime).unwrap();
+            assert_eq!(wide::unpack(ptr, errno), (utime, stime));
+        }
+        assert_eq!(wide::pack(longest + 1, 0), None);
+        assert_eq!(wide::pack(0, longest + 1), None);
+
+        let longest = u64::from(u32::MAX);
+        for (utime, stime) in
+            [(0, 0), (1, 0), (0, 1), (0x1_2345, 0x6_789A), (longest, longest)]
+        {
+            let (ptr, errno) = narrow::pack(utime, stime).unwrap();
+            assert_eq!(u32::try_from(ptr).map(u64::from), Ok(utime));
+            // As the kernel widens it.
+            for ptr in [ptr, ptr | 0xFFFF_FFFF_0000_0000] {
+                assert_eq!(narrow::unpack(ptr, errno), (utime, stime));
+            }
+        }
+        assert_eq!(narrow::pack(longest + 1, 0), None);
+        assert_eq!(narrow::pack(0, longest + 1), None);
+    }
+
+    #[test]
     fn what_cannot_be_carried_is_not_sealed() {
         let child = record(libc::SIGCHLD, libc::CLD_EXITED);
         for info in [
@@ -274,6 +314,7 @@ mod tests {
 
     #[test]
     fn other_codes_are_left_alone() {
+        assert!(is_private(PROBE));
         let private = i32::from(PRIVATE) << 16;
         for code in [
             libc::SI_USER,

@@ -625,6 +625,30 @@ mod tests {
     }
 
     #[test]
+    fn only_codes_below_that_of_sigqueue_may_be_ours() {
+        let of = |code| SigInfo { code, ..SigInfo::EMPTY };
+        for code in [i32::MIN, -100, libc::SI_TIMER] {
+            assert!(of(code).may_be_ours(), "{code}");
+        }
+        for code in [libc::SI_QUEUE, libc::SI_USER, libc::SI_KERNEL, i32::MAX] {
+            assert!(!of(code).may_be_ours(), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_was_lost_is_of_nobody() {
+        let lost = SigInfo { code: libc::SI_USER, ..SigInfo::EMPTY };
+        assert!(lost.has_lost_its_record());
+        for other in [
+            SigInfo { code: libc::SI_QUEUE, ..lost },
+            SigInfo { pid: 1, ..lost },
+            SigInfo { uid: 1, ..lost },
+        ] {
+            assert!(!other.has_lost_its_record());
+        }
+    }
+
+    #[test]
     fn bytes_without_a_signal_are_refused() {
         for signo in [0_u32, 65, u32::MAX, 32] {
             let mut bytes = [0; 128];

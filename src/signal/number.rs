@@ -236,6 +236,8 @@ mod tests {
                 Ok(signal) => {
                     assert!(!reserved);
                     assert_eq!(signal.as_raw(), number);
+                    assert_eq!(i32::from(signal), number);
+                    assert_eq!(signal | signal, SignalSet::from(signal));
                 }
                 Err(error) => {
                     assert!(reserved);

@@ -300,6 +300,7 @@ mod tests {
         let array = [Signal::CHLD, Signal::HUP, Signal::TERM];
         assert_eq!(SignalSet::from(array), set);
         assert_eq!(SignalSet::from(array.as_slice()), set);
+        assert_eq!(SignalSet::from(&array), set);
         assert_eq!(array.into_iter().collect::<SignalSet>(), set);
         assert_eq!(Signal::HUP | (Signal::TERM | Signal::CHLD), set);
         assert!(set.signals().eq([Signal::HUP, Signal::TERM, Signal::CHLD]));

@@ -31,6 +31,7 @@ mod tests {
     #[test]
     fn each_signal_has_a_value_of_its_own() {
         let table = PerSignal::new(array::from_fn(|bit| bit + 1));
+        assert_eq!(table.iter().count(), 64);
         for (number, value) in (1..=64).zip(table.iter()) {
             let signal = Signal::at(number - 1);
             assert_eq!(table.of(signal), value);
