@@ -24,7 +24,11 @@ pub(crate) fn futex_wait(
 
 /// Wakes one thread that sleeps on the word.
 pub(crate) fn futex_wake(word: &AtomicU32) {
-    let _woken = futex::wake(word, futex::Flags::PRIVATE, 1);
+    let wake = || futex::wake(word, futex::Flags::PRIVATE, 1);
+    // It would go on to sleep, so it is tried once more.
+    if wake().is_err() {
+        let _woken = wake();
+    }
 }
 
 #[cfg(test)]

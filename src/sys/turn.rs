@@ -71,6 +71,6 @@ impl Drop for TurnEnds<'_> {
     fn drop(&mut self) {
         // Release: what was done.
         self.turn.0.store(0, Ordering::Release);
-        let _woken = futex::wake(&self.turn.0, futex::Flags::PRIVATE, 1);
+        super::futex_wake(&self.turn.0);
     }
 }

@@ -220,8 +220,13 @@ pub(crate) fn eventfd() -> Result<OwnedFd, Error> {
 
 /// Makes an eventfd readable.
 pub(crate) fn notify(eventfd: BorrowedFd<'_>) {
-    // It fails only if the counter is full, and then it is readable already.
-    let _written = rustix::io::write(eventfd, &1_u64.to_ne_bytes());
+    let add = || rustix::io::write(eventfd, &1_u64.to_ne_bytes());
+    match add() {
+        // If the counter is full, it is readable already.
+        Ok(_) | Err(Errno::AGAIN) => {}
+        // Whoever sleeps would go on to, so it is tried once more.
+        Err(_) => drop(add()),
+    }
 }
 
 /// Makes an eventfd unreadable.

@@ -6,16 +6,17 @@ use std::future::{pending, poll_fn};
 use std::os::fd::AsRawFd;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{TryRecvError, channel};
 use std::task::{Poll, Waker};
 
 use signalfd::{
-    Epoll, Error, Op, Options, Receiver, Signal, SignalFd, SignalSet, block,
-    block_on, mask, open,
+    Epoll, Error, Hub, Op, Options, Receiver, Signal, SignalFd, SignalSet,
+    block, block_on, mask, open,
 };
 
 use crate::common::{
     HeldCalls, check, forbid, kill, open_descriptors, pid, raise, set_limit,
-    set_mask, uid,
+    set_mask, tid, uid, wait_until_asleep,
 };
 use crate::harness::{cases, skip};
 
@@ -30,6 +31,8 @@ cases! {
     late_wakes_take_no_room,
     nothing_is_left_open,
     a_late_wake_touches_no_descriptor,
+    a_task_is_woken_though_a_call_is_refused,
+    a_subscriber_is_woken_though_a_call_is_refused,
     a_change_that_fails_at_its_end_changes_nothing,
     a_change_that_failed_does_not_come_back_later,
 }
@@ -146,7 +149,7 @@ fn a_wait_falls_back_to_polling() {
     forbid(libc::SYS_signalfd4, libc::EPERM);
     let to = pid();
     let sender = std::thread::spawn(move || {
-        crate::common::wait_until_asleep(to);
+        wait_until_asleep(to);
         kill(to, Signal::TERM);
     });
     assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
@@ -240,7 +243,7 @@ fn nothing_is_left_open() {
         signals.wait().unwrap();
         let to = pid();
         let sender = std::thread::spawn(move || {
-            crate::common::wait_until_asleep(to);
+            wait_until_asleep(to);
             kill(to, Signal::USR1);
         });
         block_on(signals.recv()).unwrap().unwrap();
@@ -261,10 +264,10 @@ fn a_late_wake_touches_no_descriptor() {
             wakers.push(cx.waker().clone());
             polls += 1;
             let waker = cx.waker().clone();
-            let sleeper = crate::common::tid();
+            let sleeper = tid();
             if polls == 1 {
                 std::thread::spawn(move || {
-                    crate::common::wait_until_asleep(sleeper);
+                    wait_until_asleep(sleeper);
                     waker.wake();
                 });
                 return Poll::Pending;
@@ -302,7 +305,7 @@ fn where_one_call_fails(
     let all = Signal::HUP | Signal::TERM | Signal::USR1;
     let _guard = block(all).unwrap();
     std::thread::scope(|scope| {
-        let (tell, told) = std::sync::mpsc::channel();
+        let (tell, told) = channel();
         let worker = scope.spawn(move || {
             set_mask(SignalSet::empty());
             work(&|number| {
@@ -310,7 +313,13 @@ fn where_one_call_fails(
                 tell.send((number, held)).unwrap();
             });
         });
-        let (number, held) = told.recv().unwrap();
+        // Without sleeping, for to be woken could take a call that is held.
+        let (number, held) = loop {
+            match told.try_recv() {
+                Err(TryRecvError::Empty) => std::thread::yield_now(),
+                told => break told.unwrap(),
+            }
+        };
         let Ok(held) = held else {
             skip("seccomp cannot hold system calls here");
         };
@@ -321,6 +330,59 @@ fn where_one_call_fails(
         while held.before_the_next(|_| ()) {}
         worker.join().unwrap();
     });
+}
+
+/// Once. Where it is refused for good nobody can be woken.
+fn a_task_is_woken_though_a_call_is_refused() {
+    for errno in [libc::EPERM, libc::ENOSYS] {
+        let (tell, told) = channel();
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(move || {
+                let mut polls = 0;
+                block_on(poll_fn(|cx| {
+                    polls += 1;
+                    if polls > 1 {
+                        return Poll::Ready(());
+                    }
+                    tell.send((tid(), cx.waker().clone())).unwrap();
+                    Poll::Pending
+                }))
+            });
+            let (thread, waker) = told.recv().unwrap();
+            where_one_call_fails(libc::SYS_write, errno, |fail| {
+                wait_until_asleep(thread);
+                fail(0);
+                waker.wake();
+            });
+            assert_eq!(sleeper.join().unwrap(), Ok(()));
+        });
+    }
+}
+
+fn a_subscriber_is_woken_though_a_call_is_refused() {
+    let signals = open(Signal::USR2).unwrap();
+    raise(Signal::USR2);
+    let info = signals.wait().unwrap();
+    for errno in [libc::EPERM, libc::ENOSYS] {
+        let hub = Hub::<2, 4>::new();
+        let mut subscriber = hub.subscribe(Signal::USR2).unwrap();
+        let mut dispatcher = hub.dispatcher().unwrap();
+        let (tell, told) = channel();
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(move || {
+                tell.send(tid()).unwrap();
+                subscriber.wait()
+            });
+            let thread = told.recv().unwrap();
+            where_one_call_fails(libc::SYS_futex, errno, |fail| {
+                wait_until_asleep(thread);
+                fail(0);
+                assert_eq!(dispatcher.dispatch(&info), Ok(1));
+            });
+            let got = sleeper.join().unwrap();
+            assert_eq!(got.map(|it| it.signal()), Ok(Signal::USR2));
+        });
+    }
 }
 
 fn is_received(signals: &signalfd::Signals, signal: Signal) -> bool {

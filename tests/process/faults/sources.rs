@@ -7,12 +7,13 @@ use signalfd::uring::{ReadSource, Source};
 use signalfd::{Batch, Op, Receiver};
 
 use super::trial::{Signals, Trial, kept};
-use super::{Operations, inject, operations};
+use super::{Operations, have_every_call_in_the_table, inject, operations};
 use crate::common::options;
 use crate::harness::cases;
 
 cases! {
     in_a_ring_of_the_callers,
+    every_call_in_such_a_ring_is_in_the_table,
 }
 
 const ALL: Operations = operations![
@@ -24,6 +25,10 @@ const ALL: Operations = operations![
 
 fn in_a_ring_of_the_callers() {
     inject(ALL);
+}
+
+fn every_call_in_such_a_ring_is_in_the_table() {
+    have_every_call_in_the_table(&[ALL]);
 }
 
 const MAKES: &[Op] = &[Op::Fcntl, Op::UringRegister, Op::Mmap];

@@ -133,12 +133,13 @@ pub(super) const TABLE: &[Row] = &[
     row(
         libc::SYS_read,
         On::Signalfd,
-        errnos![EIO, ENOMEM; sandbox],
+        errnos![EINVAL, EIO, ENOMEM; sandbox],
         ToldIfLast(Op::Read),
     ),
     // It is readable for a moment longer.
     row(libc::SYS_read, On::Eventfd, errnos![EAGAIN; sandbox], Unnoticed),
-    row(libc::SYS_write, On::Eventfd, errnos![EAGAIN], Unnoticed),
+    // Another thread makes it: `failures.rs` lets it fail.
+    row(libc::SYS_write, On::Eventfd, errnos![EAGAIN; sandbox], Unnoticed),
     row(libc::SYS_ppoll, On::Anything, errnos![EINTR], Unnoticed),
     row(
         libc::SYS_ppoll,
@@ -149,20 +150,20 @@ pub(super) const TABLE: &[Row] = &[
     row(
         libc::SYS_epoll_create1,
         On::Anything,
-        errnos![EMFILE, ENFILE, ENOMEM; sandbox],
+        errnos![EINVAL, EMFILE, ENFILE, ENOMEM; sandbox],
         Told(Op::EpollCreate),
     ),
     row(
         libc::SYS_epoll_ctl,
         On::Anything,
-        errnos![EEXIST, ENOENT, ENOMEM, ENOSPC, ELOOP; sandbox],
+        errnos![EINVAL, EEXIST, ENOENT, ENOMEM, ENOSPC, ELOOP; sandbox],
         Told(Op::EpollCtl),
     ),
     row(libc::SYS_epoll_pwait, On::Anything, errnos![EINTR], Unnoticed),
     row(
         libc::SYS_epoll_pwait,
         On::Anything,
-        errnos![ENOMEM; sandbox],
+        errnos![EINVAL, ENOMEM; sandbox],
         Told(Op::EpollWait),
     ),
     row(
@@ -201,14 +202,14 @@ pub(super) const TABLE: &[Row] = &[
     row(
         libc::SYS_tgkill,
         On::Anything,
-        errnos![EAGAIN; sandbox],
+        errnos![EAGAIN, EINVAL, ESRCH; sandbox],
         Told(Op::Tgkill),
     ),
     row(libc::SYS_kill, On::Anything, SANDBOX, Unnoticed),
     row(
         libc::SYS_openat,
         On::Tasks,
-        errnos![ENOENT, EACCES, EMFILE, ENFILE, ENOMEM; sandbox],
+        errnos![ENOENT, ENOTDIR, EINTR, EACCES, EMFILE, ENFILE, ENOMEM; sandbox],
         Told(Op::ThreadCheck),
     ),
     // The thread has ended.
@@ -229,7 +230,7 @@ pub(super) const TABLE: &[Row] = &[
     row(
         libc::SYS_getdents64,
         On::Tasks,
-        errnos![ENOMEM; sandbox],
+        errnos![EINVAL, ENOENT, ENOMEM; sandbox],
         Told(Op::ThreadCheck),
     ),
     row(
@@ -254,13 +255,13 @@ pub(super) const TABLE: &[Row] = &[
     row(
         libc::SYS_mmap,
         On::Ring,
-        errnos![ENOMEM, EAGAIN; sandbox],
+        errnos![EINVAL, ENFILE, ENOMEM, EAGAIN; sandbox],
         Told(Op::UringSetup),
     ),
     row(
         libc::SYS_madvise,
         On::Page,
-        errnos![EINVAL, ENOMEM; sandbox],
+        errnos![EAGAIN, EINVAL, ENOMEM; sandbox],
         Unnoticed,
     ),
     row(libc::SYS_madvise, On::NoAdvice, SANDBOX, Unnoticed),
@@ -276,11 +277,22 @@ pub(super) const TABLE: &[Row] = &[
         errnos![EINVAL; sandbox],
         Told(Op::TimerSettime),
     ),
-    row(libc::SYS_futex, On::Wait, errnos![EAGAIN, EINTR], Unnoticed),
-    row(libc::SYS_futex, On::Wait, SANDBOX, Told(Op::Futex)),
+    row(
+        libc::SYS_futex,
+        On::Wait,
+        errnos![EAGAIN, EINTR, ETIMEDOUT],
+        Unnoticed,
+    ),
+    row(libc::SYS_futex, On::Wait, errnos![EINVAL; sandbox], Told(Op::Futex)),
     row(libc::SYS_futex, On::Wake, SANDBOX, Unnoticed),
     row(libc::SYS_waitid, On::Anything, errnos![EINTR], Unnoticed),
-    row(libc::SYS_waitid, On::Anything, SANDBOX, Told(Op::Waitid)),
+    row(
+        libc::SYS_waitid,
+        On::Anything,
+        // ECHILD has a name of its own: `reap.rs`.
+        errnos![EINVAL; sandbox],
+        Told(Op::Waitid),
+    ),
     row(
         libc::SYS_io_uring_setup,
         On::Anything,
@@ -291,14 +303,14 @@ pub(super) const TABLE: &[Row] = &[
     row(
         libc::SYS_io_uring_enter,
         On::Submit,
-        errnos![EAGAIN, EBADFD, EBUSY, EEXIST, EINVAL; sandbox],
+        errnos![EAGAIN, EBADFD, EBADR, EBUSY, EEXIST, EINVAL; sandbox],
         Told(Op::UringEnter),
     ),
     row(libc::SYS_io_uring_enter, On::Wait, errnos![EINTR, ETIME], Unnoticed),
     row(
         libc::SYS_io_uring_enter,
         On::Wait,
-        errnos![EAGAIN, EBADFD, EBUSY, EEXIST, EINVAL; sandbox],
+        errnos![EAGAIN, EBADFD, EBADR, EBUSY, EEXIST, EINVAL; sandbox],
         Told(Op::UringEnter),
     ),
     // The first completion will say what the kernel has.
@@ -326,13 +338,15 @@ pub(super) const TABLE: &[Row] = &[
     row(
         libc::SYS_io_uring_register,
         On::Cancel,
-        errnos![EALREADY, ETIME, ENOMEM, EINVAL; sandbox],
+        errnos![
+            EACCES, EALREADY, EBADFD, EEXIST, EINVAL, ENOMEM, ETIME; sandbox
+        ],
         Told(Op::UringRegister),
     ),
     row(
         libc::SYS_io_uring_register,
         On::ForgetBuffers,
-        errnos![EINTR, EINVAL; sandbox],
+        errnos![EINTR, EEXIST, EINVAL, ENOENT; sandbox],
         Unnoticed,
     ),
     // What cannot fail, or, if it does, leaves behind what nobody can take away.
