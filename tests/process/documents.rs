@@ -7,6 +7,7 @@ use crate::harness::{cases, skip};
 
 cases! {
     every_test_that_is_named_exists,
+    every_model_is_one,
     every_file_that_is_linked_exists,
     every_program_is_the_one_that_is_tested,
 }
@@ -44,6 +45,33 @@ fn every_test_that_is_named_exists() {
         }
         assert!(links >= least, "{document}: {links}");
     }
+}
+
+/// What the evidence calls a model is one that the model checker runs.
+fn every_model_is_one() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let Ok(text) = fs::read_to_string(folder.join("EVIDENCE.md")) else {
+        skip("the documents are not here");
+    };
+    let mut count = 0;
+    for lead in ["model [`", "models [`"] {
+        for list in text.split(lead).skip(1) {
+            let list = list.split([';', '|']).next().unwrap();
+            for link in list.split(", ") {
+                let (name, rest) = link.split_once("`](../").unwrap();
+                let name = name.trim_start_matches("[`");
+                let (path, _) = rest.split_once(')').unwrap();
+                let source = fs::read_to_string(folder.join("..").join(path));
+                let source = source.unwrap();
+                let function = source.find(&format!("fn {name}()")).unwrap();
+                let is_model = path.ends_with("/models.rs")
+                    || source[..function].contains("cfg(all(test, loom))");
+                assert!(is_model, "{path}: {name} is no model");
+                count += 1;
+            }
+        }
+    }
+    assert!(count >= 20, "{count}");
 }
 
 /// Whatever a document links to in this repository.

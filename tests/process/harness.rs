@@ -151,12 +151,16 @@ pub(crate) fn main(
     }
 
     println!("\nrunning {} tests", chosen.len());
-    let (mut failed, mut skipped) = (Vec::new(), 0);
+    let (mut failed, mut passed, mut skipped) = (Vec::new(), 0, 0);
     let require_all = env::var_os("REQUIRE_ALL").is_some();
+    let fail_fast = env::var_os("FAIL_FAST").is_some();
     for run in &chosen {
         let name = run.name();
         match judge(run, &arguments) {
-            Ok(None) => println!("test {name} ... ok"),
+            Ok(None) => {
+                passed += 1;
+                println!("test {name} ... ok");
+            }
             Ok(Some(reason)) if !require_all => {
                 skipped += 1;
                 println!("test {name} ... ignored, {reason}");
@@ -164,10 +168,12 @@ pub(crate) fn main(
             Ok(Some(reason)) | Err(reason) => {
                 println!("test {name} ... FAILED\n{reason}");
                 failed.push(name);
+                if fail_fast {
+                    break;
+                }
             }
         }
     }
-    let passed = chosen.len() - failed.len() - skipped;
     let word = if failed.is_empty() { "ok" } else { "FAILED" };
     println!(
         "\ntest result: {word}. {passed} passed; {} failed; {skipped} ignored",
@@ -179,7 +185,8 @@ pub(crate) fn main(
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// What libtest takes, as far as cargo and nextest use it.
+/// What libtest takes, as far as cargo and nextest use it. `CASES` names those to run where
+/// no argument does, for a command that runs other tests, too.
 #[expect(clippy::struct_excessive_bools, reason = "they are flags")]
 #[derive(Default)]
 struct Arguments {
@@ -210,6 +217,10 @@ impl Arguments {
                 other if other.starts_with('-') => {}
                 _ => all.filters.push(argument),
             }
+        }
+        if all.filters.is_empty() {
+            let cases = env::var("CASES").unwrap_or_default();
+            all.filters = cases.split_whitespace().map(Into::into).collect();
         }
         all
     }
