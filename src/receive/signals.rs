@@ -181,7 +181,8 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// Those of [`Receiver::reopen`]. The scope is then as it was.
+    /// Those of [`Receiver::reopen`], and [`Error::TooManyScopes`] where 256 are open: it
+    /// takes the place of another one for a moment. The scope is then as it was.
     ///
     /// # Examples
     ///
