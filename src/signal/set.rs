@@ -322,6 +322,8 @@ mod tests {
         assert_eq!(std::format!("{set:-^17}."), "-SIGINT|SIGTERM--.");
         assert_eq!(std::format!("{set:3}."), "SIGINT|SIGTERM.");
         assert_eq!(std::format!("{:>2}.", SignalSet::empty()), "  .");
+        let hup = SignalSet::from(Signal::HUP);
+        assert_eq!(std::format!("{hup:-^11}."), "--SIGHUP---.");
     }
 
     #[test]
