@@ -18,6 +18,8 @@ use crate::sys::{self, Deadline};
 pub(crate) enum Next {
     /// It waits, if there is nothing.
     Wait,
+    /// It goes on to wait: there was nothing when it looked before.
+    WaitOn,
     /// Anything: from now on a signal is to be noticed without it.
     Go,
 }
@@ -68,6 +70,11 @@ impl Engine {
             Some(error) => Running::plain(Backend::Epoll).because(error),
             None => self.running,
         }
+    }
+
+    /// Whether the ring was made to read. If it has failed since, it may read on.
+    pub(super) fn reads_ahead(&self) -> bool {
+        self.running.kind() == Some(Kind::Completion)
     }
 
     pub(super) const fn has_ring(&self) -> bool {

@@ -87,7 +87,8 @@ impl Options {
     ///
     /// While signals gather, a blocking wait looks each 200 us whether there are enough, so
     /// that the count ends longer delays only: a shorter sleep would cost more than it
-    /// brings. In `block_on` nothing gathers for a task that an executor of its own polls
+    /// brings. Nothing else looks: with `block_on`, `Epoll` and `submit_and_wait` what
+    /// gathers does so until the time is over. In `block_on` nothing gathers for a task that an executor of its own polls
     /// (`FuturesUnordered` is one). While signals gather for a blocking wait, a receiver on a
     /// ring of its own that reads ahead ([`Kind::Completion`]) tells nobody else of them.
     ///

@@ -288,8 +288,17 @@ impl Receiver {
     }
 
     /// Takes what there is, in a thread that waits if that is nothing.
-    fn read_to_wait(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
-        self.engine.read(room, Next::Wait, &|| self.waker.wake())
+    fn read_to_wait(
+        &self,
+        room: &mut [SigInfo],
+        next: Next,
+    ) -> Result<usize, Error> {
+        self.engine.read(room, next, &|| self.waker.wake())
+    }
+
+    /// Whether signals are read before anybody takes them.
+    pub(crate) fn reads_ahead(&self) -> bool {
+        self.engine.reads_ahead()
     }
 }
 
@@ -421,7 +430,8 @@ impl Receiver {
         let until = until.earlier(deadline);
         self.moderation.gather(until, size, |taken| {
             self.engine.rest(until, &|| self.waker.wake())?;
-            self.read_to_wait(room.get_mut(taken..).unwrap_or_default())
+            let rest = room.get_mut(taken..).unwrap_or_default();
+            self.read_to_wait(rest, Next::Wait)
         })
     }
 
@@ -444,12 +454,14 @@ impl Receiver {
                 return Ok(taken);
             }
         }
+        let mut next = Next::Wait;
         loop {
-            let taken = self.read_to_wait(room)?;
+            let taken = self.read_to_wait(room, next)?;
             if taken > 0 || deadline.is_over() {
                 return Ok(taken);
             }
             self.engine.sleep(deadline, &|| self.waker.wake())?;
+            next = Next::WaitOn;
         }
     }
 

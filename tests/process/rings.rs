@@ -12,9 +12,10 @@ use signalfd::{
 };
 
 use crate::common::{
-    Child, End, HeldCall, HeldCalls, OwnEpoll, check, forbid, is_pending, kill,
-    open_descriptors, pid, set_limit, sigqueue, sigqueue_to_thread, storm_size,
-    tgkill, tid, wait_until, wait_until_asleep, without_memory,
+    Child, DEADLINE, End, HeldCall, HeldCalls, OwnEpoll, check, forbid,
+    is_pending, kill, open_descriptors, pid, set_limit, sigqueue,
+    sigqueue_to_thread, storm_size, tgkill, tid, wait_until, wait_until_asleep,
+    without_memory,
 };
 use crate::harness::{cases, skip};
 
@@ -55,6 +56,9 @@ cases! {
     an_edge_that_is_refused_its_turn_is_told,
     a_signalfd_of_the_parents_makes_no_receiver,
     a_set_that_others_widen_is_received,
+    what_is_removed_from_a_descriptor_of_others_goes_back,
+    a_waker_that_panics_loses_nothing,
+    a_batch_has_also_what_came_after_the_ring_has_read,
     what_is_left_is_for_those_who_receive_it,
     nothing_is_stranded_by_those_who_are_refused,
     what_is_removed_during_the_turn_of_another_goes_back,
@@ -1160,6 +1164,80 @@ fn a_set_that_others_widen_is_received() {
         sigqueue(pid(), Signal::rt(2).unwrap(), 7).unwrap();
         let info = receiver.try_recv().unwrap().unwrap();
         assert_eq!(info.value(), Some(7));
+    }
+}
+
+fn what_is_removed_from_a_descriptor_of_others_goes_back() {
+    let _guard = signalfd::block(rt() | Signal::USR1).unwrap();
+    let fd = signalfd::SignalFd::new(rt()).unwrap();
+    let fd = signalfd::SignalFd::from_fd(fd.into(), rt() | Signal::USR1);
+    let options = ring(Kind::Completion);
+    let receiver = options.receiver_from(fd.unwrap()).unwrap();
+    kill(pid(), Signal::USR1);
+    assert!(!is_pending(Signal::USR1), "the ring has read it");
+    receiver.remove(Signal::USR1).unwrap();
+    assert!(is_pending(Signal::USR1));
+    assert_eq!(receiver.try_recv().unwrap(), None);
+    queue(0..1);
+    expect(&receiver, 0..1);
+    let other = signalfd::Receiver::new(Signal::USR1).unwrap();
+    assert_eq!(other.try_recv().unwrap().unwrap().signal(), Signal::USR1);
+}
+
+/// It is used by whoever has the turn, in the midst of taking.
+fn a_waker_that_panics_loses_nothing() {
+    struct Panics;
+    impl std::task::Wake for Panics {
+        fn wake(self: std::sync::Arc<Self>) {
+            panic!("a waker");
+        }
+    }
+
+    let signals = ring(Kind::Completion).open(rt()).unwrap();
+    let receiver: &Receiver = &signals;
+    queue(0..1);
+    let waker = std::sync::Arc::new(Panics).into();
+    let (tell, told) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let taker = scope.spawn(move || {
+            let held = HeldCalls::of_this_thread(&[libc::SYS_io_uring_enter]);
+            tell.send(held).unwrap();
+            let take = std::panic::AssertUnwindSafe(|| receiver.try_recv());
+            std::panic::catch_unwind(take).is_err()
+        });
+        let Ok(held) = told.recv().unwrap() else {
+            skip("seccomp cannot hold system calls here");
+        };
+        // It has taken the record, and makes the next request.
+        let mut is_first = true;
+        while held.before_the_next(|_| {
+            if std::mem::take(&mut is_first) {
+                let mut cx = Context::from_waker(&waker);
+                assert!(receiver.poll_recv(&mut cx).is_pending());
+            }
+        }) {}
+        assert!(taker.join().unwrap(), "the waker was used");
+    });
+    expect(receiver, 0..1);
+}
+
+fn a_batch_has_also_what_came_after_the_ring_has_read() {
+    let signals = ring(Kind::Completion).open(rt()).unwrap();
+    let mut batch = Batch::<32>::new();
+    for timeout in [None, Some(Duration::ZERO), Some(DEADLINE)] {
+        // A wait in vain leaves a request in the ring.
+        let moment = Duration::from_millis(1);
+        let none = signals.wait_batch_timeout(&mut batch, moment).unwrap();
+        assert!(none.is_empty());
+        queue(0..1);
+        assert!(!is_pending(rt()), "the ring has read it");
+        queue(1..6);
+        let infos = match timeout {
+            None => signals.wait_batch(&mut batch),
+            Some(time) => signals.wait_batch_timeout(&mut batch, time),
+        };
+        let values = infos.unwrap().iter().map(|it| it.value().unwrap());
+        assert!(values.eq(0..6));
     }
 }
 

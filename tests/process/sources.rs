@@ -1060,6 +1060,22 @@ fn a_receiver_whose_ring_reads_is_refused() {
     let signals = options.kind(Kind::Completion).open(rt()).unwrap();
     let error = ReadSource::new(&signals, &ring, GROUP).unwrap_err();
     assert_eq!(error, Error::ReadsAlready);
+
+    // If it has failed for one thread, it may read on for another.
+    let receiver: &Receiver = &signals;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            forbid(libc::SYS_io_uring_enter, libc::EPERM);
+            // The request of before ends with it.
+            kill(pid(), rt());
+            let soon = Duration::from_millis(1);
+            while receiver.wait_timeout(soon).unwrap().is_some() {}
+        });
+    });
+    assert_eq!(signals.backend().kind(), None);
+    let error = ReadSource::new(&signals, &ring, GROUP).unwrap_err();
+    assert_eq!(error, Error::ReadsAlready);
+
     let signals = options.kind(Kind::Readiness).open(rt()).unwrap();
     assert!(ReadSource::new(&signals, &ring, GROUP).is_ok());
 }

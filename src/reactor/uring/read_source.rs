@@ -9,7 +9,7 @@ use rustix::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
 use crate::error::{Error, Op};
 use crate::process;
 use crate::receive::ring::{self, Calls, Inbox, Reading, Request};
-use crate::receive::{Batch, Kind, Receiver};
+use crate::receive::{Batch, Receiver};
 use crate::signal::SigInfo;
 
 /// Signals in the caller's ring, which reads them ahead: no system call for each.
@@ -131,7 +131,8 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     ///
     /// - [`Error::Forked`]: in a forked child.
     /// - [`Error::ReadsAlready`]: the receiver is on a ring of its own that reads
-    ///   ([`Kind::Completion`]), which would take some of the signals.
+    ///   ([`Kind::Completion`](crate::Kind::Completion)), which would take some of the
+    ///   signals; or it was, until the ring failed.
     /// - [`Error::Os`]: `EINVAL` before Linux 6.0, which cannot cancel
     ///   at once; `EEXIST` if the number is taken, or the ring is for another
     ///   thread (`IORING_SETUP_SINGLE_ISSUER`); `ENOMEM`; `EMFILE`; or another error
@@ -146,7 +147,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         C: cqueue::EntryMarker,
     {
         receiver.as_ref().check_process()?;
-        if receiver.as_ref().backend().kind() == Some(Kind::Completion) {
+        if receiver.as_ref().reads_ahead() {
             return Err(Error::ReadsAlready);
         }
         let request = Request::reading(ring);

@@ -1,5 +1,6 @@
 //! Taking what the ring has read.
 
+use core::mem;
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
 
@@ -11,7 +12,7 @@ use crate::error::{Error, Op};
 use crate::receive::SignalFd;
 use crate::receive::engine::Next;
 use crate::receive::ring::turn::Done;
-use crate::receive::ring::{Kernel, RECORDS, Shots, hand_out, wanted};
+use crate::receive::ring::{Kernel, RECORDS, Shots, hand_out};
 use crate::signal::SigInfo;
 
 /// How often a request is made in a row that ends each time without a record.
@@ -40,8 +41,14 @@ impl<R: Ring> OwnRing<R> {
         if !self.reads() {
             return Ok(ControlFlow::Continue(0));
         }
-        let fill = |inner: &mut _| self.fill(inner, room, next, signalfd);
-        let Some(taken) = self.turn(tell, signalfd, fill).transpose()? else {
+        let taken = self.turn(tell, signalfd, |inner| {
+            let taken = self.fill(inner, room, next, signalfd)?;
+            let room: &[SigInfo] = room;
+            let records = room.get(..taken).unwrap_or_default();
+            Ok(Taken { own: self, records })
+        });
+        let taken = taken.transpose()?;
+        let Some(taken) = taken.map(Taken::count) else {
             return Ok(ControlFlow::Break(0));
         };
         // A batch that is not full is the end, also of what is pending now.
@@ -52,31 +59,21 @@ impl<R: Ring> OwnRing<R> {
         })
     }
 
-    /// Takes the turn, unless another thread has it. Those who came in vain
-    /// meanwhile may wait for the waker or for an edge of the descriptor, with
-    /// something there to take: they are told.
+    /// Takes the turn, unless another thread has it. Those who came in vain meanwhile are
+    /// told.
     pub(super) fn turn<T>(
         &self,
         tell: &dyn Fn(),
         signalfd: &SignalFd,
         f: impl FnOnce(&mut Inner<R::Queues>) -> T,
     ) -> Option<T> {
-        let Done { result, mut was_noted } = self.turns.take(|inner| {
+        let Done { result, was_noted } = self.turns.take(|inner| {
             self.catch_up(inner, signalfd.as_fd());
             f(inner)
         })?;
-        while was_noted {
-            // Somebody may be about to sleep. If yet another one has the turn by now,
-            // that one does this.
-            let see_to_all = |inner: &mut _| {
-                self.catch_up(inner, signalfd.as_fd());
-                self.put_back_unwanted(inner, signalfd);
-                self.get_ready(inner, signalfd.as_fd());
-            };
-            was_noted =
-                self.turns.take(see_to_all).is_some_and(|it| it.was_noted);
+        let mut others = Others { own: self, signalfd, was_noted };
+        while others.are_seen_to() {
             tell();
-            self.ring.show_again();
         }
         Some(result)
     }
@@ -115,9 +112,11 @@ impl<R: Ring> OwnRing<R> {
             // What is pending may be for this thread, and is not seen by that one; and who
             // waits for no time does not sleep, which would take it over.
             let takes_over = is_empty && is_of_another;
-            if next == Next::Wait && !self.is_awaited() && !takes_over {
-                // A buffer with room left is the end, as a short read is.
-                let is_end = taken > 0 && !inner.was_filled;
+            if next != Next::Go && !self.is_awaited() && !takes_over {
+                // A buffer with room left is the end, as a short read is, if it was filled
+                // since this thread has begun to wait.
+                let is_end =
+                    next == Next::WaitOn && taken > 0 && !inner.was_filled;
                 if is_full || is_end || is_in_flight {
                     return Ok(taken);
                 }
@@ -276,7 +275,9 @@ impl<R: Ring> OwnRing<R> {
         if !self.is_narrowed.swap(false, Ordering::SeqCst) {
             return;
         }
-        let wanted = wanted(signalfd);
+        // Once: of a descriptor from elsewhere others may have widened the set, and what goes
+        // back comes again.
+        let wanted = signalfd.signals();
         let Some(buffers) = &mut inner.buffers else { return };
         let mut begin = inner.taken;
         inner.queues.for_each(|completion| {
@@ -289,5 +290,63 @@ impl<R: Ring> OwnRing<R> {
             }
             begin = 0;
         });
+    }
+}
+
+/// What has been taken, before the caller has it. If a waker panics, it goes back.
+struct Taken<'t, R: Ring> {
+    own: &'t OwnRing<R>,
+    records: &'t [SigInfo],
+}
+
+impl<R: Ring> Taken<'_, R> {
+    fn count(self) -> usize {
+        mem::ManuallyDrop::new(self).records.len()
+    }
+}
+
+impl<R: Ring> Drop for Taken<'_, R> {
+    fn drop(&mut self) {
+        let mut kernel = self.own.ring.kernel(self.own.birth);
+        for info in self.records {
+            // It fails only where there is no memory to keep it in.
+            let _is_back = kernel.give_back(info);
+        }
+    }
+}
+
+/// Those who came in vain while a thread had its turn. They may wait for the waker or for
+/// an edge of the descriptor. If the waker panics, they have the edge.
+struct Others<'t, R: Ring> {
+    own: &'t OwnRing<R>,
+    signalfd: &'t SignalFd,
+    was_noted: bool,
+}
+
+impl<R: Ring> Others<'_, R> {
+    /// Sees to it that there is something to take, or a request in the ring. Tells whether
+    /// somebody has to be told.
+    fn are_seen_to(&mut self) -> bool {
+        if !self.was_noted {
+            return false;
+        }
+        let Self { own, signalfd, .. } = *self;
+        // Somebody may be about to sleep. If yet another one has the turn by now,
+        // that one does this.
+        let see_to_all = |inner: &mut _| {
+            own.catch_up(inner, signalfd.as_fd());
+            own.put_back_unwanted(inner, signalfd);
+            own.get_ready(inner, signalfd.as_fd());
+        };
+        self.was_noted =
+            own.turns.take(see_to_all).is_some_and(|it| it.was_noted);
+        own.ring.show_again();
+        true
+    }
+}
+
+impl<R: Ring> Drop for Others<'_, R> {
+    fn drop(&mut self) {
+        while self.are_seen_to() {}
     }
 }
