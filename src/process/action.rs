@@ -50,7 +50,7 @@ const HARMLESS: SignalSet = SignalSet::CHLD
 
 impl Ending {
     pub(crate) fn by(set: SignalSet) -> Self {
-        if sys::process_id() == 1 {
+        if sys::is_pid_1() {
             Self::as_pid_1(set - HARMLESS)
         } else {
             Self(SignalSet::empty())
@@ -71,7 +71,7 @@ impl Ending {
 /// Ends the process, if that is what this signal is to do to PID 1. A handler calls
 /// this that cannot be taken away yet.
 pub(super) fn end_as_pid_1(signal: Signal) {
-    if ENDINGS.of(signal).load(Ordering::SeqCst) > 0 {
+    if ENDINGS.of(signal).load(Ordering::SeqCst) > 0 && sys::is_pid_1() {
         sys::exit(128_i32.saturating_add(signal.as_raw()));
     }
 }

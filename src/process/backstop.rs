@@ -27,6 +27,9 @@
 //!   may be the very handler that has handed on, if it was installed over this one and
 //!   found by a later receiver: then it is the one before that (`found.rs`).
 //! - **A probe.** Counted, and gone.
+//! - **No record.** Other code has brought the handler back without `SA_SIGINFO`, or has one
+//!   of its own without, which calls it. The signal goes on as one of nobody's, and the
+//!   handler is installed again as it was, so that the next one is as above.
 //! - **What was to wake a sleeper** (`requeue/wake.rs`). It is no signal. The above is
 //!   done, and if somebody has to be woken still, it is sent again.
 //!
@@ -174,7 +177,25 @@ fn install_one(signal: Signal) -> Result<(), Error> {
         }
         found = replaced;
     }
+    mend_one(signal, &found)?;
     COUNTS.of(signal).fetch_add(1, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Gives the handler its record again, where other code has brought it back without: with
+/// `signal(3)`, which knows of no flags. In turn.
+pub(super) fn mend(set: SignalSet) -> Result<(), Error> {
+    for signal in set.signals() {
+        mend_one(signal, &action::action(signal)?)?;
+    }
+    Ok(())
+}
+
+fn mend_one(signal: Signal, found: &Action) -> Result<(), Error> {
+    if is_ours(found) && !has_record(found) {
+        let replaced = put_handler(signal)?;
+        put_back_another(signal, address(), replaced, is_ours)?;
+    }
     Ok(())
 }
 
@@ -332,6 +353,11 @@ fn is_ours(action: &Action) -> bool {
     action.handler == address()
 }
 
+/// Whether a handler is given a record and a context.
+const fn has_record(action: &Action) -> bool {
+    action.flags & libc::SA_SIGINFO != 0
+}
+
 fn address() -> usize {
     let handler: Handler = handle;
     handler as usize
@@ -408,6 +434,11 @@ unsafe extern "C" fn handle(
     context: *mut c_void,
 ) {
     sys::action::keeping_errno(|| {
+        let Ok(signal) = Signal::try_from(number) else { return };
+        let installed = action::action(signal);
+        if let Some(installed) = installed.ok().filter(|it| !has_record(it)) {
+            return handle_without_record(signal, &installed);
+        }
         // SAFETY: the second argument of this handler, which has `SA_SIGINFO`.
         let info = unsafe { action::record(raw) };
         let active = active();
@@ -437,6 +468,31 @@ unsafe extern "C" fn handle(
             unsafe { let_it_run(&info, number, raw, context) };
         }
     });
+}
+
+/// What the handler does where it has nothing but the number: other code has brought it back
+/// without `SA_SIGINFO`, or has installed one without that, which calls it.
+#[cold]
+fn handle_without_record(signal: Signal, installed: &Action) {
+    let info = bare(signal);
+    if !active().has(signal) {
+        if is_ours(installed) {
+            let _gave_way = let_take_its_course(&info);
+        }
+        return;
+    }
+    // The next one has its record, and blocks the thread.
+    let _mended = mend_one(signal, installed);
+    let probed = SignalSet::from_bits_retain(PROBES.load(Ordering::Relaxed));
+    // It is most likely that: then the thread gets another one.
+    let is_one_on_its_way =
+        HANDLED.load(Ordering::Acquire) != SENT.load(Ordering::Relaxed);
+    if probed.has(signal) && is_one_on_its_way {
+        probe_has_come();
+    } else {
+        CAUGHT.fetch_add(1, Ordering::Relaxed);
+        requeue::send_on(&info, BIRTH.load());
+    }
 }
 
 /// Does with a signal what is done where the handler is not: see the head of this file.

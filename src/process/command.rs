@@ -69,7 +69,9 @@ pub trait RestoreSignals: sealed::Sealed {
     /// `exec`, of the standard library's `CommandExt`, replaces the process
     /// itself. The mask is set then too, before the program is executed. What is
     /// pending stays pending and takes its course, and if the program cannot be
-    /// executed, the mask stays as it was set.
+    /// executed, the mask stays as it was set. A signal that is ignored again for the
+    /// program, after it was received in every thread, is ignored from then on, and what of it
+    /// was pending is gone.
     ///
     /// # References
     ///

@@ -60,7 +60,8 @@ use crate::sys::{self, Deadline, How};
 ///   program's; and so do the threads they start. So what comes then, or comes in the
 ///   moment, stays pending for the next receiver. The calling thread goes on blocking it,
 ///   too; for a scope there, make a [`MaskGuard`](crate::MaskGuard) first, as
-///   [`open`](crate::Options::open) does.
+///   [`open`](crate::Options::open) does. But a guard or scope of another set that a thread
+///   had before gives it back the mask from before, with this set open.
 /// - A handler that the program had for a signal does not run while the guard
 ///   exists, and neither does the default action. One that it installs meanwhile runs
 ///   in threads that unblock the signal.
@@ -258,7 +259,8 @@ impl EveryThread {
         let found = sys::sigprocmask(Some((How::Block, set)))?;
         let opened = set - found;
         let before = backstop::handled();
-        heal_others(set).inspect_err(|_| {
+        let healed = backstop::mend(set).and_then(|()| heal_others(set));
+        healed.inspect_err(|_| {
             // The error that counts is the first one.
             let _unblocked = sys::sigprocmask(Some((How::Unblock, opened)));
         })?;

@@ -27,6 +27,11 @@ use crate::sys::{self, Deadline};
 /// library does so. With glibc that can be seen, and is waited for, a second at most (but
 /// not where a thread is started with a CPU or a scheduling policy of its own).
 ///
+/// Threads that have ended do not count. But if the main thread has, while others go on, the
+/// kernel looks at the mask that it had to decide whether an ignored signal is dropped as it
+/// is sent (`sig_ignored()`), and `SIGCHLD` and `SIGWINCH` are ignored by default: block them
+/// there before, or receive them in [every thread](crate::mask::block_every_thread).
+///
 /// It opens one file of `/proc` for each thread, and allocates nothing. Kernel
 /// threads that serve the process (`io_uring`'s) block everything and pass.
 ///

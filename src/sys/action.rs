@@ -51,7 +51,8 @@ pub(crate) unsafe fn set_action(
 /// was.
 ///
 /// What it returns to is the C library's affair, so the first one is installed by that,
-/// and what it has said then is kept for the others: a handler may do this too.
+/// and what it has said then is kept for the others: a handler may do this too. All have
+/// `SA_SIGINFO`, for the library may say something else of others.
 ///
 /// # Safety
 ///

@@ -5,7 +5,7 @@ use core::ffi::c_int;
 use rustix::io::Errno;
 use rustix::process::getpid;
 
-use super::action::{Action, set_action, set_handler};
+use super::action::{Action, set_action, set_handler, tgkill_self};
 use super::check;
 use crate::error::Error;
 use crate::signal::{Signal, SignalSet};
@@ -47,9 +47,12 @@ pub(crate) fn restore(signal: Signal, found: &Found) -> Result<(), Error> {
 /// Has a handler end the process when the signal comes, with the exit status that
 /// a shell makes of it. Returns the action that it had.
 pub(crate) fn end_by(signal: Signal) -> Result<Action, Error> {
-    // SAFETY: the handler takes the number of the signal, as it does without
-    // SA_SIGINFO, and makes one call, which a handler may make.
-    unsafe { set_handler(signal, end_handler(), 0, SignalSet::empty()) }
+    // What a handler returns to may be another with this flag, and is kept for others that
+    // have it (`set_handler`).
+    let flags = libc::SA_SIGINFO;
+    // SAFETY: the handler takes the number of the signal and no more, and makes calls that
+    // a handler may make.
+    unsafe { set_handler(signal, end_handler(), flags, SignalSet::empty()) }
 }
 
 /// Tells whether an action is what [`end_by`] has set.
@@ -65,8 +68,20 @@ pub(crate) fn end_handler() -> usize {
 
 // It is known by its address: a function that is inlined may have several.
 #[inline(never)]
-extern "C" fn end(signal: c_int) {
-    exit(128_i32.saturating_add(signal));
+extern "C" fn end(number: c_int) {
+    if let (false, Ok(signal)) = (is_pid_1(), Signal::try_from(number)) {
+        // A child of PID 1's can die by it, when the handler returns.
+        let is_default = set_default(signal).is_ok();
+        if is_default && tgkill_self(signal).is_ok() {
+            return;
+        }
+    }
+    exit(128_i32.saturating_add(number));
+}
+
+/// Whether this process is the first of its PID namespace, which no default action ends.
+pub(crate) fn is_pid_1() -> bool {
+    getpid().as_raw_pid() == 1
 }
 
 /// Ends the process at once.

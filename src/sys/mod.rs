@@ -40,7 +40,7 @@ use rustix::io::{Errno, FdFlags};
 
 pub(crate) use self::children::{pid, pid_number, reap};
 pub(crate) use self::end::{
-    default_action, end_by, end_handler, exit, is_end, restore,
+    default_action, end_by, end_handler, exit, is_end, is_pid_1, restore,
     send_to_process, set_default, set_ignored,
 };
 pub(crate) use self::futex::{futex_wait, futex_wake};

@@ -75,6 +75,10 @@ cases! {
     a_handler_that_hands_on_goes_on_after_a_second_receiver,
     a_handler_that_blocks_all_goes_on_after_a_second_receiver,
     a_handler_installed_again_afterwards_gives_way,
+    brought_back_without_a_record_it_goes_on,
+    brought_back_without_a_record_it_is_mended_by_who_heals_or_opens,
+    brought_back_without_a_record_it_gives_way,
+    called_without_a_record_it_goes_on,
     what_is_unread_at_the_end_reaches_its_handler_as_it_was,
     what_an_outer_receiver_waits_for_is_not_dropped,
     what_comes_while_a_receiver_goes_is_not_dropped,
@@ -1807,6 +1811,90 @@ fn a_handler_installed_again_afterwards_gives_way() {
     kill(pid(), Signal::TERM);
     assert_eq!(COUNTED.load(Ordering::Relaxed), 1);
     assert_eq!(action(Signal::TERM).0, counting());
+}
+
+/// What `signal(3)` does with what it has returned.
+fn bring_back_without_a_record(signal: Signal) {
+    let (ours, ..) = action(signal);
+    set_action(signal, libc::SIG_IGN, libc::SA_RESTART);
+    set_action(signal, ours, libc::SA_RESTART);
+}
+
+/// Threads that block nothing.
+fn open_threads(count: usize) -> Threads {
+    Threads::new(count, |ended| {
+        set_mask(SignalSet::empty());
+        ended.recv().unwrap_err()
+    })
+}
+
+fn brought_back_without_a_record_it_goes_on() {
+    let signals = open(Signal::TERM | Signal::USR1);
+    let whole = action(Signal::TERM);
+    let threads = open_threads(1);
+    bring_back_without_a_record(Signal::TERM);
+    // What comes next has the thread block it, if that has not been sent on to it already.
+    while mask::check_threads(Signal::TERM).is_err() {
+        tgkill(threads.tids[0], Signal::TERM);
+        let info = signals.wait().unwrap();
+        assert_eq!(info.signal(), Signal::TERM);
+        assert_eq!(action(Signal::TERM), whole);
+    }
+    threads.end();
+}
+
+fn brought_back_without_a_record_it_is_mended_by_who_heals_or_opens() {
+    let signals = open(Signal::TERM);
+    let whole = action(Signal::TERM);
+    let threads = open_threads(2);
+    bring_back_without_a_record(Signal::TERM);
+    signals.every_thread().unwrap().heal().unwrap();
+    assert_eq!(action(Signal::TERM), whole);
+    assert_eq!(mask::check_threads(Signal::TERM), Ok(()));
+    threads.end();
+
+    bring_back_without_a_record(Signal::TERM);
+    let threads = open_threads(2);
+    let other = mask::block_every_thread(Signal::TERM).unwrap();
+    assert_eq!(action(Signal::TERM), whole);
+    assert_eq!(mask::check_threads(Signal::TERM), Ok(()));
+    assert_eq!(signals.try_recv().unwrap(), None, "no probe is a signal");
+    threads.end();
+    drop((signals, other));
+    assert_eq!(action(Signal::TERM).0, libc::SIG_DFL);
+}
+
+fn brought_back_without_a_record_it_gives_way() {
+    set_action(Signal::TERM, counting(), 0);
+    let signals = open(Signal::TERM);
+    let (ours, ..) = action(Signal::TERM);
+    drop(signals);
+    set_action(Signal::TERM, ours, libc::SA_RESTART);
+    kill(pid(), Signal::TERM);
+    assert_eq!(COUNTED.load(Ordering::Relaxed), 1);
+    assert_eq!(action(Signal::TERM).0, counting());
+}
+
+/// A handler that calls the one from before, with what it has.
+extern "C" fn calls_ours(signal: c_int) {
+    COUNTED.fetch_add(1, Ordering::Relaxed);
+    let ours = OURS.load(Ordering::Relaxed);
+    // SAFETY: what `signal(3)` has returned, or would.
+    let ours: extern "C" fn(c_int) = unsafe { std::mem::transmute(ours) };
+    ours(signal);
+}
+
+fn called_without_a_record_it_goes_on() {
+    let signals = open(Signal::TERM);
+    let (ours, ..) = action(Signal::TERM);
+    OURS.store(ours, Ordering::Relaxed);
+    let handler: extern "C" fn(c_int) = calls_ours;
+    set_action(Signal::TERM, handler as usize, libc::SA_RESTART);
+    let threads = open_threads(1);
+    tgkill(threads.tids[0], Signal::TERM);
+    assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
+    assert!(COUNTED.load(Ordering::Relaxed) > 0);
+    threads.end();
 }
 
 fn children_that_nobody_waits_for() {

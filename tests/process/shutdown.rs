@@ -67,6 +67,7 @@ cases! {
     it_returns_if_none_has_come,
 
     as_pid_1_the_second_exits_with_the_status,
+    as_pid_1_its_children_die_by_the_signal,
     as_pid_1_the_second_exits_also_after_every_thread,
     as_pid_1_it_puts_back_what_it_changed_under_every_thread,
     as_pid_1_the_second_exits_where_every_thread_was_blocked_before,
@@ -600,6 +601,20 @@ fn as_pid_1_the_second_exits_with_the_status() {
         1
     });
     assert_eq!(child.wait(), TERMINATED);
+}
+
+/// They inherit its handler.
+fn as_pid_1_its_children_die_by_the_signal() {
+    let child = fork_pid_1(|| {
+        let _shutdown = after_the_first(Signal::INT | Signal::TERM);
+        let child = Child::fork(|| {
+            kill(pid(), Signal::TERM);
+            1
+        });
+        assert_eq!(child.wait(), End::Killed(libc::SIGTERM));
+        0
+    });
+    child.wait_for_success();
 }
 
 fn as_pid_1_the_second_exits_also_after_every_thread() {
