@@ -107,7 +107,9 @@ impl KernelSigInfo {
                 info.stime = word(utime + WORD);
             }
             Layout::Poll => {
-                info.band = number(0);
+                // The union has a word, of which a record shows the lower half.
+                let [a, b, c, d, ..] = word(0).to_le_bytes();
+                info.band = u32::from_le_bytes([a, b, c, d]);
                 info.fd = signed(WORD);
             }
             Layout::Fault => {
