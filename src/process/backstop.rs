@@ -27,9 +27,10 @@
 //!   may be the very handler that has handed on, if it was installed over this one and
 //!   found by a later receiver: then it is the one before that (`found.rs`).
 //! - **A probe.** Counted, and gone.
-//! - **No record.** Other code has brought the handler back without `SA_SIGINFO`, or has one
-//!   of its own without, which calls it. The signal goes on as one of nobody's, and the
-//!   handler is installed again as it was, so that the next one is as above.
+//! - **No record.** Other code has brought the handler back without `SA_SIGINFO`. The signal
+//!   goes on as one of nobody's, and the handler is installed again as it was, so that the
+//!   next one is as above. (That a handler of other code without `SA_SIGINFO` has called this
+//!   one cannot be told from being late.)
 //! - **What was to wake a sleeper** (`requeue/wake.rs`). It is no signal. The above is
 //!   done, and if somebody has to be woken still, it is sent again.
 //!
@@ -435,8 +436,8 @@ unsafe extern "C" fn handle(
 ) {
     sys::action::keeping_errno(|| {
         let Ok(signal) = Signal::try_from(number) else { return };
-        let installed = action::action(signal);
-        if let Some(installed) = installed.ok().filter(|it| !has_record(it)) {
+        let is_bare = |it: &Action| is_ours(it) && !has_record(it);
+        if let Some(installed) = action::action(signal).ok().filter(is_bare) {
             return handle_without_record(signal, &installed);
         }
         // SAFETY: the second argument of this handler, which has `SA_SIGINFO`.
@@ -471,14 +472,12 @@ unsafe extern "C" fn handle(
 }
 
 /// What the handler does where it has nothing but the number: other code has brought it back
-/// without `SA_SIGINFO`, or has installed one without that, which calls it.
+/// without `SA_SIGINFO`.
 #[cold]
 fn handle_without_record(signal: Signal, installed: &Action) {
     let info = bare(signal);
     if !active().has(signal) {
-        if is_ours(installed) {
-            let _gave_way = let_take_its_course(&info);
-        }
+        let _gave_way = let_take_its_course(&info);
         return;
     }
     // The next one has its record, and blocks the thread.

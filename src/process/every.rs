@@ -64,7 +64,8 @@ use crate::sys::{self, Deadline, How};
 ///   had before gives it back the mask from before, with this set open.
 /// - A handler that the program had for a signal does not run while the guard
 ///   exists, and neither does the default action. One that it installs meanwhile runs
-///   in threads that unblock the signal.
+///   in threads that unblock the signal; if it calls the one that it has found, it must have
+///   `SA_SIGINFO`, as that one has.
 /// - A signal directed at a thread that did not block it becomes the process's. Others
 ///   that are pending for that thread stay with it.
 /// - A thread that sleeps in `sigwaitinfo(2)` for one of the signals gets one that is

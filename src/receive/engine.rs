@@ -73,6 +73,18 @@ impl Engine {
     }
 
     /// Whether the ring was made to read. If it has failed since, it may read on.
+    #[cfg(all(
+        feature = "io-uring",
+        target_os = "linux",
+        target_pointer_width = "64",
+        any(
+            target_arch = "x86_64",
+            target_arch = "aarch64",
+            target_arch = "riscv64",
+            target_arch = "loongarch64",
+            target_arch = "powerpc64",
+        )
+    ))]
     pub(super) fn reads_ahead(&self) -> bool {
         self.running.kind() == Some(Kind::Completion)
     }

@@ -297,6 +297,18 @@ impl Receiver {
     }
 
     /// Whether signals are read before anybody takes them.
+    #[cfg(all(
+        feature = "io-uring",
+        target_os = "linux",
+        target_pointer_width = "64",
+        any(
+            target_arch = "x86_64",
+            target_arch = "aarch64",
+            target_arch = "riscv64",
+            target_arch = "loongarch64",
+            target_arch = "powerpc64",
+        )
+    ))]
     pub(crate) fn reads_ahead(&self) -> bool {
         self.engine.reads_ahead()
     }

@@ -19,6 +19,7 @@ use signalfd::{
 };
 
 use super::exit::fork_pid_1;
+use super::scopes::race_with_the_end;
 use crate::common::{
     Child, End, Forged, HeldCalls, action, forbid, kill, options, pid,
     set_action, set_limit, set_mask, set_masked_action, sigqueue,
@@ -78,7 +79,6 @@ cases! {
     brought_back_without_a_record_it_goes_on,
     brought_back_without_a_record_it_is_mended_by_who_heals_or_opens,
     brought_back_without_a_record_it_gives_way,
-    called_without_a_record_it_goes_on,
     what_is_unread_at_the_end_reaches_its_handler_as_it_was,
     what_an_outer_receiver_waits_for_is_not_dropped,
     what_comes_while_a_receiver_goes_is_not_dropped,
@@ -350,30 +350,33 @@ fn who_sleeps_in_the_kernel_is_interrupted_once() {
     assert_eq!(sleepers.next().unwrap().0.join().unwrap(), 0);
 }
 
+/// Also where a system call of the handler fails.
 fn errno_is_kept() {
-    let go_on = Arc::new(AtomicBool::new(true));
-    let flag = Arc::clone(&go_on);
-    let (tell, told) = channel();
-    let thread = thread::spawn(move || {
+    const EACH: i32 = 100;
+    let signals = open(rt(0));
+    let threads = Threads::new(1, |ended| {
         // SAFETY: points to this thread's errno.
         let errno = unsafe { libc::__errno_location() };
-        tell.send(()).unwrap();
-        // SAFETY: as above.
-        unsafe { *errno = libc::EXDEV };
-        while flag.load(Ordering::Relaxed) {
+        let after_the_handler = |value| {
+            // The thread blocks it, and the handler sees to it that it does again.
+            sigqueue_to_thread(tid(), rt(0), value);
             // SAFETY: as above.
-            assert_eq!(unsafe { *errno }, libc::EXDEV);
-        }
-        // SAFETY: as above.
-        unsafe { *errno }
+            unsafe { *errno = libc::EXDEV };
+            set_mask(SignalSet::empty());
+            // SAFETY: as above.
+            unsafe { *errno }
+        };
+        let sent_on: Vec<_> = (0..EACH).map(after_the_handler).collect();
+        forbid(libc::SYS_rt_sigqueueinfo, libc::EAGAIN);
+        let left: Vec<_> = (EACH..2 * EACH).map(after_the_handler).collect();
+        ended.recv().unwrap_err();
+        assert_eq!(sent_on, [libc::EXDEV; EACH as usize]);
+        assert_eq!(left, [libc::EXDEV; EACH as usize]);
     });
-    told.recv().unwrap();
-    for _ in 0..100 {
-        let signals = open(Signal::TERM);
-        assert_eq!(every(&signals).late(), Ok(None));
-    }
-    go_on.store(false, Ordering::Relaxed);
-    assert_eq!(thread.join().unwrap(), libc::EXDEV);
+    let mut all = receive(&signals, 2 * EACH as usize);
+    each_once(all.remove(&rt(0)).unwrap(), 2 * EACH);
+    assert_eq!(every(&signals).caught(), 2 * EACH as u64);
+    threads.end();
 }
 
 fn a_thread_that_unblocks_again_is_caught() {
@@ -1875,28 +1878,6 @@ fn brought_back_without_a_record_it_gives_way() {
     assert_eq!(action(Signal::TERM).0, counting());
 }
 
-/// A handler that calls the one from before, with what it has.
-extern "C" fn calls_ours(signal: c_int) {
-    COUNTED.fetch_add(1, Ordering::Relaxed);
-    let ours = OURS.load(Ordering::Relaxed);
-    // SAFETY: what `signal(3)` has returned, or would.
-    let ours: extern "C" fn(c_int) = unsafe { std::mem::transmute(ours) };
-    ours(signal);
-}
-
-fn called_without_a_record_it_goes_on() {
-    let signals = open(Signal::TERM);
-    let (ours, ..) = action(Signal::TERM);
-    OURS.store(ours, Ordering::Relaxed);
-    let handler: extern "C" fn(c_int) = calls_ours;
-    set_action(Signal::TERM, handler as usize, libc::SA_RESTART);
-    let threads = open_threads(1);
-    tgkill(threads.tids[0], Signal::TERM);
-    assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
-    assert!(COUNTED.load(Ordering::Relaxed) > 0);
-    threads.end();
-}
-
 fn children_that_nobody_waits_for() {
     for (handler, flags) in
         [(libc::SIG_IGN, 0), (libc::SIG_DFL, libc::SA_NOCLDWAIT)]
@@ -2158,47 +2139,13 @@ fn a_child_of_posix_spawn_takes_the_default_action() {
     threads.end();
 }
 
-/// It never vanishes, and is not both.
+/// It never vanishes, and is not both; also where the handler sends it on meanwhile.
 fn a_signal_racing_the_drop_is_received_or_ends_the_process() {
-    const RECEIVED: i32 = 10;
-    let rounds = racing_rounds();
-    let (mut received, mut died) = (0, 0);
-    for round in 0..rounds {
-        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
-        let child = Child::fork(|| {
-            let threads = unblocking(1);
-            let signals = open(Signal::TERM);
-            theirs.write_all(&[0]).unwrap();
-            for _ in 0..round % 50 {
-                thread::yield_now();
-            }
-            let info = signals.try_recv().unwrap();
-            if info.is_some() {
-                theirs.write_all(&[1]).unwrap();
-            }
-            drop(signals);
-            if info.is_some() {
-                drop(threads);
-                return RECEIVED;
-            }
-            loop {
-                // It comes, and ends the process.
-                thread::park();
-            }
-        });
-        ours.read_exact(&mut [0]).unwrap();
-        kill(child.pid, Signal::TERM);
-        drop(theirs);
-        let end = child.wait();
-        let mut said = Vec::new();
-        ours.read_to_end(&mut said).unwrap();
-        match (end, &said[..]) {
-            (End::Exited(RECEIVED), [1]) => received += 1,
-            (End::Killed(libc::SIGTERM), []) => died += 1,
-            both => panic!("{both:?}"),
-        }
-    }
-    assert_eq!(received + died, rounds);
+    let open = || {
+        let threads = unblocking(1);
+        (open(Signal::TERM), threads)
+    };
+    race_with_the_end(open, Threads::end);
 }
 
 /// Whatever those were at when it was forked.

@@ -130,17 +130,36 @@ fn what_races_with_the_end_comes_once() {
     assert!(seen.eq(std::iter::repeat_n(1, all)), "one was doubled");
 }
 
+/// What is to come of a signal that races with the end of its receiver.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fate {
+    Received,
+    /// For want of room.
+    Kept,
+    EndsTheProcess,
+    /// One of these.
+    Open,
+}
+
 /// By default it ends the process. One that was received does not, nor does one that was to
 /// wake who receives.
 fn what_races_with_the_end_comes_once_or_ends_the_process() {
     const LOST: i32 = 9;
-    let rounds = rounds_with_receivers();
-    let mut ends = [0; 3];
-    for round in 0..rounds {
+    let fates = [Fate::Received, Fate::Kept, Fate::EndsTheProcess];
+    let races = rounds_with_receivers();
+    let rounds = fates.into_iter().map(|fate| (0, fate));
+    for (round, fate) in rounds.chain((0..races).map(|it| (it, Fate::Open))) {
         let (mut ours, mut theirs) = UnixStream::pair().unwrap();
         let child = Child::fork(|| {
             let signals = open();
-            let goes = AtomicBool::new(false);
+            // Where it is open what comes of it nobody waits for the other.
+            let [goes, was_taken, is_over] =
+                [(); 3].map(|()| AtomicBool::new(false));
+            let wait_for = |it: &AtomicBool| {
+                while !it.load(Ordering::SeqCst) {
+                    thread::yield_now();
+                }
+            };
             let info = thread::scope(|scope| {
                 scope.spawn(|| {
                     sigqueue_to_thread(tid(), rt(), 7);
@@ -148,24 +167,35 @@ fn what_races_with_the_end_comes_once_or_ends_the_process() {
                     goes.store(true, Ordering::SeqCst);
                     // It finds no room on its way to the process.
                     set_mask(SignalSet::empty());
+                    if fate == Fate::Kept {
+                        was_taken.store(true, Ordering::SeqCst);
+                        wait_for(&is_over);
+                    }
                     for _ in 0..round % 7 {
                         thread::yield_now();
                     }
                     set_limit(libc::RLIMIT_SIGPENDING, limit);
+                    was_taken.store(true, Ordering::SeqCst);
                 });
-                while !goes.load(Ordering::SeqCst) {
-                    thread::yield_now();
+                wait_for(&goes);
+                if fate != Fate::Open {
+                    wait_for(&was_taken);
                 }
                 for _ in 0..round % 11 {
                     thread::yield_now();
                 }
                 // Every other time nobody looks before it goes.
-                let looks = round % 2 == 0;
+                let looks = match fate {
+                    Fate::Received => true,
+                    Fate::Open => round % 2 == 0,
+                    Fate::Kept | Fate::EndsTheProcess => false,
+                };
                 let info = looks.then(|| signals.try_recv().unwrap()).flatten();
                 if info.is_some() {
                     theirs.write_all(&[1]).unwrap();
                 }
                 drop(signals);
+                is_over.store(true, Ordering::SeqCst);
                 info
             });
             if info.is_none() {
@@ -186,14 +216,14 @@ fn what_races_with_the_end_comes_once_or_ends_the_process() {
         let end = child.wait();
         let mut said = Vec::new();
         ours.read_to_end(&mut said).unwrap();
-        let place = match (end, &said[..]) {
-            (End::Exited(0), [1]) => 0,
-            (End::Exited(0), [2]) => 1,
-            (End::Killed(signal), []) if signal == rt().as_raw() => 2,
-            both => panic!("{round}: {both:?}"),
+        let came = match (end, &said[..]) {
+            (End::Exited(0), [1]) => Fate::Received,
+            (End::Exited(0), [2]) => Fate::Kept,
+            (End::Killed(signal), []) if signal == rt().as_raw() => {
+                Fate::EndsTheProcess
+            }
+            both => panic!("{fate:?}, {round}: {both:?}"),
         };
-        ends[place] += 1;
+        assert!(fate == Fate::Open || fate == came, "{fate:?}: {came:?}");
     }
-    println!("received, kept, ended: {ends:?}");
-    assert_eq!(ends.iter().sum::<i32>(), rounds);
 }

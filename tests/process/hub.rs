@@ -523,45 +523,65 @@ fn what_finds_no_room_in_the_queue_comes_back_too() {
 /// Each record is seen by a subscriber or is the owner's, never both; and by each
 /// subscriber once. What is left unread comes back and is handed out again.
 fn subscribers_come_and_go_while_a_storm_runs() {
+    come_and_go_in_a_storm(8, count());
+    // With one alone there are moments without any.
+    come_and_go_in_a_storm(1, count() / 10);
+}
+
+fn come_and_go_in_a_storm(crowd: usize, count: i32) {
     const SEEN: u8 = 1;
     const OWNERS: u8 = 2;
     static HUB: Hub<6, 10_000> = Hub::new();
     static FATES: [AtomicU8; 10_000] = [const { AtomicU8::new(0) }; 10_000];
-    static IS_OVER: AtomicBool = AtomicBool::new(false);
-    static REFUSED: AtomicU64 = AtomicU64::new(0);
+    let records = &FATES[..count as usize];
+    for fate in records {
+        fate.store(0, Ordering::Relaxed);
+    }
     let mark = |info: &SigInfo, fate: u8| {
         let value = usize::try_from(info.value().unwrap()).unwrap();
-        FATES[value].fetch_or(fate, Ordering::Relaxed)
+        records[value].fetch_or(fate, Ordering::Relaxed)
     };
+    let is_over = &AtomicBool::new(false);
+    let of_owner = &AtomicU64::new(0);
     let signals = open(rt(1)).unwrap();
-    let child = send_from_a_child(rt(1), 0..count());
+    let child = send_from_a_child(rt(1), 0..count);
     let come_and_go = |seed: usize| {
         let mut turn = seed;
-        while !IS_OVER.load(Ordering::Relaxed) {
+        while !is_over.load(Ordering::Relaxed) {
             turn += 1;
             let Ok(mut subscriber) = HUB.subscribe(rt(1)) else {
-                REFUSED.fetch_add(1, Ordering::Relaxed);
                 thread::yield_now();
                 continue;
             };
             let mut seen = HashSet::new();
+            // One that is alone begins with one record.
+            let is_first = crowd == 1 && turn == 1;
             let short = Duration::from_millis(1);
+            let patience = if is_first { DEADLINE } else { short };
             for _ in 0..turn % 50 {
-                let Some(info) = subscriber.wait_timeout(short).unwrap() else {
-                    break;
-                };
+                let info = subscriber.wait_timeout(patience).unwrap();
+                let Some(info) = info else { break };
                 assert!(seen.insert(info.value()), "it came twice");
                 assert_eq!(mark(&info, SEEN) & OWNERS, 0);
             }
             assert_eq!(subscriber.missed(), 0);
+            drop(subscriber);
+            // And when it has gone, the next record finds nobody.
+            let before = of_owner.load(Ordering::Relaxed);
+            let is_before = || of_owner.load(Ordering::Relaxed) == before;
+            while crowd == 1 && is_before() && !is_over.load(Ordering::Relaxed)
+            {
+                thread::yield_now();
+            }
         }
     };
     let mut dispatcher = HUB.dispatcher().unwrap();
     let mut batch = Batch::<16>::new();
-    let mut rounds = 0;
-    let records = &FATES[..count() as usize];
     thread::scope(|scope| {
-        (0..8).for_each(|seed| drop(scope.spawn(move || come_and_go(seed))));
+        let come_and_go = &come_and_go;
+        (0..crowd)
+            .for_each(|seed| drop(scope.spawn(move || come_and_go(seed))));
+        wait_until("somebody is there", || !HUB.signals().is_empty());
         let is_fated = |fate: &AtomicU8| fate.load(Ordering::Relaxed) != 0;
         wait_until("every record has come to somebody", || {
             let short = Duration::from_millis(1);
@@ -569,18 +589,24 @@ fn subscribers_come_and_go_while_a_storm_runs() {
             for info in infos {
                 if dispatcher.dispatch(info).unwrap() == 0 {
                     assert_eq!(mark(info, OWNERS), 0);
+                    of_owner.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            rounds += 1;
             infos.is_empty() && records.iter().all(is_fated)
         });
-        IS_OVER.store(true, Ordering::Relaxed);
+        is_over.store(true, Ordering::Relaxed);
     });
     child.wait_for_success();
     // Everything was seen by somebody, so nothing has come back since.
     assert_eq!(signals.try_recv(), Ok(None));
-    println!("{rounds} rounds, {} refused", REFUSED.load(Ordering::Relaxed));
     assert!(HUB.signals().is_empty());
+    if crowd == 1 {
+        let is = |what: u8| {
+            let of = |fate: &AtomicU8| fate.load(Ordering::Relaxed) == what;
+            records.iter().any(of)
+        };
+        assert!(is(SEEN) && is(OWNERS), "each has come to one of them");
+    }
 }
 
 fn there_is_one_dispatcher_at_a_time() {

@@ -2,9 +2,10 @@
 
 use std::os::fd::AsFd;
 use std::sync::mpsc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use libc::c_long;
 use rustix::event::epoll::EventFlags;
 use signalfd::{
     Backend, Batch, Error, Kind, Op, Options, Receiver, Signal, Signals,
@@ -12,8 +13,8 @@ use signalfd::{
 };
 
 use crate::common::{
-    Child, DEADLINE, End, HeldCall, HeldCalls, OwnEpoll, check, forbid,
-    is_pending, kill, open_descriptors, pid, set_limit, sigqueue,
+    Child, DEADLINE, End, HeldCall, HeldCalls, OwnEpoll, WakeCount, check,
+    forbid, is_pending, kill, open_descriptors, pid, set_limit, sigqueue,
     sigqueue_to_thread, storm_size, tgkill, tid, wait_until, wait_until_asleep,
     without_memory,
 };
@@ -542,6 +543,30 @@ fn a_submission_that_another_was_late_for_is_made_again() {
     });
 }
 
+/// Has another thread do something in its turn at the ring, whose system calls of this
+/// kind are held. The thread stays until the sender that is returned is gone.
+fn hold_the_turn<'s>(
+    scope: &'s std::thread::Scope<'s, '_>,
+    syscall: c_long,
+    turn: impl FnOnce() + Send + 's,
+) -> (HeldCalls, mpsc::Sender<()>) {
+    let (tell, told) = mpsc::channel();
+    let (leave, stay) = mpsc::channel();
+    scope.spawn(move || {
+        let held = HeldCalls::of_this_thread(&[syscall]);
+        let can = held.is_ok();
+        tell.send(held).unwrap();
+        if can {
+            turn();
+            let _left = stay.recv();
+        }
+    });
+    let Ok(held) = told.recv().unwrap() else {
+        skip("seccomp cannot hold system calls here");
+    };
+    (held, leave)
+}
+
 /// One thread has its turn at the ring, and is kept there by what it submits, while
 /// another one goes to sleep; returns the number of that one. What is submitted is let go
 /// by `end`. The first thread stays until the sender that is returned is gone.
@@ -553,18 +578,11 @@ fn refuse_the_turn<'s>(
     // The request that was there from the beginning ends with this.
     queue(0..1);
     expect(receiver, 0..1);
-    let (tell, told) = mpsc::channel();
-    let (leave, stay) = mpsc::channel();
-    scope.spawn(move || {
-        let held = HeldCalls::of_this_thread(&[libc::SYS_io_uring_enter]);
-        tell.send(held).unwrap();
-        // From now on a request stands, which is made here.
-        receiver.as_fd();
-        let _left = stay.recv();
-    });
-    let Ok(held) = told.recv().unwrap() else {
-        skip("seccomp cannot hold system calls here");
+    // From now on a request stands, which is made here.
+    let show = || {
+        let _descriptor = receiver.as_fd();
     };
+    let (held, leave) = hold_the_turn(scope, libc::SYS_io_uring_enter, show);
     let call = held.wait_for_the_next().unwrap();
     let (tell, told) = mpsc::channel();
     let refused = scope.spawn(move || {
@@ -1070,12 +1088,13 @@ fn what_is_left_comes_together_with_what_is_pending() {
 fn a_task_that_is_refused_its_turn_is_told() {
     let other = Signal::rt(2).unwrap();
     let _guard = signalfd::block(rt() | other).unwrap();
+    the_task_is_refused_for_certain(other);
     for round in 0..300 {
         let receiver = ring(Kind::Completion).receiver(rt() | other).unwrap();
         queue(0..100);
         sigqueue(pid(), other, 7).unwrap();
         let start = std::sync::Barrier::new(2);
-        let (count, waker) = crate::common::WakeCount::new();
+        let (count, waker) = WakeCount::new();
         let polled = std::thread::scope(|scope| {
             scope.spawn(|| {
                 start.wait();
@@ -1085,8 +1104,7 @@ fn a_task_that_is_refused_its_turn_is_told() {
             for _ in 0..round * 50 {
                 std::hint::spin_loop();
             }
-            let mut cx = std::task::Context::from_waker(&waker);
-            receiver.poll_recv(&mut cx)
+            receiver.poll_recv(&mut Context::from_waker(&waker))
         });
         if polled.is_pending() {
             assert!(count.get() > 0, "round {round}");
@@ -1097,9 +1115,53 @@ fn a_task_that_is_refused_its_turn_is_told() {
     }
 }
 
+/// Does something while another thread has its turn at the ring of this receiver, which is
+/// for [`rt`] and one more signal, and something when that thread goes on. It takes the
+/// other signal out, and is held where it gives a record back, so that nothing completes in
+/// the ring by it.
+fn while_another_has_the_turn(
+    receiver: &Receiver,
+    other: Signal,
+    meanwhile: impl FnOnce(),
+    then: impl FnOnce(),
+) {
+    sigqueue(pid(), other, 7).unwrap();
+    wait_until("the ring has read it", || !is_pending(other));
+    std::thread::scope(|scope| {
+        let change = || receiver.remove(other).unwrap();
+        let (held, _stays) =
+            hold_the_turn(scope, libc::SYS_rt_sigqueueinfo, change);
+        let call = held.wait_for_the_next().unwrap();
+        meanwhile();
+        call.go_on();
+        release(scope, held);
+        then();
+    });
+    let rest = signalfd::Receiver::new(other).unwrap();
+    assert_eq!(rest.wait().unwrap().value(), Some(7));
+}
+
+fn the_task_is_refused_for_certain(other: Signal) {
+    let receiver = ring(Kind::Completion).receiver(rt() | other).unwrap();
+    let (count, waker) = WakeCount::new();
+    let poll = || receiver.poll_recv(&mut Context::from_waker(&waker));
+    let is_refused = || {
+        queue(0..1);
+        assert!(poll().is_pending());
+        assert_eq!(count.get(), 0);
+    };
+    let is_told = || {
+        wait_until("the task is told", || count.get() > 0);
+        let Poll::Ready(info) = poll() else { panic!("it is there") };
+        assert_eq!(info.unwrap().value(), Some(0));
+    };
+    while_another_has_the_turn(&receiver, other, is_refused, is_told);
+}
+
 /// One thread takes singly, another serves edges; the one with the edges is refused,
 /// and has to be told again.
 fn an_edge_that_is_refused_its_turn_is_told() {
+    the_edge_is_refused_for_certain();
     let signals = ring(Kind::Completion).open(rt()).unwrap();
     let receiver: &Receiver = &signals;
     let edges = OwnEpoll::of(receiver, EventFlags::ET);
@@ -1126,6 +1188,25 @@ fn an_edge_that_is_refused_its_turn_is_told() {
         }
         while receiver.try_recv().unwrap().is_some() {}
     }
+}
+
+fn the_edge_is_refused_for_certain() {
+    let other = Signal::rt(2).unwrap();
+    let _guard = signalfd::block(rt() | other).unwrap();
+    let receiver = ring(Kind::Completion).receiver(rt() | other).unwrap();
+    let edges = OwnEpoll::of(&receiver, EventFlags::ET);
+    let is_refused = || {
+        queue(0..8);
+        while edges.is_ready() {}
+        let mut batch = Batch::<64>::new();
+        assert!(receiver.try_recv_batch(&mut batch).unwrap().is_empty());
+        assert!(!edges.is_ready());
+    };
+    let is_told = || {
+        wait_until("it is told again", || edges.is_ready());
+        expect(&receiver, 0..8);
+    };
+    while_another_has_the_turn(&receiver, other, is_refused, is_told);
 }
 
 fn a_signalfd_of_the_parents_makes_no_receiver() {
@@ -1256,8 +1337,6 @@ fn what_is_left_is_for_those_who_receive_it() {
     expect(&next, 0..3);
 }
 
-/// Threads that take all the time are refused all the time; afterwards one alone
-/// finds all the rest, without waiting.
 /// A thread arms the ring, and meanwhile the ring has read a signal that the receiver is
 /// not to receive any more.
 fn what_is_removed_during_the_turn_of_another_goes_back() {
@@ -1295,6 +1374,8 @@ fn what_is_removed_during_the_turn_of_another_goes_back() {
     assert_eq!(other.try_recv().unwrap().unwrap().signal(), Signal::USR1);
 }
 
+/// Threads that take all the time are refused all the time; afterwards one alone
+/// finds all the rest, without waiting.
 fn nothing_is_stranded_by_those_who_are_refused() {
     use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
     let signals = ring(Kind::Completion).open(rt()).unwrap();

@@ -5,12 +5,14 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::pin::{Pin, pin};
 use std::task::{Context, Waker};
+use std::thread;
 use std::time::Duration;
 
-use signalfd::{Error, Signal, block, block_on, mask};
+use signalfd::{Error, Signal, Signals, block, block_on, mask};
 
 use crate::common::{
-    Child, DEADLINE, End, kill, open, pid, receiver_for, sigqueue,
+    Child, DEADLINE, End, SharedCount, kill, open, pid, receiver_for, sigqueue,
+    wait_until,
 };
 use crate::harness::{cases, racing_rounds};
 
@@ -146,33 +148,93 @@ fn a_cancelled_consumer_loses_nothing() {
     assert_eq!(signals.try_recv().unwrap(), None);
 }
 
+/// When a signal comes that races with the end of a scope.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Comes {
+    BeforeItLooks,
+    /// And it does not look.
+    BeforeItEnds,
+    /// Now earlier, now later.
+    Meanwhile,
+    AfterItHasEnded,
+}
+
+impl Comes {
+    /// So many rounds of a race, and first each end that it can have.
+    pub(crate) fn in_rounds(races: i32) -> impl Iterator<Item = (i32, Self)> {
+        let ends =
+            [Self::BeforeItLooks, Self::BeforeItEnds, Self::AfterItHasEnded];
+        (0..).zip(ends).chain((0..races).map(|round| (round, Self::Meanwhile)))
+    }
+
+    /// Whether the scope may have received it, or may not.
+    pub(crate) const fn allows(self, is_received: bool) -> bool {
+        match self {
+            Self::BeforeItLooks => is_received,
+            Self::Meanwhile => true,
+            Self::BeforeItEnds | Self::AfterItHasEnded => !is_received,
+        }
+    }
+}
+
 /// A signal comes while a scope ends. Either the scope has received it, or it takes
-/// its default action; never neither, and never both.
-fn a_thousand_ends_lose_no_signal_and_double_none() {
+/// its default action; never neither, and never both. `open` makes something besides
+/// the scope, and `close` ends that; then nothing of the signal is on its way.
+pub(crate) fn race_with_the_end<T>(
+    open: impl Fn() -> (Signals, T),
+    close: impl Fn(T),
+) {
     const RECEIVED: i32 = 7;
-    let mut counts = [0; 2];
-    for round in 0..racing_rounds() {
+    const LOST: i32 = 8;
+    let (sent, mut sent_before) = (SharedCount::new(), 0);
+    for (round, comes) in Comes::in_rounds(racing_rounds()) {
         let (mut parents, mut childs) = UnixStream::pair().unwrap();
         let child = Child::fork(|| {
-            let signals = open(Signal::TERM).unwrap();
+            let (signals, rest) = open();
             childs.write_all(b"o").unwrap();
-            // It ends the scope now earlier, now later.
-            let mut looks = 0..round % 40;
-            let received = looks.any(|_| signals.try_recv().unwrap().is_some());
+            let wait_for_it = || {
+                wait_until("it is sent", || sent.get() > sent_before);
+            };
+            let look = || signals.try_recv().unwrap().is_some();
+            let received = match comes {
+                Comes::BeforeItLooks => {
+                    wait_for_it();
+                    signals.wait_timeout(DEADLINE).unwrap().is_some()
+                }
+                Comes::BeforeItEnds => {
+                    wait_for_it();
+                    false
+                }
+                Comes::Meanwhile if round % 2 == 0 => {
+                    (0..round % 40).any(|_| look())
+                }
+                Comes::Meanwhile => {
+                    (0..round % 50).for_each(|_| thread::yield_now());
+                    look()
+                }
+                Comes::AfterItHasEnded => false,
+            };
             if received {
                 childs.write_all(b"r").unwrap();
             }
             drop(signals);
-            if received {
-                return RECEIVED;
+            if comes == Comes::AfterItHasEnded {
+                childs.write_all(b"e").unwrap();
             }
-            loop {
-                std::thread::park();
-            }
+            wait_for_it();
+            close(rest);
+            // If it is there, this ends the process.
+            thread::yield_now();
+            if received { RECEIVED } else { LOST }
         });
         drop(childs);
         parents.read_exact(&mut [0]).unwrap();
+        if comes == Comes::AfterItHasEnded {
+            parents.read_exact(&mut [0]).unwrap();
+        }
         kill(child.pid, Signal::TERM);
+        sent.add_one();
+        sent_before += 1;
         let end = child.wait();
         let mut said = Vec::new();
         parents.read_to_end(&mut said).unwrap();
@@ -182,11 +244,13 @@ fn a_thousand_ends_lose_no_signal_and_double_none() {
         } else {
             End::Killed(libc::SIGTERM)
         };
-        assert_eq!(end, expected, "round {round}");
-        counts[usize::from(received)] += 1;
+        assert_eq!(end, expected, "{comes:?}, round {round}");
+        assert!(comes.allows(received), "{comes:?}: {received}");
     }
-    let [killed, received] = counts;
-    println!("{received} received, {killed} killed");
+}
+
+fn a_thousand_ends_lose_no_signal_and_double_none() {
+    race_with_the_end(|| (open(Signal::TERM).unwrap(), ()), drop);
 }
 
 fn an_unread_signal_takes_its_default_action() {
@@ -253,7 +317,7 @@ fn ignored_children_send_nothing() {
         let result = unsafe { libc::kill(child.pid, 0) };
         result == -1
     };
-    crate::common::wait_until("the child has been reaped", gone);
+    wait_until("the child has been reaped", gone);
     assert_eq!(signals.try_recv(), Ok(None));
 }
 
@@ -275,7 +339,7 @@ fn a_failed_open_leaves_no_trace() {
 fn a_receiver_can_go_to_another_thread_and_outlive_the_scope_there() {
     let _guard = block(Signal::TERM).unwrap();
     let receiver = receiver_for(Signal::TERM).unwrap();
-    let thread = std::thread::spawn(move || receiver.wait().unwrap());
+    let thread = thread::spawn(move || receiver.wait().unwrap());
     kill(pid(), Signal::TERM);
     assert_eq!(thread.join().unwrap().signal(), Signal::TERM);
 }

@@ -7,6 +7,8 @@ use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use libc::{c_int, c_long};
@@ -18,13 +20,14 @@ use signalfd::{
 
 use crate::allocations::without_allocating;
 use crate::common::{
-    Child, DEADLINE, End, Forged, check, kill, open, options, pid, set_action,
-    set_limit, set_mask, sigqueue, storm_size, tid, uid, wait_until_asleep,
+    Child, DEADLINE, End, Forged, HeldCalls, check, kill, open, options, pid,
+    set_action, set_limit, set_mask, sigqueue, storm_size, tid, uid,
+    wait_until, wait_until_asleep,
 };
 use crate::every::have_some_left;
 use crate::examples::{assert_line, example, run};
 use crate::exit::fork_pid_1;
-use crate::harness::{cases, skip};
+use crate::harness::{battery, cases, skip};
 
 cases! {
     who_kills_is_named,
@@ -47,6 +50,7 @@ cases! {
     a_wake_without_a_timer_is_one_too,
     a_forged_timer_is_no_wake,
     a_flood_of_another_user_costs_what_it_sends,
+    continuations_of_another_user_coalesce_and_keep_nobody_awake,
     what_is_not_received_costs_nothing,
 }
 
@@ -538,11 +542,84 @@ fn values(signals: &Receiver) -> Vec<i32> {
 // ---------------------------------------------------------------------------
 // Floods
 
-/// How many calls of read(2) this process has made.
-fn reads() -> u64 {
-    let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
-    let line = io.lines().find_map(|line| line.strip_prefix("syscr: "));
-    line.map_or(0, |count| count.parse().unwrap())
+/// Counts the system calls of a thread that waits. One that spins makes as many as there
+/// is time for.
+struct Calls {
+    can_count: bool,
+    waits: usize,
+}
+
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+impl Calls {
+    /// Counts from now on. A process can do this once.
+    fn of_this_thread() -> Self {
+        static HELD: OnceLock<Option<HeldCalls>> = OnceLock::new();
+        // Before the filter, which it would inherit. It cannot sleep until then: what wakes
+        // it would be held.
+        let counting = thread::spawn(|| {
+            let held = loop {
+                match HELD.get() {
+                    Some(held) => break held,
+                    None => thread::yield_now(),
+                }
+            };
+            let count = |_: &_| {
+                COUNT.fetch_add(1, Ordering::SeqCst);
+            };
+            while held.as_ref().is_some_and(|it| it.before_the_next(count)) {}
+        });
+        let held = HeldCalls::each_once(None).ok();
+        let can_count = held.is_some();
+        HELD.set(held).unwrap();
+        if can_count {
+            // Who lets this go has begun, and allocates nothing any more.
+            thread::yield_now();
+        } else {
+            counting.join().unwrap();
+        }
+        Self { can_count, waits: 0 }
+    }
+
+    /// Each signal that finds room in the queue may interrupt a call of who waits, though it
+    /// is for others. So many are far more than find room here, and far fewer than a thread
+    /// makes that spins while others are sent.
+    const MANY: usize = 1000;
+
+    /// Waits for signals, which takes few calls, however long it is.
+    fn wait<'b, const N: usize>(
+        &mut self,
+        receiver: &Receiver,
+        batch: &'b mut Batch<N>,
+    ) -> &'b [SigInfo] {
+        let before = COUNT.load(Ordering::SeqCst);
+        let infos = receiver.wait_batch_timeout(batch, DEADLINE).unwrap();
+        assert!(!infos.is_empty());
+        let made = COUNT.load(Ordering::SeqCst) - before;
+        assert!(made < Self::MANY, "{made} system calls in a wait");
+        self.waits += 1;
+        infos
+    }
+
+    /// All in all they are a few for each wait.
+    fn are_few(&self) {
+        if !self.can_count {
+            skip("seccomp cannot hold all system calls here");
+        }
+        let (made, waits) = (COUNT.load(Ordering::SeqCst), self.waits);
+        let few = 6 * waits + Self::MANY;
+        assert!(made < few, "{made} system calls in {waits} waits");
+    }
+}
+
+/// Sends a signal that is blocked and that nobody receives, again and again, and waits
+/// until the receiver has nothing else to do.
+fn send_what_nobody_receives(to: i32) {
+    (0..storm_size()).for_each(|_| kill(to, Signal::USR2));
+    wait_until("it is asleep", || {
+        let stat = std::fs::read_to_string(format!("/proc/{to}/stat"));
+        stat.unwrap().rsplit(") ").next().unwrap().starts_with('S')
+    });
 }
 
 /// What others send is there, in order, and what is ours as well.
@@ -554,7 +631,7 @@ fn a_flood_of_another_user_costs_what_it_sends() {
         skip("only root can become another user");
     }
     // Half of the queue is for what nobody reads.
-    let _unread = unread(rt(3).into());
+    let _unread = unread(rt(3) | Signal::USR2);
     set_limit(libc::RLIMIT_SIGPENDING, 400);
     let to = pid();
     let until_there_is_room = |signal, value| {
@@ -568,6 +645,9 @@ fn a_flood_of_another_user_costs_what_it_sends() {
             if value < 200 {
                 let _full = sigqueue(to, rt(3), value);
             }
+            if value == flood / 2 {
+                send_what_nobody_receives(to);
+            }
             until_there_is_room(rt(2), value);
             kill(to, Signal::USR1);
         }
@@ -578,15 +658,11 @@ fn a_flood_of_another_user_costs_what_it_sends() {
         0
     });
     let mut batch = Batch::<16>::new();
-    let (mut ours, mut theirs, mut calls) = (0, 0, 0);
-    let before = reads();
+    let (mut ours, mut theirs) = (0, 0);
+    let mut calls = Calls::of_this_thread();
     without_allocating(|| {
         while ours < OURS || theirs < flood {
-            let infos = signals.wait_batch_timeout(&mut batch, DEADLINE);
-            let infos = infos.unwrap();
-            assert!(!infos.is_empty());
-            calls += 1;
-            for info in infos {
+            for info in calls.wait(&signals, &mut batch) {
                 let next = match info.signal() {
                     Signal::USR1 => continue,
                     signal if signal == rt(1) => &mut ours,
@@ -597,33 +673,100 @@ fn a_flood_of_another_user_costs_what_it_sends() {
             }
         }
     });
-    assert!(reads() - before <= 2 * calls + 100, "{calls}");
+    calls.are_few();
     other.wait_for_success();
     friend.wait_for_success();
     // The last of the other one's may have come after that.
     while signals.try_recv().unwrap().is_some() {}
 }
 
+/// All that one who is really another may send, and as often as it can. While nobody looks
+/// they are one, and who waits takes what there is and sleeps.
+fn continuations_of_another_user_coalesce_and_keep_nobody_awake() {
+    let flood = storm_size() / 2;
+    let signals = open(Signal::CONT | Signal::USR1).unwrap();
+    if uid() != 0 {
+        skip("only root can become another user");
+    }
+    let _unread = unread(Signal::USR2.into());
+    let to = pid();
+    let flooder = |tell: UnixStream| {
+        Child::fork(move || {
+            become_other(true);
+            (0..flood).for_each(|_| kill(to, Signal::CONT));
+            (&tell).write_all(&[0]).unwrap();
+            0
+        })
+    };
+    let is_of = |info: &SigInfo, other: &Child| {
+        assert_eq!((info.signal(), info.cause()), (Signal::CONT, Cause::Kill));
+        let pid = other.pid as u32;
+        assert_eq!(info.sender(), Sender::Verified { pid, uid: OTHER });
+    };
+    let (tell, mut told) = UnixStream::pair().unwrap();
+    let other = flooder(tell);
+    told.read_exact(&mut [0]).unwrap();
+    let mut count = 0;
+    while let Some(info) = signals.try_recv().unwrap() {
+        is_of(&info, &other);
+        count += 1;
+    }
+    // A ring takes no more than it has buffers for.
+    let at_most_pending = if battery().reads_ahead() { 64 + 1 } else { 1 };
+    assert!((1..=at_most_pending).contains(&count), "{count}");
+    other.wait_for_success();
+
+    let (tell, mut told) = UnixStream::pair().unwrap();
+    let other = flooder(tell);
+    let friend = Child::fork(|| {
+        told.read_exact(&mut [0]).unwrap();
+        send_what_nobody_receives(to);
+        kill(to, Signal::USR1);
+        0
+    });
+    let mut batch = Batch::<16>::new();
+    let (mut is_over, mut count) = (false, 0);
+    let mut calls = Calls::of_this_thread();
+    without_allocating(|| {
+        while !is_over {
+            for info in calls.wait(&signals, &mut batch) {
+                match info.signal() {
+                    Signal::USR1 => is_over = true,
+                    _ => is_of(info, &other),
+                }
+                count += 1;
+            }
+        }
+    });
+    while let Some(info) = signals.try_recv().unwrap() {
+        is_of(&info, &other);
+        count += 1;
+    }
+    assert!((2..=flood).contains(&count), "{count}");
+    calls.are_few();
+    other.wait_for_success();
+    friend.wait_for_success();
+}
+
 /// Who sleeps is not bothered by what is for others.
 fn what_is_not_received_costs_nothing() {
     let signals = open(Signal::USR1).unwrap();
     let _unread = unread(rt(1) | Signal::USR2);
+    set_limit(libc::RLIMIT_SIGPENDING, 100);
     let to = pid();
     let other = Child::fork(|| {
-        crate::common::wait_until("it is asleep", || {
-            let stat = std::fs::read_to_string(format!("/proc/{to}/stat"));
-            stat.unwrap().rsplit(") ").next().unwrap().starts_with('S')
-        });
-        for value in 0..10_000 {
-            kill(to, Signal::USR2);
+        send_what_nobody_receives(to);
+        for value in 0..storm_size() {
             let _full = sigqueue(to, rt(1), value);
         }
+        send_what_nobody_receives(to);
         kill(to, Signal::USR1);
         0
     });
-    let before = reads();
-    let info = without_allocating(|| next(&signals));
-    assert_eq!(info.pid(), Some(other.pid as u32));
-    assert!(reads() - before < 100);
+    let (mut batch, mut calls) = (Batch::<2>::new(), Calls::of_this_thread());
+    let infos = without_allocating(|| calls.wait(&signals, &mut batch));
+    let pids: Vec<_> = infos.iter().map(SigInfo::pid).collect();
+    assert_eq!(pids, [Some(other.pid as u32)]);
+    calls.are_few();
     other.wait_for_success();
 }

@@ -102,8 +102,10 @@ mod loom_tests {
 
     use super::*;
 
-    /// Two threads are never inside at once (loom's cell would notice), each sees
-    /// what the other did there, and somebody always gets in.
+    /// Proves: two threads are never inside at once (loom's cell would notice), and
+    /// the one that comes later sees what the other did there; of two that come,
+    /// one gets in at least; and afterwards the turn is free. Bound: two threads,
+    /// each comes once; no bound on preemptions.
     #[test]
     fn one_thread_at_a_time() {
         loom::model(|| {
@@ -121,8 +123,9 @@ mod loom_tests {
         });
     }
 
-    /// A thread that leaves something for the one inside and does not get in is
-    /// either told of by a note, and what it left is seen; or it gets in later.
+    /// Proves: a thread that leaves something and then comes gets in, or the one
+    /// inside finds a note; and whoever finds a note sees what was left. Bound: two
+    /// threads, each comes once; no bound on preemptions.
     #[test]
     fn a_note_shows_what_was_left() {
         loom::model(|| {

@@ -41,12 +41,13 @@ use signalfd::{
 use super::{ignored_by_a_child, look, rt, take_all, wait};
 use crate::battery;
 use crate::common::{
-    Child, End, action, check, check_value, kill, open, options, pid,
+    Child, DEADLINE, End, action, check, check_value, kill, open, options, pid,
     receiver_for, set_action, set_mask, storm_size, tgkill, tid, wait_until,
     wait_until_asleep,
 };
 use crate::exit::fork_pid_1;
 use crate::harness::{cases, racing_rounds, skip};
+use crate::scopes::Comes;
 
 cases! {
     a_receiver_that_nobody_reads_keeps_no_other_from_receiving,
@@ -249,19 +250,40 @@ fn the_continuation_is_received() {
 fn one_that_races_with_the_end_is_received_or_ends_the_process() {
     const RECEIVED: i32 = 7;
     const LOST: i32 = 8;
-    let mut counts = [0; 2];
-    for round in 0..racing_rounds() {
+    for (round, comes) in Comes::in_rounds(racing_rounds()) {
         let (mut ours, mut theirs) = UnixStream::pair().unwrap();
         let child = Child::fork(|| {
             let signals = open(Signal::INT).unwrap();
-            let sender = thread::spawn(|| kill(pid(), Signal::INT));
-            let received = look_for_a_while(&signals, round);
+            let send = || thread::spawn(|| kill(pid(), Signal::INT));
+            let send_now = || send().join().unwrap();
+            let mut sender = None;
+            let received = match comes {
+                Comes::BeforeItLooks => {
+                    send_now();
+                    signals.wait_timeout(DEADLINE).unwrap().is_some()
+                }
+                Comes::BeforeItEnds => {
+                    send_now();
+                    false
+                }
+                Comes::Meanwhile => {
+                    sender = Some(send());
+                    look_for_a_while(&signals, round)
+                }
+                Comes::AfterItHasEnded => false,
+            };
             if received {
                 theirs.write_all(b"r").unwrap();
             }
             drop(signals);
-            sender.join().unwrap();
-            // It has been sent, and nobody blocks it.
+            if comes == Comes::AfterItHasEnded {
+                send_now();
+            }
+            if let Some(sender) = sender {
+                sender.join().unwrap();
+            }
+            // It has been sent, and nobody blocks it: this ends the process.
+            thread::yield_now();
             if received { RECEIVED } else { LOST }
         });
         drop(theirs);
@@ -274,11 +296,9 @@ fn one_that_races_with_the_end_is_received_or_ends_the_process() {
         } else {
             End::Killed(libc::SIGINT)
         };
-        assert_eq!(end, expected, "round {round}");
-        counts[usize::from(received)] += 1;
+        assert_eq!(end, expected, "{comes:?}, round {round}");
+        assert!(comes.allows(received), "{comes:?}: {received}");
     }
-    let [killed, received] = counts;
-    println!("{received} received, {killed} killed");
 }
 
 /// Also by the handler, which runs in a thread that has unblocked the signal.
