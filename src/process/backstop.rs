@@ -184,14 +184,7 @@ fn install_one(signal: Signal) -> Result<(), Error> {
 }
 
 /// Gives the handler its record again, where other code has brought it back without: with
-/// `signal(3)`, which knows of no flags. In turn.
-pub(super) fn mend(set: SignalSet) -> Result<(), Error> {
-    for signal in set.signals() {
-        mend_one(signal, &action::action(signal)?)?;
-    }
-    Ok(())
-}
-
+/// `signal(3)`, which knows of no flags.
 fn mend_one(signal: Signal, found: &Action) -> Result<(), Error> {
     if is_ours(found) && !has_record(found) {
         let replaced = put_handler(signal)?;

@@ -260,8 +260,6 @@ impl EveryThread {
         let found = sys::sigprocmask(Some((How::Block, set)))?;
         let opened = set - found;
         let before = backstop::handled();
-        // Where a sandbox refuses that, it is most likely as it was.
-        let _mended = backstop::mend(set);
         heal_others(set).inspect_err(|_| {
             // The error that counts is the first one.
             let _unblocked = sys::sigprocmask(Some((How::Unblock, opened)));
