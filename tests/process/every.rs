@@ -1825,10 +1825,16 @@ fn bring_back_without_a_record(signal: Signal) {
 
 /// Threads that block nothing.
 fn open_threads(count: usize) -> Threads {
-    Threads::new(count, |ended| {
+    let (tell, told) = channel();
+    let threads = Threads::new(count, move |ended| {
         set_mask(SignalSet::empty());
+        tell.send(()).unwrap();
         ended.recv().unwrap_err()
-    })
+    });
+    for _ in 0..count {
+        told.recv().unwrap();
+    }
+    threads
 }
 
 fn brought_back_without_a_record_it_goes_on() {
