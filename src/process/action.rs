@@ -68,14 +68,6 @@ impl Ending {
     }
 }
 
-/// Ends the process, if that is what this signal is to do to PID 1. A handler calls
-/// this that cannot be taken away yet.
-pub(super) fn end_as_pid_1(signal: Signal) {
-    if ENDINGS.of(signal).load(Ordering::SeqCst) > 0 && sys::is_pid_1() {
-        sys::exit(128_i32.saturating_add(signal.as_raw()));
-    }
-}
-
 /// Ends the process by what its default action is to end it, where a sandbox does not let
 /// that come back.
 pub(super) fn end_all_the_same(signal: Signal) {

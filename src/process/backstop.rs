@@ -71,7 +71,7 @@ use core::time::Duration;
 use rustix::io::Errno;
 use rustix::thread::futex;
 
-use super::action::{end_all_the_same, end_as_pid_1, ends_as_pid_1};
+use super::action::{end_all_the_same, ends_as_pid_1};
 use super::claim::is_claimed;
 use super::found::Found;
 use super::status::Queue;
@@ -666,10 +666,6 @@ fn let_take_its_course(info: &SigInfo) -> Result<Option<Action>, Error> {
     // If it is not to be known, this one is there still.
     let other = found.ok().filter(|it| !is_ours(it));
     let course = other.unwrap_or_else(|| previous(signal));
-    // As PID 1 the default action would do nothing.
-    if course.handler == libc::SIG_DFL {
-        end_as_pid_1(signal);
-    }
     if is_ignored_by(&course, signal) {
         if other.is_none() {
             LEAVING.fetch_or(SignalSet::from(signal).bits(), Ordering::SeqCst);
@@ -683,8 +679,8 @@ fn let_take_its_course(info: &SigInfo) -> Result<Option<Action>, Error> {
             }
         })?;
         if ends_as_pid_1(signal, &course) {
-            // Somebody has come to want that meanwhile, and may do so no longer.
             put_end(signal, &course)?;
+            // Whoever wanted that may do so no longer.
             if !ends_as_pid_1(signal, &course) {
                 let found = set_found(signal, &course)?;
                 let put = course.handler;

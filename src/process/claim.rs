@@ -88,3 +88,35 @@ impl Drop for Claim {
 pub(super) fn is_claimed(signal: Signal, birth: Birth) -> bool {
     CLAIMS.of(signal).load(birth) > 0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No other unit test has these signals.
+    fn three() -> [Signal; 3] {
+        [24, 25, 26].map(|n| Signal::rt(n).unwrap())
+    }
+
+    fn claimed() -> [bool; 3] {
+        three().map(|signal| is_claimed(signal, Birth::here()))
+    }
+
+    #[test]
+    fn all_that_is_held_is_claimed_and_nothing_else() {
+        let [first, second, third] = three();
+        let claim = Claim::new(first.into());
+        assert_eq!(claimed(), [true, false, false]);
+        claim.insert(first | second);
+        assert_eq!(claimed(), [true, true, false]);
+        let other = Claim::new(second | third);
+        assert_eq!(claim.remove(second | third), second.into());
+        assert_eq!(claimed(), [true, true, true]);
+        drop(other);
+        assert_eq!(claimed(), [true, false, false]);
+        claim.change(third.into());
+        assert_eq!(claimed(), [false, false, true]);
+        drop(claim);
+        assert_eq!(claimed(), [false; 3]);
+    }
+}

@@ -100,6 +100,7 @@ cases! {
     it_fails_without_proc_and_changes_nothing,
     it_fails_with_bad_sets,
     a_forked_child_takes_the_default_action,
+    a_forked_child_ends_though_the_handler_has_to_stay,
     a_forked_child_takes_the_handler_from_before,
     a_forked_child_can_have_its_own,
     a_child_of_a_bare_vfork_is_taken_for_its_parent,
@@ -1759,12 +1760,15 @@ fn an_action_that_ignores_comes_back_with_the_last_one() {
 fn a_forked_child_claims_for_itself() {
     let both = ignored();
     let before = IGNORED.map(action);
-    let outer = crate::common::open(both).unwrap();
+    let mut outer = Some(crate::common::open(both).unwrap());
     drop(open(both));
     Child::fork(|| {
         drop(open(both));
         assert_eq!(IGNORED.map(action), before);
         let own = crate::common::open(both).unwrap();
+        drop(open(both));
+        assert_ne!(IGNORED.map(action), before);
+        drop(outer.take());
         drop(open(both));
         assert_ne!(IGNORED.map(action), before);
         drop(own);
@@ -2051,6 +2055,23 @@ fn a_forked_child_takes_the_default_action() {
     // The parent notices nothing.
     let info = through_the_handler(&signals, || kill(pid(), Signal::TERM));
     assert_eq!(info.signal(), Signal::TERM);
+}
+
+/// Where a sandbox does not let the default action come back.
+fn a_forked_child_ends_though_the_handler_has_to_stay() {
+    for (signal, end) in [
+        (Signal::TERM, End::Exited(128 + libc::SIGTERM)),
+        (Signal::TSTP, End::Exited(0)),
+    ] {
+        let _signals = open(signal);
+        let child = Child::fork(|| {
+            forbid(libc::SYS_rt_sigaction, libc::EPERM);
+            set_mask(SignalSet::empty());
+            kill(pid(), signal);
+            0
+        });
+        assert_eq!(child.wait(), end);
+    }
 }
 
 fn a_forked_child_takes_the_handler_from_before() {
