@@ -12,7 +12,7 @@ use crate::signal::SignalSet;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// A set with no signal in it was given, or would be left.
+    /// The set that was given, or that would be left, holds no signal.
     EmptySet,
     /// `SIGKILL` or `SIGSTOP`: nothing can block or receive them.
     Unblockable(SignalSet),
@@ -23,7 +23,7 @@ pub enum Error {
     Reserved(SignalSet),
     /// No signal has this number.
     InvalidNumber(i32),
-    /// A text is a number so far off that it is no `i32`.
+    /// The text is a number that does not fit an `i32`.
     NumberOutOfRange,
     /// No signal has this name.
     UnknownName,
@@ -35,49 +35,50 @@ pub enum Error {
     UnblockedThread(UnblockedThread),
     /// The descriptor given is not a signalfd.
     NotSignalFd,
-    /// The receiver was made before this process was forked. A read here would
-    /// take this process's signals, but a change would be the parent's.
-    /// [`Receiver::reopen`](crate::Receiver::reopen) makes it one of this process.
-    /// Or it is the subscriber or the dispatcher of a [`Hub`](crate::Hub), which this
-    /// process can use anew.
+    /// The receiver was made in the process that this one was forked from. A read here
+    /// would take this process's signals, but a change of the set would change the
+    /// parent's. [`Receiver::reopen`](crate::Receiver::reopen) gives it a descriptor of
+    /// this process. Subscribers and the dispatcher of a [`Hub`](crate::Hub) fail
+    /// likewise; the hub itself can be used anew.
     Forked,
     /// A batch with no room for a record.
     EmptyBatch,
-    /// More threads are in [`block_on`](crate::block_on) than there is room for.
+    /// 64 calls of [`block_on`](crate::block_on) are running in the process already.
     TooManyBlockOn,
-    /// More scopes ([`open`](crate::open)) are open than there is room for.
+    /// 256 scopes ([`open`](crate::open)) are open in the process already.
     TooManyScopes,
-    /// A [`Hub`](crate::Hub) has as many subscribers as it has places.
+    /// A [`Hub`](crate::Hub) has no place for another subscriber.
     TooManySubscribers,
     /// A [`Hub`](crate::Hub) has a dispatcher already.
     AlreadyDispatching,
     /// The crate was built without the feature `io-uring`, or for a target that
     /// the io-uring crate does not know.
     NoUring,
-    /// A source that reads was to be made of a receiver whose own ring reads as well
-    /// ([`Kind::Completion`](crate::Kind::Completion)).
+    /// A `uring::ReadSource` was to be made of a receiver whose own ring reads ahead as
+    /// well ([`Kind::Completion`](crate::Kind::Completion)).
     ReadsAlready,
-    /// A source was to be armed whose request is in the ring already.
+    /// A source was to be armed, but its request is in the ring already.
     AlreadyArmed,
-    /// A completion is not of the request that a source has in the ring.
+    /// A completion does not belong to the request that the source has in the ring.
     ForeignCompletion,
     /// The submission queue of the ring is full.
     QueueFull,
     /// No process can have this number.
     InvalidPid(u32),
-    /// A [`Reaper`](crate::Reaper) waits for as many children as it has places.
+    /// A [`Reaper`](crate::Reaper) has no place for another child.
     TooManyChildren,
     /// `ECHILD`: the process has no child of this number, or somebody has waited for
     /// it already.
     NoSuchChild(u32),
-    /// A deadline was to begin, and no signal has come yet.
+    /// A [`deadline`](crate::Shutdown::deadline) was to start before the first signal was
+    /// received.
     NoSignal,
     /// There is no tokio runtime here that watches descriptors, or the one that drove
     /// the receiver has been shut down.
     NoRuntime,
     /// A system call failed.
     Os {
-        /// Which one, or what for.
+        /// Which system call, or what it was for.
         op: Op,
         /// The kernel's error number.
         errno: i32,
@@ -108,7 +109,8 @@ pub enum Op {
     Futex,
     /// `rt_sigqueueinfo(2)`: putting a record back.
     Sigqueueinfo,
-    /// `rt_tgsigqueueinfo(2)`: making a thread run the handler.
+    /// `rt_tgsigqueueinfo(2)`: making a thread run the handler that blocks signals in it
+    /// ([`Options::every_thread`](crate::Options::every_thread)).
     Tgsigqueueinfo,
     /// `sigaction(2)`: reading or changing what a signal does.
     Sigaction,
@@ -116,9 +118,10 @@ pub enum Op {
     Tgkill,
     /// `timer_create(2)`: making the timer of a deadline.
     TimerCreate,
-    /// `timer_settime(2)`: starting it.
+    /// `timer_settime(2)`: starting that timer.
     TimerSettime,
-    /// `fcntl(2)`: making a foreign descriptor non-blocking and close-on-exec.
+    /// `fcntl(2)`: making a foreign descriptor non-blocking and close-on-exec, or
+    /// duplicating one for a source.
     Fcntl,
     /// `waitid(2)`: asking how a child has ended.
     Waitid,
@@ -128,7 +131,7 @@ pub enum Op {
     Mmap,
     /// `io_uring_setup(2)`: making a ring.
     UringSetup,
-    /// `io_uring_register(2)`: telling a ring of its buffers, or cancelling.
+    /// `io_uring_register(2)`: registering buffers with a ring, or cancelling a request.
     UringRegister,
     /// `io_uring_enter(2)`: submitting to a ring, or waiting for it.
     UringEnter,

@@ -3,12 +3,12 @@
 //!
 //! # The rule
 //!
-//! Open the receiver before you start threads. A signal for the process goes to
-//! any thread that does not block it, and its default action is taken there:
-//! usually the process ends. [`open`] blocks the signals in the calling thread, and
-//! the threads started from then on inherit that. It looks at every thread that
-//! exists already, and if one does not block the signals it says which
-//! ([`Error::UnblockedThread`]), instead of losing signals later.
+//! Open the receiver before you start threads. A signal for the process goes to any
+//! thread that does not block it, and its default action is taken there: usually the
+//! process ends. [`open`] blocks the signals in the calling thread, and threads started
+//! from then on inherit its mask. It checks every thread that exists already, and names
+//! one that does not block the signals ([`Error::UnblockedThread`]), instead of losing
+//! signals later.
 //!
 //! `#[tokio::main]` starts its threads before your code runs, and so do many libraries.
 //! Call [`block`] first, then build the runtime yourself; or let
@@ -85,81 +85,84 @@
 //!
 //! # What to know about signals
 //!
-//! - **Standard signals coalesce.** One that is pending already is not queued
-//!   again. `SIGCHLD` says that there are children to wait for, not how many: a
-//!   [`Reaper`] asks for each.
-//!   Real-time signals ([`Signal::rt`]) are queued, each with its value, up to
-//!   `RLIMIT_SIGPENDING`; beyond that the sender is told.
+//! - **Standard signals coalesce.** One that is pending already is not queued again.
+//!   `SIGCHLD` says that there are children to wait for, not how many: a [`Reaper`] asks
+//!   for each. Real-time signals ([`Signal::rt`]) are queued, each with its value, up to
+//!   `RLIMIT_SIGPENDING`; beyond that `sigqueue(3)` fails with `EAGAIN`, and of `kill(2)`
+//!   only the number arrives.
 //! - **Some are for a thread.** What `pthread_kill(3)` and `raise(3)` send, and a
-//!   `SIGPIPE`, is seen only when that thread reads.
-//! - **Blocked is not ignored.** A blocked signal waits; unblocked, it does what it
-//!   would have done. And one that is ignored, by `SIG_IGN` or by default, is
-//!   received all the same while it is blocked, but for `SIGCHLD`: with `SIG_IGN`
-//!   the kernel sends none.
+//!   `SIGPIPE`, is received only when that thread reads.
+//! - **Blocked is not ignored.** A blocked signal stays pending; when it is unblocked,
+//!   its action is taken. A signal that is ignored, by `SIG_IGN` or by default, is still
+//!   received while it is blocked, except `SIGCHLD`: with `SIG_IGN` the kernel sends
+//!   none.
 //! - **Children inherit the mask**, through `fork`, `exec` and
 //!   `std::process::Command`. With the feature `std`, `RestoreSignals::restore_signals`
 //!   lets them start with the one from before.
-//! - **After a fork** the child has the parent's descriptor, and what it changes
-//!   there the parent feels. So every method says [`Error::Forked`] in a child, until
-//!   [`reopen`] has made a descriptor there.
+//! - **After a fork** the child shares the parent's descriptor, and a change of its set
+//!   would change the parent's. So methods that take, wait or change something return
+//!   [`Error::Forked`] in a child, until [`reopen`] has made a descriptor there.
 //! - **One signal, one receiver.** Two receivers of one signal share what comes. But of
-//!   two scopes in one thread the inner one has it ([`Signals`]). With a
-//!   [`Hub`], all who want it get it.
+//!   two scopes in one thread the inner one has it ([`Signals`]). With a [`Hub`], all who
+//!   want it get it.
 //! - **`SIGCONT` and stop signals remove each other** from the queue, even when they
 //!   are blocked, and `SIGCONT` continues a stopped process all the same.
 //!
 //! # Whom to trust
 //!
-//! Only a sender that is [`Sender::Verified`] is who the record says, and only in what
-//! came since the program was executed. Anyone may make up the rest, and pid 0 and uid 0
-//! are nobody, never root. [docs/TRUST.md] has all of it, each claim with its test.
+//! Only a [`Sender::Verified`] is certainly who the record says, and only in what came
+//! since the program was executed. Anyone may make up the rest, and a record with pid 0
+//! and uid 0 names nobody, not root. [docs/TRUST.md] has all of it, each claim with its
+//! test.
 //!
 //! [docs/TRUST.md]: https://docs.rs/crate/signalfd/latest/source/docs/TRUST.md
 //!
 //! # Guarantees
 //!
-//! From [`open`] on nothing is allocated on the heap, no lock is taken where signals
-//! are received, in the handler, or between fork and exec, and
-//! nothing panics for what a caller or the kernel gives.
+//! From [`open`] on nothing is allocated on the heap, no lock is taken where signals are
+//! received, in the handler, or between fork and exec, and nothing panics, whatever a
+//! caller or the kernel passes in.
 //!
-//! What changes the actions of signals takes turns, since they are the process's: who
-//! opens, reopens, heals or drops what blocks signals in every thread
-//! ([`Options::every_thread`], [`mask::block_every_thread`]) or changes its set, and
-//! [`suspend`] for as long as the process is stopped, and as PID 1 a [`Shutdown`] that has
-//! its first signal or is dropped. Any other receiver or guard waits
-//! for a turn only if it has a signal whose action is just then to come back, and would
-//! drop what is pending. In a forked child no turn of the parent's is waited for.
+//! Signal actions belong to the process, so calls that change them take turns, and one
+//! may wait for another: making, reopening, healing or dropping what blocks signals in
+//! every thread ([`Options::every_thread`], [`mask::block_every_thread`]), or changing
+//! its set; [`suspend`], for as long as the process is stopped; and, as PID 1, receiving
+//! the first signal of a [`Shutdown`] or dropping it. Any other receiver or guard waits
+//! for a turn only if an action that would drop its pending signals is just then
+//! restored. A forked child waits for no turn of its parent's.
 //!
-//! One page is mapped for
-//! the process, to notice a fork without a system call. What has left the kernel's
-//! queue is in the caller's hands, so dropping a future, an iterator or a receiver
-//! loses nothing; and what a ring was asked to read ahead ([`Kind::Completion`]), or a
-//! [`Hub`] was given and nobody has seen, goes back to it. The README links each guarantee to the test that holds it.
+//! One page is mapped in the process, to notice a fork without a system call. What has
+//! left the kernel's queue is in the caller's hands, so dropping a future, an iterator or
+//! a receiver loses nothing; and what a ring was asked to read ahead
+//! ([`Kind::Completion`]), or a [`Hub`] was given and no subscriber has taken, goes back
+//! to that queue. The README links each guarantee to its test.
 //!
 //! # Features
 //!
 //! - `std` (default): the descriptor types are those of the standard library, an
-//!   [`Error`] converts into `std::io::Error`, and the guards of a thread may be
-//!   dropped in any order ([`MaskGuard`] has the details). Without it the crate needs neither std nor alloc, and
-//!   the descriptor types are those of `rustix::fd`.
+//!   [`Error`] converts into `std::io::Error`, and the guards of a thread may be dropped
+//!   in any order ([`MaskGuard`] has the details). Without it the crate needs neither std
+//!   nor alloc, and the descriptor types are those of `rustix::fd`.
 //! - `io-uring` (default, implies `std`): sources for the caller's ring (the module
 //!   `uring`), and receivers on a ring of their own ([`Backend::Uring`]). Where the
 //!   io-uring crate does not know the target there is no such module, and those
 //!   receivers go without a ring.
-//! - `futures-core`: `Receiver::stream`, and the two next are streams themselves.
+//! - `futures-core`: `Receiver::stream`, and the adapters for tokio and async-io are
+//!   streams.
 //! - `tokio`, `async-io`, `mio`, `calloop` (each implies `std`): adapters for the event
 //!   loops of those names. The modules `tokio`, `async_io` and `calloop` have them; with
 //!   `mio` a [`Receiver`] and [`Signals`] are an `event::Source`.
 //!
-//! [Signals in any loop](_documentation::loops) has the contract and a complete program for
-//! each loop without an adapter, and [Coming from other crates](_documentation::migrating)
-//! the same programs with tokio, signal-hook, async-signal, nix, calloop or ctrlc.
+//! [Signals in any loop](_documentation::loops) has the contract and a complete program
+//! for each loop without an adapter, and [Coming from other
+//! crates](_documentation::migrating) the same programs with tokio, signal-hook,
+//! async-signal, nix, calloop or ctrlc.
 //!
 //! # Platforms
 //!
-//! Linux 2.6.27 and later, and Android, on any architecture with 64-bit atomics
-//! but MIPS and SPARC, which number their signals in ways of their own. Before
-//! Linux 4.14 noticing a fork costs a system call. Rust 1.85.
+//! Linux 3.2 and later (which `rustix` requires), and Android, on any architecture with
+//! 64-bit atomics but MIPS and SPARC, which number their signals in ways of their own.
+//! Before Linux 4.14 noticing a fork costs a system call. Rust 1.85.
 //!
 //! [`wait`]: Receiver::wait
 //! [`wait_timeout`]: Receiver::wait_timeout

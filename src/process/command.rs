@@ -37,27 +37,29 @@ pub trait RestoreSignals: sealed::Sealed {
     /// Lets the children start with exactly this mask: most often
     /// [`MaskGuard::saved`], the one from before the receiver.
     ///
-    /// With scopes inside each other, the mask that an inner one has saved holds
-    /// the signals of the outer ones. The outermost has the mask that the program
-    /// was started with. The set is taken by value, so a thread other than the one
-    /// that opened the scope can start children with it.
+    /// With nested scopes, the mask that an inner one has saved holds the signals of the
+    /// outer ones; the outermost has saved the mask that the program was started with.
+    /// The set is taken by value, so a thread other than the one that opened the scope
+    /// can start children with it.
     ///
     /// A signal that was ignored before it was blocked in every thread
     /// ([`Options::every_thread`](crate::Options::every_thread)) is ignored in the
     /// child, as it would have been (`nohup`).
     ///
-    /// It goes for every child that the command starts from now on; of several
-    /// calls the last one counts. The mask of the calling thread stays as it is.
-    /// `SIGKILL` and `SIGSTOP` are passed over.
+    /// It applies to every child that the command starts from now on; of several calls
+    /// the last one counts. The mask of the calling thread stays as it is. `SIGKILL` and
+    /// `SIGSTOP` are passed over.
     ///
     /// No signal of the parent's is pending in the child (fork(2)), so none that
     /// the mask lets through was meant for the parent.
     ///
     /// # Cost
     ///
-    /// One system call in the child, one for each such signal, and one for each that ever
-    /// had the handler. And the standard library calls `fork(2)` and `execve(2)` itself
-    /// then, where it could have called `posix_spawn(3)`, which does not copy the page tables of a large parent.
+    /// In the child, one system call for the mask, one for each signal that is ignored
+    /// again, and one for each that ever had the handler of
+    /// [`Options::every_thread`](crate::Options::every_thread). And the standard library
+    /// then calls `fork(2)` and `execve(2)`, where it could have called `posix_spawn(3)`,
+    /// which does not copy the page tables of a large parent.
     ///
     /// # Errors
     ///
@@ -66,12 +68,12 @@ pub trait RestoreSignals: sealed::Sealed {
     ///
     /// # Without a child
     ///
-    /// `exec`, of the standard library's `CommandExt`, replaces the process
-    /// itself. The mask is set then too, before the program is executed. What is
-    /// pending stays pending and takes its course, and if the program cannot be
+    /// `exec`, of the standard library's `CommandExt`, replaces the process itself. The
+    /// mask is set then too, before the program is executed. What is pending stays
+    /// pending, or takes its action if the mask lets it through; if the program cannot be
     /// executed, the mask stays as it was set. A signal that is ignored again for the
-    /// program, after it was received in every thread, is ignored from then on, and what of it
-    /// was pending is gone.
+    /// program, after it was blocked in every thread, stays ignored, and what was pending
+    /// of it is dropped.
     ///
     /// # References
     ///

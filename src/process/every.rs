@@ -13,80 +13,81 @@ use crate::error::{Error, Op, UnblockedThread};
 use crate::signal::{Signal, SignalSet};
 use crate::sys::{self, Deadline, How};
 
-/// Blocks signals in every thread of the process: in those that exist, now, and
-/// in those that come without blocking them, as soon as a signal reaches them.
+/// Blocks signals in every thread of the process: at once in the threads that exist, and
+/// in a later thread that does not block them as soon as a signal reaches it.
 ///
-/// Linux has no such call. Where threads exist before `main` has a say
-/// (`#[tokio::main]`, a library's pool) this is what makes a receiver see every
-/// signal. [`Options::every_thread`](crate::Options::every_thread) does it for a
-/// receiver.
+/// Linux has no such call. Where threads exist before `main` has a say (`#[tokio::main]`,
+/// a library's pool), this lets a receiver see every signal all the same.
+/// [`Options::every_thread`](crate::Options::every_thread) does it for a receiver.
 ///
 /// # How
 ///
-/// A handler is installed for the signals, and each thread that does not block them
-/// is sent one of them, marked as the crate's own. The handler blocks the whole set
-/// in the thread it runs in. When this returns, all threads that were found block the
-/// set, and no signal passes through the handler any more: real-time signals stay in
-/// order. (Unless one does not come to it, as [`late`](EveryThread::late) tells: it is
-/// stuck, or the user's queue of signals is so full that nothing can be sent to it.) The
-/// handler stays. A thread that unblocks a signal later and takes one runs it, and so blocks
-/// them again; and the signal is sent on to the process, with its
-/// record, behind those that are pending.
+/// A handler is installed for the signals, and each thread that does not block them is
+/// sent one of them, marked as the crate's own. The handler blocks the whole set in the
+/// thread it runs in. When this returns, all threads that were found block the set, and
+/// no signal passes through the handler any more: real-time signals stay in order.
+/// (Except where a thread does not come to run it, which [`late`](EveryThread::late)
+/// reports: the thread is stuck, or the user's queue of signals is so full that nothing
+/// can be sent to it.) The handler stays installed. If a thread later unblocks a signal
+/// and takes it, the handler blocks the set there again, and sends the signal on to the
+/// process, with its record, behind those that are pending.
 ///
 /// The handler takes no lock and allocates nothing on the heap. If there is no room in
 /// the queue for thousands of signals that it sends on, it maps memory.
 ///
-/// For who sleeps while the queue is full there is a timer for each real-time signal of
-/// the set. It takes up one place in the queue (`RLIMIT_SIGPENDING`), and stays for as long
-/// as the process lives, also if this fails after it was made.
+/// To wake receivers that sleep while the queue is full, there is a timer for each
+/// real-time signal of the set. It takes up one place in the queue (`RLIMIT_SIGPENDING`)
+/// and stays until the process ends, even if this call fails after it was made.
 ///
-/// The actions of signals are the process's, so threads that do this at the same time, or
-/// [`heal`](EveryThread::heal), or drop such a guard, take turns: one waits for the other.
+/// Signal actions belong to the process, so threads that call this or
+/// [`heal`](EveryThread::heal), or drop such a guard, at the same time take turns: one
+/// waits for the other.
 ///
 /// A thread that is just being started blocks everything for that moment, since the C
-/// library does so. With glibc that can be seen, and is waited for, a second at most (but not
-/// where a thread is started with a CPU or a scheduling policy of its own).
-/// Elsewhere it is passed over, as is one in a handler, or in a call that has a mask
-/// for the time it takes (`ppoll`). Such a thread is taken care of when it takes a
-/// signal; or call [`heal`](EveryThread::heal) when all threads have begun.
+/// library does so. With glibc this can be detected, and the thread is waited for, a
+/// second at most (but not if it is started with a CPU affinity or scheduling policy of
+/// its own). Elsewhere it is passed over, as is a thread that is in a handler, or in a
+/// call that replaces its mask meanwhile (`ppoll(2)`). Such a thread is made to block the
+/// set when it takes a signal of it; or call [`heal`](EveryThread::heal) when all threads
+/// have begun.
 ///
 /// # What others notice
 ///
 /// - A thread that sleeps in the kernel is interrupted, once. Calls that can be
 ///   restarted are (`SA_RESTART`); those that cannot fail with `EINTR`: `epoll_wait`,
 ///   `poll`, `select`, `nanosleep`, and others that signal(7) lists.
-/// - Threads stay as they are when the guard is dropped: they go on blocking the
-///   set, since no signal of it would reach them any more and another one would be the
-///   program's; and so do the threads they start. So what comes then, or comes in the
-///   moment, stays pending for the next receiver. The calling thread goes on blocking it,
-///   too; for a scope there, make a [`MaskGuard`](crate::MaskGuard) first, as
-///   [`open`](crate::Options::open) does. But a guard or scope of another set that a thread
-///   had before gives it back the mask from before, with this set open.
-/// - A handler that the program had for a signal does not run while the guard
-///   exists, and neither does the default action. One that it installs meanwhile runs
-///   in threads that unblock the signal; if it calls the one that it has found, it must have
-///   `SA_SIGINFO`, as that one has.
-/// - A signal directed at a thread that did not block it becomes the process's. Others
-///   that are pending for that thread stay with it.
-/// - A thread that sleeps in `sigwaitinfo(2)` for one of the signals gets one that is
+/// - Threads keep blocking the set when the guard is dropped, and so do the threads they
+///   start: to unblock it a signal would have to reach them, but those of the set do not
+///   any more, and any other is the program's. So what comes then, or at that moment,
+///   stays pending for the next receiver. The calling thread keeps blocking it, too; for
+///   a scope there, make a [`MaskGuard`](crate::MaskGuard) first, as
+///   [`open`](crate::Options::open) does. But a guard or scope of another set that a
+///   thread opened before this call restores the mask from then, in which this set is not
+///   blocked.
+/// - A handler that the program had for a signal does not run while the guard exists, and
+///   neither does the default action. A handler that the program installs meanwhile runs
+///   in threads that unblock the signal; if it calls the handler that it replaced, it
+///   must be installed with `SA_SIGINFO`, as that one is.
+/// - A signal directed at a thread that did not block it becomes process-directed. What
+///   was pending for that thread already stays with it.
+/// - A thread that waits in `sigwaitinfo(2)` for one of the signals gets a record that is
 ///   the crate's own.
-/// - Where a set has nothing but signals that stop the process and `SIGCONT`, one of them is
-///   sent, and the kernel then drops pending ones of the other sort, as it always does.
-/// - Where children were not waited for (`SIG_IGN` or `SA_NOCLDWAIT` on `SIGCHLD`),
-///   they need not be, and the signal comes for each.
-/// - A program that is executed is not told of handlers, so it finds the default
-///   action where a signal was ignored, unless `RestoreSignals::restore_signals` starts
-///   it.
+/// - If the set has nothing but stop signals and `SIGCONT`, one of them is sent, and the
+///   kernel then drops pending ones of the opposite kind, as it always does.
+/// - If children did not have to be waited for (`SIG_IGN` or `SA_NOCLDWAIT` on
+///   `SIGCHLD`), they still need not be, and `SIGCHLD` comes for each.
+/// - `execve(2)` resets handlers, so an executed program finds the default action where a
+///   signal was ignored, unless `RestoreSignals::restore_signals` starts it.
 ///
 /// # Errors
 ///
-/// No action is changed then.
+/// On an error no action has been changed.
 ///
 /// - [`Error::EmptySet`], [`Error::Unblockable`], [`Error::Synchronous`] or
 ///   [`Error::Reserved`] for a set that no receiver can take.
 /// - [`Error::Os`]: `ENOENT` if `/proc` is not mounted, `ENOSYS` on a machine of
-///   which the crate does not know the signal context, or another error if a sandbox
-///   refuses a call. Some threads may then block the set already.
+///   which the crate does not know the signal context, `ENOMEM` if nothing can be
+///   mapped, or another error if a sandbox refuses a call. Some threads may then block the set already.
 ///
 /// # Examples
 ///
@@ -122,38 +123,39 @@ pub fn block_every_thread(
     Ok(every)
 }
 
-/// Signals that every thread blocks. Made by [`block_every_thread`], or with a
+/// Keeps signals blocked in every thread. Made by [`block_every_thread`], or with a
 /// receiver by [`Options::every_thread`](crate::Options::every_thread).
 ///
-/// When it is dropped, each signal that no other such guard has gets its previous
-/// action back, unless other code has changed it since. There are these exceptions:
+/// When it is dropped, the previous action of each signal that no other such guard has is
+/// restored, unless other code has changed the action since. The exceptions:
 ///
-/// - If a thread is there that was sent a record of the crate's and has not run the
-///   handler, or that is stopped in it when it is about to wake a receiver, the handler
-///   stays, and does nothing for what is the crate's. It calls the handler that there was
-///   before for any other signal, until the next such guard has gone; another action comes
-///   back with that signal, unless that ignores it. It stays so, too, where more than 65,536
-///   real-time signals of a number would have to be kept from the action, because others go
-///   on sending.
-/// - An action that ignores the signal (`SIG_IGN`, or the default one of `SIGCHLD`,
-///   `SIGCONT`, `SIGURG` and `SIGWINCH`) would drop what is pending. It does not come
-///   back before the last receiver and the last [`MaskGuard`](crate::MaskGuard) of the
-///   process go that have the signal, in whatever thread. Until then threads that
-///   unblock it are caught as before. So it is with any action while there are signals to
-///   be received that found no room in the queue.
+/// - If a thread was sent a record of the crate's and has not run the handler yet, or is
+///   stopped in it while about to wake a receiver, the handler stays, and drops the
+///   crate's own records. For any other signal it calls the previous handler, until the
+///   next such guard has been dropped; a previous action that is no handler is restored
+///   with that signal, unless it ignores the signal. The handler also stays where more
+///   than 65,536 real-time signals of a number would have to be kept from the action,
+///   because others go on sending.
+/// - Restoring an action that ignores the signal (`SIG_IGN`, or the default one of
+///   `SIGCHLD`, `SIGCONT`, `SIGURG` and `SIGWINCH`) would drop what is pending. It is
+///   restored only when the last receiver and the last [`MaskGuard`](crate::MaskGuard) of
+///   the process that have the signal are dropped, in whatever thread. Until then threads
+///   that unblock it are caught as before. The same goes for any action while signals
+///   that found no room in the queue are still to be received.
 ///
-/// If receivers were ever woken for signals that found no room in the queue, what is pending
-/// of these real-time signals is sent anew: it comes after what is sent meanwhile, and its
-/// sender is only claimed.
+/// If a receiver was ever woken for a real-time signal that found no room in the queue,
+/// what is pending of that signal is sent anew: it comes after what is sent meanwhile,
+/// and its sender is only [`Claimed`](crate::Sender::Claimed).
 ///
-/// If there is no room still when the last of them goes, such a signal waits for the next
-/// receiver that has it.
+/// If there is still no room when the last of these receivers and guards is dropped, such
+/// a signal waits for the next receiver that has it.
 ///
-/// In a forked child it does nothing: there the first signal that runs the handler
-/// brings the previous action back. One that ignores the signal does not come back so, since
-/// a thread might have begun to receive meanwhile: the handler does nothing then, and goes
-/// when a receiver or guard goes that the child has made for the signal. Until then a thread
-/// of the child that does not block it is interrupted by it.
+/// In a forked child dropping it does nothing: there the first signal that runs the
+/// handler restores the previous action. An action that ignores the signal is not
+/// restored that way, since a thread might have begun to receive meanwhile: the handler
+/// then does nothing, and is removed when a receiver or guard that the child has made for
+/// the signal is dropped. Until then the signal interrupts threads of the child that do
+/// not block it.
 #[must_use = "the handler is taken away as soon as this is dropped"]
 pub struct EveryThread {
     set: AtomicU64,
@@ -169,21 +171,22 @@ const ROUNDS: u32 = 5;
 const ROUND: Duration = Duration::from_millis(100);
 
 impl EveryThread {
-    /// Returns the signals.
+    /// Returns the signals that it keeps blocked.
     #[must_use]
     pub fn signals(&self) -> SignalSet {
         SignalSet::from_bits_retain(self.set.load(Ordering::Relaxed))
     }
 
-    /// Returns how many threads did not block the signals and were made to.
+    /// Returns how many threads did not block the signals and were made to; one that
+    /// unblocked them again meanwhile counts each time.
     #[must_use]
     pub fn healed(&self) -> u32 {
         self.healed.load(Ordering::Relaxed)
     }
 
-    /// Returns how many signals reached a thread that did not block them, and were
-    /// sent on to the process, since this was made. It counts those of all such
-    /// guards of the process.
+    /// Returns how many signals reached a thread that did not block them, and were sent
+    /// on to the process, since this was made. All such guards of the process count
+    /// together.
     #[must_use]
     pub fn caught(&self) -> u64 {
         backstop::caught() - self.caught_before
@@ -191,13 +194,13 @@ impl EveryThread {
 
     /// Returns a thread that does not block the signals yet.
     ///
-    /// A thread that is stuck in the kernel, or stopped by a debugger, does not run
-    /// its handler before it is let go. It is waited for a second or so.
-    /// Nothing is lost by it: it does so when it comes back.
+    /// A thread that is stuck in the kernel, or stopped by a debugger, runs the handler
+    /// only when it goes on; [`heal`](Self::heal) and the like wait for it for a second
+    /// or so. No signal is lost by that.
     ///
     /// # Errors
     ///
-    /// [`Error::Forked`] in a forked child, and those of
+    /// [`Error::Forked`] in a forked child, and [`Error::Os`] as for
     /// [`check_threads`](super::mask::check_threads).
     pub fn late(&self) -> Result<Option<UnblockedThread>, Error> {
         self.birth.check()?;
@@ -208,7 +211,7 @@ impl EveryThread {
         }
     }
 
-    /// Looks for threads that do not block the signals, and makes them.
+    /// Looks for threads that do not block the signals, and makes them block them.
     ///
     /// For programs that know when such threads come, so that no signal has to pass
     /// through the handler.

@@ -13,21 +13,20 @@ impl Signal {
     /// core.
     ///
     /// It restores the default action, unblocks the signal in the calling thread, and
-    /// sends it to that. It may be called from any thread and inside any scope;
-    /// what other threads block, and who else receives the signal, is of no
-    /// account.
+    /// sends it to this thread. It may be called from any thread and inside any scope;
+    /// what other threads block, and who else receives the signal, does not matter.
     ///
-    /// If the process goes on all the same, it ends with the exit status that a
-    /// shell makes of a signal, 128 and its number. That is so
+    /// If that does not end the process, it exits with the status that a shell reports
+    /// for a signal, 128 plus its number. This is the case
     ///
     /// - for PID 1 of a system or a container, to which the kernel delivers no
     ///   signal that would take the default action;
-    /// - for a signal whose default action is not to end the process: it is to be
-    ///   ignored (`SIGCHLD`, `SIGWINCH`, `SIGURG`, `SIGCONT`), or to stop, and the
-    ///   process ends when it is continued;
+    /// - for a signal whose default action is not to end the process, but to ignore the
+    ///   signal (`SIGCHLD`, `SIGWINCH`, `SIGURG`, `SIGCONT`), or to stop the process,
+    ///   which then exits when it is continued;
     /// - where a sandbox refuses one of the calls;
-    /// - for a signal that dumps core, while a ring of the calling thread reads it
-    ///   ahead ([`Kind::Completion`]): let that go first.
+    /// - for a signal that dumps core, while a ring of the calling thread reads it ahead
+    ///   ([`Kind::Completion`]): drop that receiver first.
     ///
     /// Neither way runs destructors or what `atexit(3)` was given, or flushes what
     /// is buffered: clean up first.

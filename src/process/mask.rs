@@ -1,7 +1,7 @@
-//! Signal masks: what the calling thread blocks, and every other.
+//! Signal masks: of the calling thread, and of all threads.
 //!
-//! A mask belongs to one thread. Linux has none for the process: a new thread
-//! inherits the mask of the one that starts it, and from then on they part.
+//! A mask belongs to one thread. Linux has none for the process: a new thread inherits
+//! the mask of the thread that starts it, and from then on the two are independent.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -73,18 +73,16 @@ pub fn current() -> Result<SignalSet, Error> {
 
 /// Restores the calling thread's signal mask when it is dropped.
 ///
-/// The previous mask comes back, exactly: a signal that was blocked already stays
-/// blocked, and what other code has done to the mask before the guard was made or
-/// since is of no account. Guards nest. If only guards change the mask, they may
-/// be dropped in any order: what another guard of the thread still holds stays
-/// blocked until that one goes too.
+/// The previous mask is restored exactly: a signal that was blocked before stays blocked,
+/// and what other code has done to the mask meanwhile is undone. Guards nest. If only
+/// guards change the mask, they may be dropped in any order: what another guard of the
+/// thread still holds stays blocked until that one is dropped too.
 ///
-/// Without the feature `std` a guard unblocks what it has blocked itself and was
-/// not blocked before, and leaves alone what other code has done. Guards that have
-/// signals in common must then be dropped in the reverse order, and none of them
-/// be changed ([`Signals::insert`] and its like) while a younger one exists. Note
-/// that the fields of a struct are dropped in the order of their declaration, and
-/// that an assignment drops the old value last.
+/// Without the feature `std` a guard unblocks only what was not blocked before it, and
+/// leaves alone what other code has done. Guards that have signals in common must then be
+/// dropped in the reverse order, and must not be changed ([`Signals::insert`] and its
+/// like) while a younger one exists. Note that the fields of a struct are dropped in the
+/// order of their declaration, and that an assignment drops the old value last.
 ///
 /// A mask belongs to a thread, so the guard cannot leave the one that made it:
 ///
@@ -93,9 +91,9 @@ pub fn current() -> Result<SignalSet, Error> {
 /// std::thread::spawn(move || drop(guard));
 /// ```
 ///
-/// Signals that are pending when the mask is restored take their course: they
-/// reach an outer receiver if one blocks them, else their handler or default
-/// action, which for most is the end of the process.
+/// Signals that are pending when the mask is restored reach an outer receiver if one
+/// blocks them, else their handler or default action, which for most is the end of the
+/// process.
 ///
 /// A guard that is forgotten leaves its signals blocked for good.
 ///

@@ -18,30 +18,30 @@ use crate::error::{Error, Op};
 use crate::signal::ChildState;
 use crate::sys;
 
-/// Waits for children, those that it is given and no others, when there is
-/// something to wait for: after each `SIGCHLD`.
+/// Waits for the children that it is given, and no others, once they have ended: call it
+/// after each `SIGCHLD`.
 ///
-/// `SIGCHLD` coalesces, so one signal may stand for many children. This asks for
-/// each child that it was given (`waitid(2)` with `P_PID` and `WNOHANG`). It so
-/// reports every one of them, and takes none from other code of the process, or
-/// from a [`std::process::Child`] that somebody waits for.
+/// `SIGCHLD` coalesces, so one signal may stand for many children. This asks for each
+/// child that it was given (`waitid(2)` with `P_PID` and `WNOHANG`). So it reports every
+/// one of them, and takes none from other code of the process, or from a
+/// [`std::process::Child`] that somebody waits for.
 ///
 /// It has places for `N` children, and allocates nothing. A child has its place
 /// until it was reported or removed.
 ///
 /// # When to call it
 ///
-/// [`reap`](Self::reap) after each `SIGCHLD`, and once after children were added: one
-/// may have ended before, and its signal been taken. A loop that begins with it, and
-/// then waits, does both.
+/// [`reap`](Self::reap) after each `SIGCHLD`, and once after children were added: one may
+/// have ended before, and its signal have been received already. A loop that reaps first,
+/// and then waits, does both.
 ///
 /// # Whose a child is
 ///
-/// A child that was added is waited for here and nowhere else, or it is removed
-/// first. What has been waited for is gone, and its number may become that of
-/// another child, which would then be waited for here. So drop a
-/// [`std::process::Child`] when it was added, or keep it for its pipes: once the
-/// child was reported, its `wait` fails, and its `kill` may hit somebody else.
+/// Nothing else may wait for a child that was added, unless it is removed first. A child
+/// that has been waited for is gone, and its number may become that of another child,
+/// which would then be waited for here. So drop a [`std::process::Child`] when it was
+/// added, or keep it only for its pipes: once the child was reported, its `wait` fails,
+/// and its `kill` may hit another process.
 ///
 /// A forked child has none of its parent's children, and makes a reaper of its own.
 ///
@@ -118,7 +118,7 @@ impl<const N: usize> Reaper<N> {
         Ok(())
     }
 
-    /// Takes a child out, for others to wait for, and tells whether it was there.
+    /// Removes a child, for others to wait for, and tells whether it was there.
     pub fn remove(&mut self, pid: u32) -> bool {
         let is_it = |place: &&mut Option<Pid>| {
             place.is_some_and(|held| sys::pid_number(held) == pid)
@@ -129,7 +129,7 @@ impl<const N: usize> Reaper<N> {
         })
     }
 
-    /// Returns an iterator over the children that have ended since it last looked.
+    /// Returns an iterator over the children that have ended and were not reported yet.
     /// It does not wait. One system call for each child that it was given.
     ///
     /// The order is not that in which they ended. Each child is reported once, and
@@ -140,11 +140,10 @@ impl<const N: usize> Reaper<N> {
     ///
     /// An error is an item like the others, and the iterator goes on after it.
     ///
-    /// - [`Error::NoSuchChild`] (`ECHILD`): this is no child of the process, or not
-    ///   any more; others have waited for it, or `SIGCHLD` is ignored. How it ended
-    ///   is not known. Also a child that was made with another signal than `SIGCHLD`
-    ///   for its end (`clone(2)`) is none here. It is reported once, and leaves its
-    ///   place.
+    /// - [`Error::NoSuchChild`] (`ECHILD`): this is no child of the process, or not any
+    ///   more; others have waited for it, or `SIGCHLD` is ignored. How it ended is not
+    ///   known. A child whose exit signal is not `SIGCHLD` (`clone(2)`) counts as none.
+    ///   It is reported once, and leaves its place.
     /// - [`Error::Os`]: a sandbox refuses the call. The child keeps its place.
     ///
     /// # Traced children

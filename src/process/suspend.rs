@@ -10,28 +10,28 @@ const TSTP: Signal = Signal::TSTP;
 /// Stops the process as `SIGTSTP` would have if it had not been received, until
 /// `SIGCONT` continues it.
 ///
-/// For programs that change the terminal. They receive `SIGTSTP`, which Ctrl-Z
-/// sends, put the terminal back in `before`, stop, and take it again in `after`.
-/// `after` runs whenever `before` did, also if the process could not be stopped.
+/// For programs that change the terminal. They receive `SIGTSTP`, which Ctrl-Z sends,
+/// restore the terminal in `before`, stop, and set it up again in `after`. `after` runs
+/// whenever `before` did, also if the process could not be stopped.
 ///
-/// In between the default action is restored, the signal is unblocked in the calling
-/// thread, and sent to that. Once the process is continued, mask and action are what
-/// they were, exactly. The shell sees a process that `SIGTSTP` has stopped.
+/// In between, the default action is installed, and the signal is unblocked in the
+/// calling thread and sent to this thread. Once the process is continued, mask and action
+/// are restored exactly. The shell sees a process that `SIGTSTP` has stopped.
 ///
-/// - All threads stop. Those that change actions too take turns with this one
+/// - All threads stop. Others that change signal actions wait until this is done
 ///   ([`mask::block_every_thread`](crate::mask::block_every_thread)).
 /// - A `SIGTSTP` that is pending already is part of this stop, and one that comes
 ///   before the action is restored stops the process too.
-/// - Stopping removes a pending `SIGCONT`, and continuing a pending `SIGTSTP`, also
-///   where they are blocked. The `SIGCONT` that ends the stop can be received
-///   afterwards. One that comes after `SIGTSTP` has been received, but before this
-///   is called, continues nothing.
-/// - In an orphaned process group the kernel stops nothing, because nobody is there
-///   to continue it, nor does it stop PID 1. Then this goes on at once.
-/// - A ring of the calling thread that reads `SIGTSTP` ahead ([`Kind::Completion`],
-///   `uring::ReadSource`) takes it before it can stop anything: this goes on at once,
-///   and the ring has one more record. Let the receiver remove the signal before, and
-///   insert it again afterwards.
+/// - Stopping removes a pending `SIGCONT`, and continuing a pending `SIGTSTP`, also where
+///   they are blocked. The `SIGCONT` that ends the stop can be received afterwards. A
+///   `SIGCONT` that comes after the `SIGTSTP` was received, but before this is called,
+///   does not prevent the stop.
+/// - The kernel does not stop a process of an orphaned process group, since nobody is
+///   there to continue it, nor PID 1. Then this returns at once.
+/// - If a ring of the calling thread reads `SIGTSTP` ahead ([`Kind::Completion`],
+///   `uring::ReadSource`), it takes the signal before that can stop anything: this
+///   returns at once, and the ring has one more record. Remove the signal from the
+///   receiver before, and insert it again afterwards.
 ///
 /// # Errors
 ///

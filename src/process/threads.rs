@@ -12,7 +12,8 @@ use crate::error::{Error, Op, UnblockedThread};
 use crate::signal::SignalSet;
 use crate::sys::{self, Deadline};
 
-/// Checks that every thread of the process blocks the signals.
+/// Checks that every thread of the process blocks the signals. Any set can be asked for,
+/// also one that no receiver can take; nothing blocks `SIGKILL` and `SIGSTOP`.
 ///
 /// The kernel gives a signal for the process to any thread that does not block
 /// it. Such a thread takes it from the receiver, and with the default action it
@@ -20,17 +21,18 @@ use crate::sys::{self, Deadline};
 /// [`Receiver::new`](crate::Receiver::new) make this check; call it again where
 /// threads may have been started since by code that changes its mask.
 ///
-/// While threads come and go it is a best effort. A thread that is started after
-/// its turn has passed is not seen, but it inherits the mask of the one that
-/// starts it. And a thread that is just starting another one blocks everything
-/// for that moment, as does the one that is started until it runs, since the C
-/// library does so. With glibc that can be seen, and is waited for, a second at most (but
-/// not where a thread is started with a CPU or a scheduling policy of its own).
+/// While threads come and go it is a best effort. A thread that is started after the
+/// thread that starts it was looked at is not seen, but inherits its mask. And a thread
+/// that is just starting another one blocks everything for that moment, as does the new
+/// one until it runs, since the C library does so. With glibc this can be detected, and
+/// the thread is waited for, a second at most (but not if it is started with a CPU
+/// affinity or scheduling policy of its own).
 ///
-/// Threads that have ended do not count. But if the main thread has, while others go on, the
-/// kernel looks at the mask that it had to decide whether an ignored signal is dropped as it
-/// is sent (`sig_ignored()`), and `SIGCHLD` and `SIGWINCH` are ignored by default: block them
-/// there before, or receive them in [every thread](crate::mask::block_every_thread).
+/// Threads that have ended do not count. But if the main thread has ended while others go
+/// on, the kernel still uses its last mask to decide whether an ignored signal is dropped
+/// as it is sent (`sig_ignored()`). `SIGCHLD` and `SIGWINCH` are ignored by default:
+/// block them in the main thread before it ends, or in [every
+/// thread](crate::mask::block_every_thread).
 ///
 /// It opens one file of `/proc` for each thread, and allocates nothing. Kernel
 /// threads that serve the process (`io_uring`'s) block everything and pass.
@@ -39,9 +41,8 @@ use crate::sys::{self, Deadline};
 ///
 /// - [`Error::UnblockedThread`]: names the first thread found that does not
 ///   block all of the set, and which signals it leaves open.
-/// - [`Error::Os`] with `ENOENT`: `/proc` is not mounted; with `ENODATA`: it
-///   does not tell the masks (gVisor's); with another error number: it cannot be
-///   read.
+/// - [`Error::Os`] with `ENOENT`: `/proc` is not mounted; with `ENODATA`: its status
+///   files do not show the masks (gVisor); with another error number: it cannot be read.
 ///
 /// # Examples
 ///

@@ -31,8 +31,8 @@
 //! }
 //! ```
 //!
-//! Signals for one thread (`pthread_kill(3)`) are seen only where that thread reads, and
-//! tasks move: receive what is sent to the process.
+//! Signals directed at one thread (`pthread_kill(3)`) are received only when that thread
+//! reads, and tasks move between threads: use signals sent to the process.
 
 use core::fmt;
 use core::future::{Future, pending};
@@ -58,8 +58,8 @@ use crate::signal::SigInfo;
 /// Several tasks may await it; each signal goes to one of them. With the feature
 /// `futures-core` it is a stream, which ends after an error.
 ///
-/// It reads before it waits: what is there costs one read, and nothing is asked of
-/// async-io.
+/// It reads before it waits: what is pending costs one read, and async-io is not
+/// involved.
 ///
 /// # Cancel safety
 ///
@@ -90,11 +90,11 @@ pub struct AsyncReceiver<R: AsRef<Receiver> = Receiver> {
 }
 
 impl<R: AsRef<Receiver>> AsyncReceiver<R> {
-    /// Has async-io watch the receiver.
+    /// Registers the receiver with async-io.
     ///
     /// # Errors
     ///
-    /// The receiver is dropped then; to keep it, lend it.
+    /// On an error the receiver is dropped; to keep it, pass a reference.
     ///
     /// - [`Error::Forked`]: the receiver is of the process that this one was forked from.
     /// - [`Error::NotBlocked`]: the calling thread does not block its signals (any more).
@@ -117,7 +117,7 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
         self.io.get_ref().get_ref()
     }
 
-    /// Has async-io watch the receiver no longer, and returns what this was made of.
+    /// Deregisters the receiver, and returns what this was made of.
     ///
     /// # Errors
     ///
@@ -165,8 +165,9 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
         Ok(batch.filled(taken))
     }
 
-    /// Runs a future until it is done or a signal comes, as [`Receiver::until`] does:
-    /// the signal cancels the future, and if both are there, the future counts.
+    /// Runs a future until it is done or a signal comes, as [`Receiver::until`] does: the
+    /// signal cancels the future, and if both are ready, the output of the future is
+    /// returned.
     ///
     /// # Errors
     ///
@@ -186,7 +187,7 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
     /// written by hand.
     ///
     /// One task at a time: two that poll keep waking each other. Any number may await
-    /// [`recv`](Self::recv) besides.
+    /// [`recv`](Self::recv) as well.
     ///
     /// # Errors
     ///
@@ -228,7 +229,7 @@ fn refused(error: &io::Error) -> Error {
 }
 
 /// Awaits the first signal of a [`Shutdown`], whose receiver async-io watches meanwhile.
-/// If all its signals are ignored, it sleeps for ever.
+/// If all its signals are ignored, this never completes.
 ///
 /// # Errors
 ///

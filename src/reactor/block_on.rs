@@ -16,15 +16,15 @@ use crate::receive::Parker;
 /// (`FuturesUnordered`), as long as it runs on this thread and comes back when it
 /// has nothing to do.
 ///
-/// The waker may be kept for any length of time and used from any thread; once
-/// `block_on` has returned, it does nothing. A signal handler may use it: it takes
-/// no lock, allocates nothing, and calls `write(2)` at most; and `close(2)`, if
-/// `block_on` returns at that moment and leaves its descriptor to be closed. If a sandbox
-/// has come to forbid `write(2)`, nothing but a signal wakes a thread that sleeps.
+/// The waker may be kept for any length of time and used from any thread; once `block_on`
+/// has returned, it does nothing. A signal handler may use it: it takes no lock,
+/// allocates nothing, and calls `write(2)` at most, and `close(2)` if `block_on` returns
+/// at that moment and leaves its descriptor to be closed. If a sandbox has come to forbid
+/// `write(2)`, only a signal wakes a thread that sleeps.
 ///
-/// It may be called inside itself. Up to 64 can be running in the process; in a
-/// forked child those of the parent count as running. Each sleeps until one of up
-/// to 32 receivers has a signal; if it awaits more it works, but does not sleep.
+/// Calls may be nested. Up to 64 can be running in the process; in a forked child those
+/// of the parent count as running. Each sleeps until one of up to 32 receivers has a
+/// signal; if it awaits more, it works, but keeps polling instead of sleeping.
 ///
 /// # Errors
 ///

@@ -50,10 +50,11 @@ use crate::signal::SigInfo;
 /// of an `Arc<Receiver>`, or of anything else that has one.
 ///
 /// It is level-triggered, and each dispatch takes up to 16 signals with one read; more
-/// are for the next dispatch, so other sources have their turn. If the callback panics,
-/// what it has not been given goes back to the kernel's queue.
+/// are left to the next dispatch, so other sources have their turn. If the callback
+/// panics, records that it has not been given go back to the kernel's queue.
 ///
-/// An error removes nothing: the loop's `dispatch` returns it, and would return it again.
+/// An error does not remove the source: the loop's `dispatch` returns the error, and
+/// would return it again.
 #[must_use = "it does nothing until it is inserted into an event loop"]
 pub struct Source<R: AsRef<Receiver> = Receiver> {
     generic: InItsProcess<Generic<Watched<R>, Error>>,
@@ -65,9 +66,9 @@ const AT_ONCE: usize = 16;
 impl<R: AsRef<Receiver>> Source<R> {
     /// Makes a source, to be inserted into an event loop.
     ///
-    /// That fails if the receiver is of the process that this one was forked from
-    /// ([`Error::Forked`]), if the thread does not block its signals (any more,
-    /// [`Error::NotBlocked`]), and where `epoll_ctl(2)` fails.
+    /// Inserting it fails if the receiver is of the process that this one was forked from
+    /// ([`Error::Forked`]), if the calling thread does not block its signals (any more;
+    /// [`Error::NotBlocked`]), or if `epoll_ctl(2)` fails.
     pub fn new(receiver: R) -> Self {
         let watched = Watched::new(receiver);
         let generic =

@@ -12,9 +12,9 @@ use crate::sys::{self, Deadline};
 
 /// Wakes the tasks that await receivers, when a thread of the caller drives it.
 ///
-/// For an executor that has no reactor of its own: one thread calls
-/// [`turn`](Self::turn) in a loop, and the tasks of any thread await their
-/// receivers. It has the receivers, or borrows them, so it cannot outlive them.
+/// For an executor that has no reactor of its own: one thread calls [`turn`](Self::turn)
+/// in a loop, and the tasks of any thread await their receivers. It owns or borrows the
+/// receivers, so it cannot outlive them.
 ///
 /// A thread that has nothing else to do is better served by
 /// [`block_on`](crate::block_on) or the receiver's own waits, and a program that
@@ -53,7 +53,8 @@ const EVENTS: usize = 16;
 
 impl<R: AsRef<Receiver>, const N: usize> Epoll<R, N> {
     /// Makes an epoll that serves these receivers: `&Receiver`, `&Signals`,
-    /// `Arc<Receiver>`, or anything else that has one.
+    /// `Arc<Receiver>`, or anything else that has one. That their signals are blocked is
+    /// not checked: this may be made in another thread than those that receive.
     ///
     /// # Errors
     ///
@@ -77,14 +78,15 @@ impl<R: AsRef<Receiver>, const N: usize> Epoll<R, N> {
     /// Waits until a receiver has a signal, wakes the tasks that await such
     /// receivers, and returns how many receivers that were.
     ///
-    /// With a timeout it returns 0 once the time is over; with `None` it waits
-    /// for as long as it takes. A signal that nobody awaits is reported too, and
-    /// again when another arrives before it is taken. A receiver on a ring may be
-    /// counted that has none, after many signals for others: its request has ended.
+    /// With a timeout it returns 0 once the time is over; with `None` it waits for as
+    /// long as it takes. It reports up to 16 receivers, and leaves others to the next
+    /// turn. A signal that nobody awaits is reported too, and again when another arrives
+    /// before it is taken. A receiver on a ring may be counted though it has no signal:
+    /// its request has ended, after many signals for others.
     ///
-    /// Nothing but a signal or the timeout ends it. A thread that is to end while
-    /// it turns waits with a timeout and looks at a flag, or waits in another loop
-    /// for this epoll's descriptor and for something else.
+    /// Only a signal or the timeout ends it. To be able to end the thread, call this with
+    /// a timeout and check a flag, or wait in another loop for this epoll's descriptor
+    /// and for something else.
     ///
     /// # Errors
     ///

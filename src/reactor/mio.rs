@@ -20,7 +20,7 @@ use crate::receive::{Receiver, Signals};
 /// with [`Error::NotBlocked`](crate::Error::NotBlocked) in a thread that does not block
 /// the signals.
 ///
-/// An event may be for nothing: the batch is then empty. Ask for readability only, since
+/// An event may be spurious: the batch is then empty. Ask for readability only, since
 /// nothing is ever written.
 ///
 /// What is shared (`&Receiver`, `Arc<Receiver>`) is registered as

@@ -28,7 +28,7 @@ pub struct RecvStream<'r> {
 impl Receiver {
     /// Returns a stream that takes each signal in turn, as [`recv`](Self::recv) does.
     ///
-    /// One task at a time, and it is woken by the same:
+    /// One task at a time, as for [`recv`](Self::recv), woken by the same:
     /// [`block_on`](crate::block_on), an [`Epoll`](crate::Epoll), or
     /// [`on_readable`](Self::on_readable). In a tokio runtime, or where async-io is the
     /// reactor, use the adapter of that name, which is a stream itself.

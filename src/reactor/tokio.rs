@@ -33,8 +33,8 @@
 //! }
 //! ```
 //!
-//! Signals for one thread (`pthread_kill(3)`) are seen only where that thread reads, and
-//! tasks move: receive what is sent to the process.
+//! Signals directed at one thread (`pthread_kill(3)`) are received only when that thread
+//! reads, and tasks move between threads: use signals sent to the process.
 
 #![expect(unsafe_code, reason = "the constructor of an `AsyncFd`")]
 
@@ -67,9 +67,8 @@ use crate::signal::SigInfo;
 /// Several tasks may await it; each signal goes to one of them. With the feature
 /// `futures-core` it is a stream, which ends after an error.
 ///
-/// It reads before it waits: what is there costs one read, and nothing is asked of tokio.
-/// A task that receives without end lets others have their turn, as tokio's own sockets
-/// do.
+/// It reads before it waits: what is pending costs one read, and tokio is not involved. A
+/// task that receives without end yields to others, as with tokio's own sockets.
 ///
 /// # Cancel safety
 ///
@@ -103,16 +102,16 @@ pub struct AsyncReceiver<R: AsRef<Receiver> = Receiver> {
 }
 
 impl<R: AsRef<Receiver>> AsyncReceiver<R> {
-    /// Has the runtime that this is called in watch the receiver.
+    /// Registers the receiver with the runtime that this is called in.
     ///
     /// # Errors
     ///
-    /// The receiver is dropped then; to keep it, lend it.
+    /// On an error the receiver is dropped; to keep it, pass a reference.
     ///
     /// - [`Error::NoRuntime`]: not called inside a runtime (async code, or
     ///   `Runtime::enter`), or it is being shut down, or it was built without
-    ///   `enable_io`. The last can only be found out by a panic of tokio's, which is
-    ///   caught; where panics abort, it aborts.
+    ///   `enable_io`. The last shows only as a panic of tokio's, which is caught; with
+    ///   `panic = "abort"` the process aborts.
     /// - [`Error::Forked`]: the receiver is of the process that this one was forked from.
     /// - [`Error::NotBlocked`]: the calling thread does not block its signals (any more).
     /// - [`Error::Os`]: `EEXIST` if the runtime watches the receiver already, `ENOMEM`,
@@ -136,7 +135,7 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
         self.fd.get_ref().get_ref()
     }
 
-    /// Has the runtime watch the receiver no longer, and returns what this was made of.
+    /// Deregisters the receiver, and returns what this was made of.
     pub fn into_inner(self) -> R {
         self.fd.end(|fd| fd.into_inner().into_inner(), |receiver| receiver)
     }
@@ -146,7 +145,7 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
     /// # Errors
     ///
     /// - [`Error::NoRuntime`]: the runtime has been shut down. The receiver is as it was:
-    ///   [`into_inner`](Self::into_inner) returns it for the next one.
+    ///   get it by [`into_inner`](Self::into_inner), for another runtime.
     /// - [`Error::Forked`] in a forked child; [`Error::Os`] if a sandbox refuses the read.
     ///
     /// # Cancel safety
@@ -176,8 +175,9 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
         Ok(batch.filled(taken))
     }
 
-    /// Runs a future until it is done or a signal comes, as [`Receiver::until`] does:
-    /// the signal cancels the future, and if both are there, the future counts.
+    /// Runs a future until it is done or a signal comes, as [`Receiver::until`] does: the
+    /// signal cancels the future, and if both are ready, the output of the future is
+    /// returned.
     ///
     /// # Errors
     ///
@@ -196,8 +196,8 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
     /// Takes one signal, or has the task woken when there is one, for futures and streams
     /// written by hand.
     ///
-    /// One task at a time: of those that poll, the last is woken. Those that await
-    /// [`recv`](Self::recv) are woken besides.
+    /// One task at a time: of those that poll, the last is woken. Tasks that await
+    /// [`recv`](Self::recv) are woken as well.
     ///
     /// # Errors
     ///
@@ -298,7 +298,7 @@ fn gone(error: &io::Error) -> Error {
 }
 
 /// Awaits the first signal of a [`Shutdown`] in a tokio runtime, which watches its
-/// receiver meanwhile. If all its signals are ignored, it sleeps for ever.
+/// receiver meanwhile. If all its signals are ignored, this never completes.
 ///
 /// # Errors
 ///

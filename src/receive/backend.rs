@@ -6,13 +6,13 @@ use crate::error::Error;
 
 /// How a receiver learns of signals: [`Options::backend`].
 ///
-/// It can do the same with each; they differ in cost. For one receiver on its
-/// own thread plain reads are the fastest way there is: a blocking read is one
-/// system call for up to a whole batch, and nothing stays on the kernel's wait
-/// queue, where it would cost every sender something. No ring of the receiver's own
-/// was faster when it was measured. One that reads ahead ([`Kind::Completion`]) saves
-/// system calls where signals come in numbers, and no time. If you have a ring
-/// already, do not open another one: put a `uring::Source` into yours.
+/// A receiver can do the same with each; they differ in cost. For one receiver on its own
+/// thread plain reads are the fastest way there is: a blocking read is one system call
+/// for up to a whole batch, and nothing stays on the kernel's wait queue, where it would
+/// cost every sender something. No ring of the receiver's own was measured to be faster.
+/// A ring that reads ahead ([`Kind::Completion`]) saves system calls where signals come
+/// in numbers, but no time. If you have a ring already, do not open another one: put a
+/// `uring::Source` into yours.
 ///
 /// [`Options::backend`]: crate::Options::backend
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
@@ -26,19 +26,20 @@ pub enum Backend {
     /// epoll it is added to.
     Epoll,
     /// An io_uring of the receiver's own, in the way that
-    /// [`Options::kind`](crate::Options::kind) says. Where io_uring is not to be
-    /// had, [`Epoll`](Self::Epoll) takes over, at once or later, and
-    /// [`Receiver::backend`](crate::Receiver::backend) says why. Where `epoll_ctl(2)`
-    /// fails as well by then, threads that sleep already, and who waits for the
-    /// descriptor, hear only of what the ring still reads.
+    /// [`Options::kind`](crate::Options::kind) says. Where io_uring is not available,
+    /// [`Epoll`](Self::Epoll) takes over, at opening or later, and
+    /// [`Receiver::backend`](crate::Receiver::backend) says why. If `epoll_ctl(2)` fails
+    /// as well at that moment, threads that are asleep already, and loops that wait for
+    /// the descriptor, are woken only for what the ring still reads.
     ///
-    /// Any thread may use the receiver, drop it, or take it over from a thread that
-    /// has ended. A ring works on behalf of one thread: of the one that began to wait
-    /// last, or, for [`Kind::Completion`], began to wait or took something last. A signal
-    /// directed at another thread (`pthread_kill(3)`) stays pending until that one
-    /// begins to. (For [`Kind::Completion`] a task that awaits, and finds nothing, leaves
-    /// the ring to the thread that has it.) The `epoll_wait(2)` of that thread may end with `EINTR` when a
-    /// signal comes, though no handler ran.
+    /// Any thread may use the receiver, drop it, or take it over from a thread that has
+    /// ended. A ring works on behalf of one thread: the last that began to wait or, for
+    /// [`Kind::Completion`], the last that began to wait or took something. A signal
+    /// directed at another thread (`pthread_kill(3)`) stays pending until that thread
+    /// does so. (For [`Kind::Completion`], a task that awaits and finds nothing leaves
+    /// the ring to the thread that has it.) If the thread that has the ring calls
+    /// `epoll_wait(2)`, that may end with `EINTR` when a signal comes, though no handler
+    /// ran.
     ///
     /// A ring takes one descriptor, two for [`Kind::Completion`], and with some
     /// kernels locked memory (`RLIMIT_MEMLOCK`).
@@ -58,32 +59,35 @@ pub enum Kind {
     /// The ring reads the signals ahead, into memory of its own: no system call
     /// for each.
     ///
-    /// It does so without end from when the descriptor of the receiver has been asked for
-    /// ([`AsFd`](crate::Receiver#impl-AsFd-for-Receiver)), or a task has awaited it. Before,
-    /// it reads once for each time that somebody takes without waiting, or sleeps, and once
-    /// when the receiver is opened: up to 64 signals. A receiver that only waits reads itself
-    /// what is pending, which costs less where signals come in numbers.
+    /// It reads continuously once the descriptor of the receiver has been asked for
+    /// ([`AsFd`](crate::Receiver#impl-AsFd-for-Receiver)) or a task has awaited it. Until
+    /// then it reads up to 64 signals at a time: when the receiver is opened, and
+    /// whenever a thread takes without waiting or goes to sleep. A receiver that only
+    /// waits reads what is pending itself, which costs less where signals come in
+    /// numbers.
     ///
     /// What it has read is no longer pending. Dropping the receiver puts it back
-    /// ([`Receiver::put_back`](crate::Receiver::put_back) says how), and no
-    /// signal is lost by that; where the user's queue is full, the next receiver
-    /// of the process gets it (and nobody, if a program is executed before that). But that has a price:
+    /// ([`Receiver::put_back`](crate::Receiver::put_back) says how), and loses no signal:
+    /// where the user's queue is full, the next receiver of the process gets it (but
+    /// nobody does if the process executes another program before that). Reading ahead
+    /// has a price:
     ///
     /// - Signals come in the order in which they were read, and not by number, and a
-    ///   standard signal that was read already comes once more.
+    ///   standard signal that is sent again after it was read ahead is received once
+    ///   more.
     /// - Another receiver of the same signals finds nothing.
     /// - After a drop or a change of the set, the order is not kept.
     /// - A signal that some thread does *not* block is taken away from its handler,
     ///   where the other ways leave it alone.
-    /// - While one thread takes, another that would take at that moment finds nothing.
-    ///   It is told again: by its waker, or by an edge of the descriptor.
-    /// - After a hundred or more signals for others that came at once, the kernel may tell
-    ///   of the very next one only together with another.
+    /// - While one thread takes, another that tries to at that moment finds nothing. It
+    ///   is notified again: by its waker, or by an edge of the descriptor.
+    /// - After a burst of a hundred or more signals that are not in the set, the kernel
+    ///   may announce the next signal of the set only together with another.
     ///
-    /// The ring reads into 512 KiB of memory that is mapped, and used as it is
+    /// The ring reads into a mapping of 512 KiB, which takes up memory only as it is
     /// filled.
     ///
-    /// Since Linux 6.0, a request that lasts since 6.7; before, the receiver falls
+    /// Since Linux 6.0, with multishot reads since 6.7; before 6.0 the receiver falls
     /// back to [`Readiness`](Self::Readiness).
     Completion,
 }
@@ -154,8 +158,8 @@ impl Running {
         self.kind
     }
 
-    /// Returns why it is not what [`Options`](crate::Options) asked for, if it
-    /// is not.
+    /// Returns why the backend that [`Options`](crate::Options) asked for does not run,
+    /// if it does not.
     ///
     /// [`Error::Os`] names the system call that failed, and
     /// [`Error::NoUring`] says that the crate was built without io_uring.

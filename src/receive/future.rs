@@ -10,8 +10,8 @@ use crate::signal::SigInfo;
 
 /// A future that takes one signal: [`Receiver::recv`].
 ///
-/// It needs no executor of any kind, only somebody who wakes: see
-/// [`Receiver`]. Polled again after it has completed, it takes the next signal.
+/// It runs on any executor; [`Receiver::recv`] says what wakes the task. Polled again
+/// after it has completed, it takes the next signal.
 ///
 /// # Errors
 ///

@@ -55,44 +55,44 @@ impl Options {
     /// a sleeping thread, which between two CPUs is most of the latency. The
     /// price is one CPU, fully used while it spins.
     ///
-    /// It stops where that does not pay: after each spin in vain, the next waits sleep
-    /// at once, at first one of them and at most 63 in a row. A spin in which a signal
-    /// comes makes every wait spin again.
+    /// Spinning stops where it does not pay: after one spin in vain the next wait sleeps
+    /// at once, after further ones in a row the next 3, 7 and so on, up to 63 waits. A
+    /// spin in which a signal comes makes every wait spin again.
     pub const fn spin(mut self, budget: Duration) -> Self {
         self.spin = budget;
         self
     }
 
-    /// Lets signals gather that come in numbers, as a network card moderates its
-    /// interrupts: a batch is handed out no sooner than this long after the one
-    /// before, or when so many are there. After a batch that was full, or had so many,
-    /// nothing gathers: then there is more already.
+    /// Lets signals gather when they come in numbers, as a network card moderates its
+    /// interrupts: the next batch is handed out once `delay` has passed since the one
+    /// before, or once there are `count` signals. After a batch that was full, or had
+    /// `count` signals, nothing gathers: there are most likely more already.
     ///
-    /// The receiver then sleeps less often and leaves the kernel's queue alone meanwhile.
-    /// At some hundred thousand signals a second that saves a third or more of its CPU
-    /// time, and where they come as fast as can be, a sixth to a half. On an io_uring of
-    /// the caller's it saves less, since the request stands on the kernel's queue, and a
-    /// `uring::ReadSource` reads at each signal all the same. The price is latency: up to
-    /// the delay, and the 50 us that the kernel may add to a sleep (`PR_SET_TIMERSLACK`). A
-    /// signal that comes when no batch was handed out for that long, the kernel's 50 us
-    /// among it, is not delayed.
+    /// The receiver then sleeps less often, and leaves the kernel's queue alone
+    /// meanwhile. At some hundred thousand signals a second this saves a third or more of
+    /// its CPU time, and at the highest rate a sixth to a half. On an io_uring of the
+    /// caller's it saves less, since the request stays on the kernel's wait queue, and a
+    /// `uring::ReadSource` still reads at each signal. The price is latency: up to
+    /// `delay`, and the 50 us that the kernel may add to a sleep (`PR_SET_TIMERSLACK`). A
+    /// signal that comes when no batch was handed out for that long is not delayed.
     ///
-    /// It is for [`wait_batch`](Receiver::wait_batch) and
-    /// [`wait_batch_timeout`](Receiver::wait_batch_timeout), for
-    /// [`recv_batch`](Receiver::recv_batch) inside [`block_on`](crate::block_on), for an
-    /// [`Epoll`](crate::Epoll) whose receivers are all moderated, and for a loop on an
-    /// io_uring that lets its source wait (`uring::Source::submit_and_wait`). What takes
-    /// one signal, or takes without waiting, is never delayed; nor does anything gather in
-    /// other loops, with this crate's adapters or without.
+    /// It applies to [`wait_batch`](Receiver::wait_batch) and
+    /// [`wait_batch_timeout`](Receiver::wait_batch_timeout), to
+    /// [`recv_batch`](Receiver::recv_batch) inside [`block_on`](crate::block_on), to an
+    /// [`Epoll`](crate::Epoll) whose receivers are all moderated, and to a loop on an
+    /// io_uring that lets its source wait (`uring::Source::submit_and_wait`). Methods
+    /// that take one signal, or do not wait, are never delayed; and in other loops, with
+    /// this crate's adapters or without, nothing gathers.
     ///
-    /// While signals gather, a blocking wait looks each 200 us whether there are enough, so
-    /// that the count ends longer delays only: a shorter sleep would cost more than it
-    /// brings. Nothing else looks: with `block_on`, `Epoll` and `submit_and_wait` what
-    /// gathers does so until the time is over. In `block_on` nothing gathers for a task that an executor of its own polls
-    /// (`FuturesUnordered` is one). While signals gather for a blocking wait, a receiver on a
-    /// ring of its own that reads ahead ([`Kind::Completion`]) tells nobody else of them.
+    /// While signals gather, a blocking wait checks every 200 us whether there are
+    /// `count`, so `count` can shorten only delays longer than that: shorter sleeps would
+    /// cost more than they bring. With `block_on`, `Epoll` and `submit_and_wait` nothing
+    /// checks, and signals gather until `delay` is over. Inside `block_on` nothing
+    /// gathers for a future that is polled by an executor of its own (such as
+    /// `FuturesUnordered`). While signals gather for a blocking wait, a receiver whose
+    /// own ring reads ahead ([`Kind::Completion`]) notifies nobody else of them.
     ///
-    /// No delay turns it off; a count of one, too.
+    /// A `delay` of zero turns it off, and so does a `count` of 0 or 1.
     ///
     /// # Examples
     ///
@@ -120,9 +120,9 @@ impl Options {
     /// Says whether to check that every thread of the process blocks the
     /// signals ([`mask::check_threads`]).
     ///
-    /// Without the check a thread that does not block them takes them away
-    /// unseen. Turn it off where `/proc` is not mounted, or if you are sure of the
-    /// threads: when signals are only sent to the receiving thread itself.
+    /// Without the check, a thread that does not block the signals takes them unnoticed.
+    /// Turn it off where `/proc` is not mounted, or where no such thread can matter: when
+    /// signals are sent only to the receiving thread itself.
     pub const fn check_threads(mut self, check: bool) -> Self {
         self.check_threads = check;
         self
@@ -132,8 +132,8 @@ impl Options {
     /// them blocked for as long as the receiver exists
     /// ([`mask::block_every_thread`], which says what that means for the program).
     ///
-    /// This is for programs whose threads exist before the receiver. It takes the
-    /// place of the check.
+    /// This is for programs whose threads exist before the receiver. It replaces the
+    /// check ([`check_threads`](Self::check_threads)).
     pub const fn every_thread(mut self, every: bool) -> Self {
         self.every_thread = every;
         self
@@ -141,15 +141,15 @@ impl Options {
 
     /// Says how the receiver learns of signals.
     ///
-    /// This never fails: where io_uring is not to be had the receiver goes without
-    /// it, and [`Receiver::backend`] says why.
+    /// This never fails: where io_uring is not available the receiver does without it,
+    /// and [`Receiver::backend`] says why.
     pub const fn backend(mut self, backend: Backend) -> Self {
         self.backend = backend;
         self
     }
 
-    /// Says what a ring of the receiver's own does ([`Backend::Uring`]); any other
-    /// backend passes it over.
+    /// Says what a ring of the receiver's own does ([`Backend::Uring`]); other backends
+    /// ignore it.
     pub const fn kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
         self
@@ -198,7 +198,7 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// Those of [`Receiver::new`].
+    /// Those of [`Receiver::new`], and [`Error::Forked`] in a forked child.
     pub fn receiver_from(self, signalfd: SignalFd) -> Result<Receiver, Error> {
         signalfd.birth().check()?;
         let every = self.secure(signalfd.signals())?;

@@ -9,10 +9,10 @@ impl Receiver {
     /// Puts a record back into the process's queue, as if it had not been
     /// received.
     ///
-    /// Whoever receives the signal next gets it: this receiver, an outer one,
-    /// or, once the signal is no longer blocked, its handler or default action.
-    /// A program that has cleaned up after `SIGTERM` so ends by that very
-    /// signal: it puts the record back and lets the receiver go.
+    /// Whoever receives the signal next gets it: this receiver, an outer one, or, once
+    /// the signal is no longer blocked, its handler or default action. So a program that
+    /// has cleaned up after `SIGTERM` can end by that very signal: it puts the record
+    /// back and drops the receiver.
     ///
     /// The order and the direction are not kept. The record goes behind those
     /// of the same number that came meanwhile; a standard signal that is pending
@@ -20,13 +20,12 @@ impl Receiver {
     /// `SIGCONT` removes pending stop signals, and they remove it, as when they
     /// are sent.
     ///
-    /// From the main thread the record comes back byte for byte. From any other
-    /// the kernel does not accept what only it may say, so the record travels
-    /// under a private code, and so does a real-time signal that `kill(2)` sent
-    /// from any thread. The crate undoes this when it receives it, but since
-    /// anyone could send that code, its sender is then never
-    /// [`Verified`](crate::Sender::Verified). Other code that reads the signal
-    /// sees the private code.
+    /// From the main thread the record comes back byte for byte. From any other thread
+    /// the kernel refuses codes that only it may send, so the record travels under a
+    /// private code; so does, from any thread, a real-time signal that was sent by
+    /// `kill(2)`. The crate undoes this on receipt, but since anyone could send that
+    /// code, the sender is then never [`Verified`](crate::Sender::Verified). Other code
+    /// that reads the signal sees the private code.
     ///
     /// # Errors
     ///

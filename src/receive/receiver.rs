@@ -26,12 +26,12 @@ use crate::sys::Deadline;
 
 /// Receives signals. It can be sent to and shared between threads.
 ///
-/// A receiver takes what is pending for its process, and what is pending for
-/// the thread that reads. It holds no record itself: what has not been handed to
-/// the caller is still in the kernel's queue, so dropping a receiver, a future
-/// or an iterator loses nothing. (On a ring that reads ahead, which has to be asked
-/// for, dropping the receiver puts it back there: [`Kind::Completion`]. The counts
-/// of system calls below are those without a ring.)
+/// A receiver takes what is pending for its process, and what is pending for the thread
+/// that reads. It holds no record itself: what has not been handed to the caller is still
+/// in the kernel's queue, so dropping a receiver, a future or an iterator loses nothing.
+/// (A ring that reads ahead, which has to be asked for, does hold records; dropping the
+/// receiver puts them back: [`Kind::Completion`]. The counts of system calls below are
+/// for receivers without a ring.)
 ///
 /// There are four ways to take signals, all on the same descriptor:
 ///
@@ -97,7 +97,7 @@ impl Receiver {
     /// Makes a receiver for signals that every thread of the process blocks.
     ///
     /// [`mask::block`](crate::mask::block) at the top of `main` sees to that;
-    /// [`open`](crate::open) does both where it is called.
+    /// [`open`](crate::open) blocks the signals and makes the receiver in one call.
     ///
     /// # Errors
     ///
@@ -142,25 +142,24 @@ impl Receiver {
     /// Makes a fresh descriptor for the same signals, in this process: in a forked
     /// child the receiver then works again.
     ///
-    /// The options are those that the receiver was made with, so there is a ring of
-    /// its own again if it had one ([`backend`](Self::backend) tells). The parent
-    /// notices nothing. What was pending there, and what a ring has read ahead there,
-    /// the child has no part in, since signals are not inherited (fork(2)). What was
-    /// sent to the child since it was forked is received.
+    /// The receiver keeps its options, and gets a ring of its own again if it had one
+    /// ([`backend`](Self::backend) tells). The parent notices nothing. Signals are not
+    /// inherited (fork(2)), so the child gets neither what is pending in the parent nor
+    /// what a ring has read ahead there. It receives what was sent to it since the fork.
     ///
     /// In the process that made the receiver nothing is lost either. What is pending
-    /// stays pending. What a ring has read ahead goes back before the new ring is
-    /// made, behind what came meanwhile, as when a receiver is dropped
-    /// ([`Kind::Completion`](crate::Kind::Completion)). A task that awaits the
-    /// receiver is woken, and finds the new descriptor. In a child the task is the
-    /// parent's, and its waker is dropped.
+    /// stays pending. What a ring has read ahead is put back before the new ring is made,
+    /// behind what arrived meanwhile, as when a receiver is dropped
+    /// ([`Kind::Completion`](crate::Kind::Completion)). A task that awaits the receiver
+    /// is woken, and uses the new descriptor. In a child that task is the parent's, and
+    /// its waker is dropped unused.
     ///
     /// With [`Options::every_thread`] the signals are blocked in every thread of this
-    /// process, and what [`every_thread`](Self::every_thread) counts begins anew.
+    /// process, and the counters of [`every_thread`](Self::every_thread) start at 0.
     ///
     /// An event loop that had the old descriptor has to be given the new one. A
-    /// descriptor from elsewhere ([`SignalFd::from_fd`]) is replaced by one that is
-    /// shared with nobody, for the set that [`signals`](Self::signals) returns.
+    /// descriptor from elsewhere ([`SignalFd::from_fd`]) is replaced by a new one, which
+    /// nothing else shares, for the set that [`signals`](Self::signals) returns.
     ///
     /// It allocates nothing. [`Signals`](crate::Signals) has a
     /// method of the same name.
@@ -168,8 +167,8 @@ impl Receiver {
     /// # Errors
     ///
     /// Those of [`new`](Self::new), for the masks and the descriptor. The receiver is
-    /// then as it was. If only the ring cannot be made, that is no error: the receiver
-    /// goes without.
+    /// then as it was. It is no error if only the ring cannot be made: the receiver does
+    /// without.
     ///
     /// # Examples
     ///
@@ -232,7 +231,7 @@ impl TryFrom<SignalFd> for Receiver {
     ///
     /// # Errors
     ///
-    /// Those of [`Receiver::new`].
+    /// Those of [`Receiver::new`], and [`Error::Forked`] in a forked child.
     fn try_from(fd: SignalFd) -> Result<Self, Error> {
         Options::new().receiver_from(fd)
     }
@@ -317,15 +316,15 @@ impl Receiver {
 /// Waiting. The calling thread sleeps, after spinning for
 /// [`Options::spin`](Options::spin) if that is set.
 ///
-/// A signal handler that runs meanwhile does not end the wait. Only a signal of
-/// the set does, or the timeout. To end a thread that waits, send the process one
-/// of its signals, or let it wait with a timeout and look at a flag.
+/// A signal handler that runs meanwhile does not end the wait. Only a signal of the set
+/// does, or the timeout. To end a thread that waits, send the process a signal of the
+/// set, or wait with a timeout and check a flag.
 ///
-/// The first wait without a timeout makes a second descriptor of the same set,
-/// which blocks (three system calls, once). If that fails, and for a descriptor
-/// from elsewhere ([`SignalFd::from_fd`]), a wait is a read, and if nothing is
-/// pending a poll and another read. Where a strict seccomp filter is to come,
-/// allow `signalfd4(2)` or wait once before.
+/// The first wait without a timeout makes a second signalfd for the same set, a blocking
+/// one (three system calls, once). If that fails, and for a descriptor from elsewhere
+/// ([`SignalFd::from_fd`]), a wait is a read, and if nothing is pending a poll and
+/// another read. If a strict seccomp filter is installed later, let it allow
+/// `signalfd4(2)`, or wait once before.
 impl Receiver {
     /// Waits for one signal. One system call, unless it spins or has no second
     /// descriptor.
@@ -506,10 +505,9 @@ impl Receiver {
 impl Receiver {
     /// Returns a future that takes one signal.
     ///
-    /// One task at a time: of two that await a receiver, the one that was polled
-    /// last is woken, and the other sleeps on. That goes for a future that is
-    /// polled once and dropped, too; to look only once, use
-    /// [`try_recv`](Self::try_recv).
+    /// One task at a time: of two that await a receiver, the one that was polled last is
+    /// woken, and the other sleeps on. A future that is polled once and then dropped
+    /// counts, too: to look without waiting, use [`try_recv`](Self::try_recv).
     ///
     /// # Errors
     ///
@@ -598,9 +596,9 @@ impl Receiver {
 
     /// Wakes the task that awaits this receiver.
     ///
-    /// To be called by the owner of an event loop when the descriptor
-    /// ([`AsFd`]) is readable. It may be called from any thread, at any time and
-    /// for no reason; it takes no lock and makes no system call of its own.
+    /// To be called by the owner of an event loop when the descriptor ([`AsFd`]) is
+    /// readable. It may be called from any thread, at any time, and without cause; it
+    /// takes no lock and makes no system call of its own.
     pub fn on_readable(&self) {
         self.waker.wake();
     }
@@ -706,9 +704,10 @@ impl Receiver {
         self.signalfd().signals()
     }
 
-    /// Receives these signals too, which every thread has to block already.
+    /// Receives these signals too. Every thread has to block them already; with
+    /// [`Options::every_thread`] they are blocked first.
     ///
-    /// A thread that is waiting notices at once, also of what is pending.
+    /// A thread that is waiting notices at once, and also gets what is pending already.
     ///
     /// # Errors
     ///
@@ -730,7 +729,8 @@ impl Receiver {
         self.update(|old| old - set)
     }
 
-    /// Receives these signals instead, which every thread has to block already.
+    /// Receives these signals instead. As for [`insert`](Self::insert), every thread has
+    /// to block them already.
     ///
     /// # Errors
     ///

@@ -21,14 +21,13 @@ use crate::sys::{self, Deadline, Timer};
 ///    thread, and nothing of this process has to run for it.
 /// 3. A [`deadline`](Self::deadline) does the same when nobody sends a second one.
 ///
-/// In the moment when the first signal is received the scope is closed
-/// ([`Signals`]), so the previous mask is there again. From then on a signal of the
-/// set does what it did before: it reaches an outer scope if one blocks it, else its
-/// handler if the program has one, else it takes its default action. So these nest
-/// in each other and in scopes: the innermost receives one, the next one goes to the
-/// outer. A second signal that is pending already ends the process at once, before
-/// the first one is returned. Standard signals coalesce: `SIGINT` twice before the
-/// program has received one is one.
+/// When the first signal is received, the scope ([`Signals`]) is closed, so the previous
+/// mask is restored. From then on a signal of the set does what it did before: it reaches
+/// an outer scope if one blocks it, else its handler if the program has one, else it
+/// takes its default action. So a `Shutdown` can be nested in others and in scopes: the
+/// innermost receives one signal, and the next goes to the outer one. A second signal
+/// that is pending already ends the process at once, before the first one is returned.
+/// Standard signals coalesce: two `SIGINT` before the program has received one are one.
 ///
 /// **What is ignored stays ignored.** Signals whose action is `SIG_IGN` when this is
 /// opened, as `nohup(1)` leaves `SIGHUP` and a shell `SIGINT` for what runs in the
@@ -36,15 +35,15 @@ use crate::sys::{self, Deadline, Timer};
 /// are. If that is all of them, there is nothing to receive: the waits wait until
 /// their timeout or for ever.
 ///
-/// **As PID 1** of a container a process is never ended by a default action. There
-/// this installs a handler, when the first signal is received, for those of the set
-/// whose default action would end the process. The only thing it does is `_exit(2)`,
-/// with 128 and the number of the signal. Dropping this removes it. Elsewhere this
-/// changes no action itself.
+/// **As PID 1** of a container a process is never ended by a default action. There this
+/// installs a handler, when the first signal is received, for those of the set whose
+/// default action would end the process. The handler only calls `_exit(2)`, with the
+/// status 128 plus the number of the signal; dropping the `Shutdown` removes it. In any
+/// other process the `Shutdown` itself changes no action.
 ///
-/// **In every thread** ([`Options::every_thread`]) it works the same. But a signal that
-/// a guard besides it keeps blocked ([`mask::block_every_thread`]) stays pending, as one
-/// does that the program has blocked itself.
+/// **In every thread** ([`Options::every_thread`]) it works the same. But a second signal
+/// stays pending if another guard ([`mask::block_every_thread`]) keeps it blocked, or the
+/// program itself.
 ///
 /// A mask belongs to a thread, so this cannot leave the thread that opened it:
 ///
@@ -53,9 +52,8 @@ use crate::sys::{self, Deadline, Timer};
 /// std::thread::spawn(move || drop(shutdown));
 /// ```
 ///
-/// Keep it until the program ends. When it is dropped, all is as it was, and there is
-/// no deadline any more. If no signal has come, dropping it closes the scope, as for
-/// [`Signals`].
+/// Keep it until the program ends. Dropping it restores what it has changed, and deletes
+/// the deadline. If no signal has come, dropping it closes the scope, as for [`Signals`].
 ///
 /// # Cancel safety
 ///
@@ -103,17 +101,17 @@ impl Shutdown {
     /// Opens a scope for those of the signals that are not ignored.
     ///
     /// Call it before other threads are started: they inherit the mask. It is all or
-    /// nothing: if any step fails, the mask is as it was. [`Options::shutdown`] opens
-    /// one with other options, for one where threads exist already
-    /// ([`Options::every_thread`]).
+    /// nothing: if any step fails, the mask is as it was. Where threads exist already, or
+    /// for any other options, there is [`Options::shutdown`].
     ///
     /// # Errors
     ///
     /// - [`Error::EmptySet`], [`Error::Unblockable`], [`Error::Synchronous`],
     ///   [`Error::Reserved`]: the set cannot be received.
     /// - [`Error::UnblockedThread`]: a thread was started too early; it is named.
-    /// - [`Error::Os`]: those of [`open`](crate::open), and another error if a
-    ///   sandbox forbids `sigaction(2)`.
+    /// - [`Error::TooManyScopes`]: 256 are open in the process.
+    /// - [`Error::Os`]: those of [`open`](crate::open), and another error if a sandbox
+    ///   forbids `sigaction(2)`.
     ///
     /// # Examples
     ///
@@ -162,8 +160,8 @@ impl Shutdown {
         self.ignored
     }
 
-    /// Returns the mask of the calling thread from before this was opened: the one for
-    /// the children of a program (`RestoreSignals`).
+    /// Returns the mask that the calling thread had before this was opened: the one to
+    /// start children with (`RestoreSignals`).
     #[must_use]
     pub const fn saved(&self) -> SignalSet {
         self.saved
@@ -228,7 +226,7 @@ impl Shutdown {
         })
     }
 
-    /// Awaits the first signal. If all signals are ignored, it sleeps for ever.
+    /// Awaits the first signal. If all signals are ignored, it never completes.
     ///
     /// It is woken by what wakes a [`Receiver`]: [`block_on`](crate::block_on), or an
     /// event loop that calls [`on_readable`](Receiver::on_readable) of the
@@ -311,13 +309,13 @@ impl Shutdown {
 
 /// After the first signal.
 impl Shutdown {
-    /// Lets the kernel end the process by the first signal if that is still there
-    /// after this time, counted from this call.
+    /// Has the kernel end the process by the first signal if the process still exists
+    /// after this time, counted from this call (`CLOCK_MONOTONIC`).
     ///
-    /// A timer sends the signal to the process, and it does what a second one would
-    /// do. No thread has to run for that. Called again, it counts anew. Dropping the
-    /// `Shutdown` deletes the timer; a forked child does not have it, nor does a
-    /// program that is executed.
+    /// A timer sends the signal to the process, which does what a second one would do. No
+    /// thread has to run for that. Calling this again starts the time anew. Dropping the
+    /// `Shutdown` deletes the timer; it is inherited neither by a forked child nor
+    /// through `execve(2)`.
     ///
     /// # Errors
     ///
@@ -343,8 +341,8 @@ impl Shutdown {
         timer.start(after)
     }
 
-    /// Ends the process by the first signal ([`Signal::die`]). If none has come, it
-    /// is dropped and this returns.
+    /// Ends the process by the first signal ([`Signal::die`]). If none was received, the
+    /// `Shutdown` is dropped and this returns.
     ///
     /// So the end of `main` is the same whether the work was done or a signal came.
     ///

@@ -18,10 +18,10 @@ use crate::sys::{self, LateFd};
 /// This is the bare descriptor, for code that takes care of the masks itself.
 /// [`Receiver`](crate::Receiver) adds the checks, the waiting and the futures.
 ///
-/// It is non-blocking and closed on exec. A read takes signals that are pending
-/// for the reading thread or for its process; which process that is, the kernel
-/// decides at the read. In a forked child every method fails with
-/// [`Error::Forked`], since a change there would be the parent's.
+/// It is non-blocking and close-on-exec. A read takes signals that are pending for the
+/// reading thread or for its process; which process that is, the kernel decides at the
+/// read. In a forked child, methods that read or change it fail with [`Error::Forked`],
+/// since a change there would be the parent's.
 ///
 /// # References
 ///
@@ -61,17 +61,17 @@ impl SignalFd {
         Ok(Self::with(fd, true, set))
     }
 
-    /// Takes over a signalfd that was made elsewhere, gives it this set, and
-    /// makes it non-blocking and closed on exec.
+    /// Takes over a signalfd that was made elsewhere, gives it this set, and makes it
+    /// non-blocking and close-on-exec.
     ///
-    /// What shares the open file description (`dup(2)`, the other side of a
-    /// `SCM_RIGHTS`) shares the set and the flags. Should it change the set,
-    /// that is what is received, though [`signals`](Self::signals) does not tell.
+    /// Other descriptors of the same open file description (`dup(2)`, `SCM_RIGHTS`) share
+    /// the set and `O_NONBLOCK`. If the set is changed through one of them, this one
+    /// receives the new set, though [`signals`](Self::signals) still returns the old one.
     ///
     /// # Errors
     ///
-    /// Those of [`new`](Self::new), and [`Error::NotSignalFd`] for any other
-    /// kind of descriptor, which is closed unchanged.
+    /// Those of [`new`](Self::new), and [`Error::NotSignalFd`] for any other kind of
+    /// descriptor. On an error the descriptor is closed.
     pub fn from_fd(
         fd: OwnedFd,
         set: impl Into<SignalSet>,
@@ -142,7 +142,8 @@ impl SignalFd {
     ///
     /// # Errors
     ///
-    /// [`Error::EmptyBatch`], [`Error::Forked`].
+    /// [`Error::EmptyBatch`], [`Error::Forked`]; [`Error::Os`] if a sandbox refuses the
+    /// read.
     pub fn try_recv_batch<'b, const N: usize>(
         &self,
         batch: &'b mut Batch<N>,

@@ -63,9 +63,10 @@ pub fn open(set: impl Into<SignalSet>) -> Result<Signals, Error> {
 ///
 /// A scope *shadows* those that were opened before it in the same thread: while it is
 /// open they receive none of its signals, not even if another thread waits on one of
-/// them. When it goes they receive them again, and what it has left wakes who waits.
-/// What a ring of theirs had read ahead ([`Kind::Completion`](crate::Kind::Completion))
-/// before it was opened, they have.
+/// them. When it is dropped they receive them again, and what it has left wakes their
+/// waiters. What the ring of an outer scope had read ahead
+/// ([`Kind::Completion`](crate::Kind::Completion)) before the inner one was opened stays
+/// with the outer one.
 ///
 /// ```
 /// use signalfd::Signal;
@@ -84,11 +85,11 @@ pub fn open(set: impl Into<SignalSet>) -> Result<Signals, Error> {
 /// # Ok::<(), signalfd::Error>(())
 /// ```
 ///
-/// What shadows are the signals that a scope has blocked, by [`open`] and by its own
+/// A scope shadows the signals that it has blocked, by [`open`] and by its own
 /// [`insert`](Self::insert), [`remove`](Self::remove) and [`replace`](Self::replace).
-/// Scopes of different threads, and a [`Receiver`] without a scope, shadow nothing and
-/// stand in no shadow: of two that receive a signal, whoever reads first gets it. A
-/// scope that is forgotten shadows on.
+/// Scopes of different threads do not shadow each other, and a [`Receiver`] without a
+/// scope neither shadows nor is shadowed: of two that receive a signal, whoever reads
+/// first gets it. A scope that is forgotten ([`core::mem::forget`]) goes on shadowing.
 ///
 /// # Threads
 ///
@@ -148,7 +149,8 @@ impl Signals {
     /// Receives these signals no longer, and unblocks those that were not
     /// blocked before the scope.
     ///
-    /// What is pending of them takes its course, as when the scope ends.
+    /// A pending one reaches an outer scope, its handler or its default action, as when
+    /// the scope ends.
     ///
     /// # Errors
     ///
@@ -175,14 +177,14 @@ impl Signals {
     /// Makes a fresh descriptor for the same signals, in this process: in a forked
     /// child the scope then works again. [`Receiver::reopen`] says what happens.
     ///
-    /// The child has inherited the mask, and the guard restores it there, too, when
-    /// the scope ends. This does not change the mask: a child that has unblocked the
-    /// signals blocks them first, or opens a scope of its own.
+    /// The child has inherited the mask, and the guard restores it there, too, when the
+    /// scope ends. This does not change the mask: a child that has unblocked the signals
+    /// has to block them first, or to open a scope of its own.
     ///
     /// # Errors
     ///
-    /// Those of [`Receiver::reopen`], and [`Error::TooManyScopes`] where 256 are open: it
-    /// takes the place of another one for a moment. The scope is then as it was.
+    /// Those of [`Receiver::reopen`], and [`Error::TooManyScopes`] if 256 are open: for a
+    /// moment it needs a second place. The scope is then as it was.
     ///
     /// # Examples
     ///

@@ -21,13 +21,13 @@ pub enum Until<T> {
 impl Receiver {
     /// Runs a future until it is done or a signal comes.
     ///
-    /// A signal cancels the future: it is dropped, and its destructors have run
-    /// when this completes with the record. If both are there, the future counts,
-    /// and the signal stays pending: the future is polled first, each time, and the
-    /// receiver only if it is not done, which is one system call.
+    /// A signal cancels the future: the future is dropped, destructors and all, before
+    /// this completes with the record. If both are ready, the output of the future is
+    /// returned and the signal stays pending: each time the future is polled first, and
+    /// the receiver, with one system call, only if the future is pending.
     ///
-    /// One task at a time, as for [`recv`](Self::recv), and it is woken by the
-    /// same: [`block_on`](crate::block_on), an [`Epoll`](crate::Epoll), or
+    /// One task at a time, as for [`recv`](Self::recv), woken by the same:
+    /// [`block_on`](crate::block_on), an [`Epoll`](crate::Epoll), or
     /// [`on_readable`](Self::on_readable).
     ///
     /// # Errors
@@ -36,9 +36,9 @@ impl Receiver {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is taken before it completes: dropping it at any time drops the
-    /// future that it runs, and loses no signal. (Only if a destructor of the future
-    /// that is cancelled panics, the record goes with the panic.)
+    /// Nothing is taken before this completes: dropping it at any time drops the future
+    /// that it runs, and loses no signal. (If a destructor of the cancelled future
+    /// panics, the record is lost.)
     ///
     /// # Examples
     ///

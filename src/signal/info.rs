@@ -123,9 +123,10 @@ impl SigInfo {
 
     /// Reads a record from the bytes that `read(2)` on a signalfd returned.
     ///
-    /// For programs that read the descriptor in a way of their own. Give it only
-    /// what `read(2)` returned: made-up bytes would be believed, the sender too.
-    /// (The bytes of a record that was put back say so, and are believed less.)
+    /// For programs that read the descriptor in a way of their own. Give it only what
+    /// `read(2)` returned: made-up bytes would be believed, sender included. (A record
+    /// that was put back under the private code is known by its bytes, and its sender is
+    /// not believed.)
     ///
     /// # Errors
     ///
@@ -185,8 +186,8 @@ impl SigInfo {
         self.code
     }
 
-    /// Returns `si_errno`: zero but for signals queued with a value of the
-    /// sender's choice, and for seccomp's data in a `SIGSYS`.
+    /// Returns `si_errno`: zero, but for signals queued with a value chosen by the sender
+    /// (`rt_sigqueueinfo(2)`), and for seccomp's data in a `SIGSYS`.
     #[doc(alias = "si_errno")]
     #[doc(alias = "ssi_errno")]
     #[must_use]
@@ -208,9 +209,9 @@ impl SigInfo {
 
     /// Returns the process id of the sender, or of the child for `SIGCHLD`.
     ///
-    /// It is the id in the receiver's PID namespace, 0 for a process outside
-    /// it. The process may have ended since, and the id may have been reused.
-    /// Whether it can be trusted, [`sender`](Self::sender) tells.
+    /// It is the id in the receiver's PID namespace, 0 for a process outside it. The
+    /// process may have ended since, and the id may have been reused.
+    /// [`sender`](Self::sender) tells whether it can be trusted.
     #[doc(alias = "si_pid")]
     #[doc(alias = "ssi_pid")]
     #[must_use]
@@ -246,8 +247,8 @@ impl SigInfo {
         }
     }
 
-    /// Returns the user CPU time of a child, in clock ticks
-    /// (`sysconf(_SC_CLK_TCK)` to the second, nearly always 100).
+    /// Returns the user CPU time of a child, in clock ticks (`sysconf(_SC_CLK_TCK)` per
+    /// second, nearly always 100).
     #[doc(alias = "si_utime")]
     #[doc(alias = "ssi_utime")]
     #[must_use]
@@ -322,8 +323,8 @@ impl SigInfo {
         }
     }
 
-    /// Returns the descriptor that became ready, by its number when `F_SETSIG`
-    /// was set.
+    /// Returns the descriptor that became ready, by the number it had when `O_ASYNC` was
+    /// set (with `F_SETSIG`, `fcntl(2)`).
     #[doc(alias = "si_fd")]
     #[doc(alias = "ssi_fd")]
     #[must_use]

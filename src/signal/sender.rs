@@ -28,10 +28,10 @@ use super::SigInfo;
 pub enum Sender {
     /// A process that the kernel itself named: `kill(2)`, `tgkill(2)`.
     ///
-    /// The process may have ended since, and its id may have been reused.
-    /// A process can forge such a record to itself, but to no other. What is pending
-    /// is kept by `execve(2)`, so what a program finds at its start may come from who
-    /// has started it, and a program that has more rights than that one believes none.
+    /// The process may have ended since, and its id may have been reused. A process can
+    /// forge such a record for itself, but for no other. Pending signals are kept by
+    /// `execve(2)`, so what a program finds pending at its start may be forged by whoever
+    /// started it: a program with more rights than that must not believe it.
     Verified {
         /// The sender's process id in the receiver's PID namespace.
         pid: u32,
@@ -39,12 +39,12 @@ pub enum Sender {
         /// where it has none there.
         uid: u32,
     },
-    /// What the record says; whoever may send this process a signal can say it.
+    /// Only what the record says: any process that may signal this one can make it up.
     ///
-    /// `sigqueue(3)`, timers, message queues and asynchronous I/O cannot be told
-    /// from an imitation. Also every record that was put back from another
-    /// thread than the main one. Where the record names nobody, as for a timer,
-    /// both numbers are 0 and [`SigInfo::pid`] is `None`.
+    /// `sigqueue(3)`, timers, message queues and asynchronous I/O cannot be told from an
+    /// imitation. Nor can a record that came back under the crate's private code
+    /// ([`Receiver::put_back`](crate::Receiver::put_back)). Where the record names
+    /// nobody, as for a timer, both numbers are 0 and [`SigInfo::pid`] is `None`.
     Claimed {
         /// The process id that the record gives.
         pid: u32,

@@ -38,8 +38,8 @@ macro_rules! standard_flags {
 /// [`SignalSet::all`] is the largest set that can be blocked and received. It
 /// leaves out `SIGKILL` and `SIGSTOP`, the synchronous faults (`SIGILL`,
 /// `SIGFPE`, `SIGSEGV`, `SIGBUS`) and the numbers that the C library keeps for
-/// itself. A set may still hold these (`Signal::KILL.into()`); what is asked to
-/// block or receive them answers with an error that says which.
+/// itself. A set may still hold these (`Signal::KILL.into()`); functions that would block
+/// or receive them return an error that names them.
 ///
 /// Functions that take signals take `impl Into<SignalSet>`: one signal, an
 /// array of them, or a set. To look for one signal use [`has`](Self::has), and
@@ -199,7 +199,7 @@ impl FromStr for SignalSet {
     ///
     /// # Errors
     ///
-    /// Those of parsing a [`Signal`], for the first that is none.
+    /// Those of parsing a [`Signal`], for the first part that is none.
     fn from_str(text: &str) -> Result<Self, Error> {
         if text.is_empty() {
             return Ok(Self::empty());
@@ -209,8 +209,8 @@ impl FromStr for SignalSet {
 }
 
 impl fmt::Display for SignalSet {
-    /// Writes the names with `|` between them; nothing for the empty set. A width
-    /// is that of the whole.
+    /// Writes the names with `|` between them; nothing for the empty set. A width applies
+    /// to the whole text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(width) = f.width() else { return self.write_names(f) };
         let mut length = Length(0);

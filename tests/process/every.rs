@@ -88,6 +88,7 @@ cases! {
     a_sender_in_a_loop_does_not_hold_up_the_end_where_somebody_was_woken,
     who_opens_while_an_action_comes_back_receives_all,
     an_action_that_ignores_comes_back_with_the_last_one,
+    another_action_comes_back_at_once,
     a_forked_child_claims_for_itself,
     two_receivers_with_a_signal_in_common,
     children_that_nobody_waits_for,
@@ -408,6 +409,8 @@ fn a_thread_that_unblocks_again_is_caught() {
     kill(pid(), Signal::TERM);
     assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
     assert_eq!(every(&signals).caught(), 1);
+    let later = mask::block_every_thread(Signal::TERM).unwrap();
+    assert_eq!((later.caught(), later.healed()), (0, 0));
     threads.end();
 }
 
@@ -1753,6 +1756,14 @@ fn an_action_that_ignores_comes_back_with_the_last_one() {
     // What is unread is ignored, then as ever.
     drop(open(both));
     assert!(is_as_before());
+}
+
+fn another_action_comes_back_at_once() {
+    let before = action(Signal::TERM);
+    let outer = crate::common::open(Signal::TERM).unwrap();
+    drop(open(Signal::TERM));
+    assert_eq!(action(Signal::TERM), before);
+    drop(outer);
 }
 
 /// What the parent has does not keep an action away from a child, and what the child has

@@ -7,11 +7,11 @@
 //! | | [`Source`] | [`ReadSource`] |
 //! |---|---|---|
 //! | asks the ring to | say when there is something to read | read ahead |
-//! | system calls | one for a batch, besides the loop's own | none besides the loop's own, but one for each end of a request that lasts |
+//! | system calls | one for a batch, besides the loop's own | none besides the loop's own, but one each time a multishot request ends |
 //! | memory that the kernel writes to | none | a mapping of its own |
 //! | a signal that some thread does not block | goes to its handler | may be taken from its handler |
-//! | the same in every kind of ring | yes | but for the thread it is dropped on |
-//! | since | Linux 5.1 | Linux 6.0; a request that lasts, 6.7 |
+//! | the same in every kind of ring | yes | yes, but it stays on its thread |
+//! | since | Linux 5.1 | Linux 6.0; multishot, 6.7 |
 //!
 //! Take [`Source`] unless signals come in thousands.
 //!
@@ -60,15 +60,16 @@
 //! # }
 //! ```
 //!
-//! It begins with taking, since no completion tells of what was left to whoever
-//! takes next (where the user's queue was full when a ring went that had read ahead).
-//! And where completions have come already, it need not wait for them.
+//! The loop takes before it first waits: no completion announces what was kept for the
+//! next receiver (when a ring that had read ahead was dropped while the user's queue was
+//! full). And for completions that have come already it need not wait.
 //!
-//! The source's wait ([`Source::submit_and_wait`]) does not wait where something has
-//! completed that was not looked at, and lets signals gather where that is asked for
-//! ([`Options::moderate`](crate::Options::moderate)). A loop that has a wait of its own goes on
-//! with that; it can end with `EINTR` though no handler runs: where the process was stopped
-//! and continued, a debugger has attached, or the machine has slept (signal(7)).
+//! The source's wait ([`Source::submit_and_wait`]) does not wait if there are completions
+//! that were not looked at, and lets signals gather where that is asked for
+//! ([`Options::moderate`](crate::Options::moderate)). A loop that has a wait of its own
+//! keeps it. That can end with `EINTR` though no handler runs: when the process was
+//! stopped and continued, a debugger has attached, or the machine was suspended
+//! (signal(7)).
 //!
 //! A source goes with one ring. No completion says that the ring is gone: make a new
 //! source for the next one.
@@ -82,8 +83,8 @@
 //! `IORING_SETUP_SQPOLL` a thread of the kernel submits, so signals directed at a
 //! thread are not seen.
 //!
-//! A [`Source`] is told on behalf of that thread, and reads on behalf of the one that
-//! takes. So take with the thread that submits.
+//! A [`Source`] is notified on behalf of the thread that submits, and reads on behalf of
+//! the one that takes: take in the thread that submits.
 //!
 //! | ring | completions come |
 //! |---|---|
@@ -96,7 +97,7 @@
 //!
 //! Rings of 128-byte submissions or 32-byte completions are fine.
 //!
-//! With the default kind, `epoll_wait(2)` of the submitting thread may end with
+//! In a ring of the default kind, `epoll_wait(2)` of the submitting thread may end with
 //! `EINTR` when a signal comes, though no handler ran: call it again.
 //!
 //! # References

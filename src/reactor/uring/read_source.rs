@@ -15,55 +15,55 @@ use crate::signal::SigInfo;
 /// Signals in the caller's ring, which reads them ahead: no system call for each.
 ///
 /// The request is a read (`IORING_OP_READ_MULTISHOT`, or `IORING_OP_READ` where the
-/// kernel does not have that) into a group of 64 buffers, which the source
-/// registers with the ring. Each has room for 64 records.
+/// kernel does not have that) into a group of 64 buffers, which the source registers with
+/// the ring. Each has room for 64 records (512 KiB in all).
 ///
-/// Of 512 signals that come at once, that is one `io_uring_enter(2)`, or 0.002 for
+/// For 512 signals that come at once, that is one `io_uring_enter(2)`, or 0.002 calls for
 /// each signal, in a ring with `IORING_SETUP_DEFER_TASKRUN`; in others 0.004, with the
-/// `io_uring_register(2)` that is spoken of below (with `IORING_SETUP_SQPOLL` it is more if
-/// this thread is faster than the kernel's). It takes a loop that looks for completions
-/// before it waits, as [the module](crate::uring)'s does, and room for more
-/// completions than there are buffers (`IORING_SETUP_CQSIZE`, 128). Unless a ring has
-/// `IORING_SETUP_DEFER_TASKRUN`, signals are read as they come and fill a buffer each,
-/// and the request ends when there is no room: with the 16 completions of a ring of 8
-/// it is 0.006, and 0.008 if the loop waits first. That is with one `io_uring_register(2)`
-/// for each such end, which asks whether it is true. Without requests that last it is
-/// 0.016.
+/// `io_uring_register(2)` described below (more with `IORING_SETUP_SQPOLL`, if this
+/// thread is faster than the kernel's). It takes a loop that looks for completions before
+/// it waits, as [the module](crate::uring)'s does, and room for more completions than
+/// there are buffers (`IORING_SETUP_CQSIZE`, 128). Without `IORING_SETUP_DEFER_TASKRUN`,
+/// signals are read as they come and fill a buffer each, and the request ends when there
+/// is no room: with the 16 completions of a ring of 8 that makes 0.006, and 0.008 if the
+/// loop waits first. Each such end costs one `io_uring_register(2)`, to ask the kernel
+/// whether the request has really ended. Without multishot reads it is 0.016.
 ///
-/// A read that stands may overlook a signal at the end of 128 or more. So then the source
-/// asks to be armed once more, and what it hands out is a *look*, a poll of one shot
-/// (`IORING_OP_POLL_ADD`), which goes along with the loop's next wait and tells whether
-/// something was overlooked. Where it was, and in a ring that refuses polls, that costs one
-/// `signalfd4(2)`. Signals for others leave nothing to count: after a hundred or more of them
-/// that came at once, the kernel may tell of the very next one only together with another.
+/// A multishot read may overlook the last of 128 signals or more that come at once. So
+/// after so many the source asks to be armed once more, and hands out a *look*: a
+/// single-shot poll (`IORING_OP_POLL_ADD`), which goes along with the loop's next wait
+/// and tells whether something was overlooked. If it was, and in a ring that refuses
+/// polls, that costs one `signalfd4(2)`. Signals for others cannot be counted: after a
+/// burst of a hundred or more of them, the kernel may announce the very next signal only
+/// together with another.
 ///
-/// What the ring has read is no longer pending. A signal that some thread does not
-/// block is taken away from its handler or default action if the ring looks first, as
-/// the default kind does, where a [`Source`](super::Source) leaves it alone.
+/// What the ring has read is no longer pending. A signal that some thread does not block
+/// is taken away from its handler or default action if the ring reads first, as rings of
+/// the default kind do; a [`Source`](super::Source) leaves it alone.
 ///
 /// # Dropping
 ///
 /// Dropping it cancels the request, and puts back what was read and not taken
-/// ([`Receiver::put_back`]). The order is then not kept; to keep it,
-/// [`stop`](Self::stop) the source and take what is left. Where others have filled
-/// the queue of signals meanwhile (`RLIMIT_SIGPENDING`), real-time signals do not
-/// go back; the receiver of these signals that reads next gets them, and nobody does if a
-/// program is executed before that.
+/// ([`Receiver::put_back`]). The order is then not kept; to keep it, [`stop`](Self::stop)
+/// the source and take what is left. If the queue of signals was filled meanwhile
+/// (`RLIMIT_SIGPENDING`), real-time signals do not go back; the receiver of these signals
+/// that reads next gets them, and nobody does if the process executes another program
+/// before that.
 ///
-/// The kernel writes to memory that the source has mapped. It is unmapped when the
-/// request is cancelled and the ring has forgotten the buffers. If a sandbox has come
-/// to forbid that, it stays for good, and what comes there is found by whatever
-/// receiver of these signals reads next. So a source may be forgotten, the ring may be
-/// dropped first, and a forked child may still have it.
+/// The kernel writes to memory that the source has mapped. It is unmapped once the
+/// request is cancelled and the buffers are unregistered. If a sandbox has come to forbid
+/// that, the mapping stays for good, and what the kernel writes there goes to whichever
+/// receiver of these signals reads next. So it is sound to forget a source, to drop the
+/// ring first, and to fork while there is one.
 ///
-/// A request that is still in the submission queue cannot be cancelled. When it comes
-/// it ends with `ENOBUFS`, and has read nothing: the group of buffers stays, and there
-/// is none in it. So do its number and the memory, for good; submit before you drop,
-/// and nothing stays. (They stay as well where a request of the source's has ended by itself
-/// before it had read: that it was submitted is known from what it reads.) If the ring
-/// cannot be told that, as a sandbox has come to forbid it, the number of the descriptor
-/// stays with the signalfd. (A source that is *forgotten* leaves its buffers and its
-/// descriptors.)
+/// A request that is still in the submission queue cannot be cancelled. When it is
+/// submitted later, it ends with `ENOBUFS` and has read nothing: its group stays
+/// registered, without a buffer. The number of the group and the memory then stay in use
+/// for good; submit before you drop, and nothing stays. (They stay as well if a request
+/// of the source has ended by itself before it had read: only what it reads shows that it
+/// was submitted.) If a sandbox has come to forbid registering the empty group, the
+/// signalfd stays open, so that no other file gets its number. (A source that is
+/// *forgotten* leaves its buffers and its descriptors.)
 ///
 /// A look that is still in the submission queue is not cancelled. It takes nothing; it
 /// waits for the next signal, or for the file that has the number of the source's descriptor
@@ -72,13 +72,13 @@ use crate::signal::SigInfo;
 /// Completions of a source that is gone may still come. Give a new one another
 /// `user_data` and another group of buffers, to tell them apart.
 ///
-/// The ring has to be one that this process has made: the kernel takes the addresses
-/// for those of whichever process submits.
+/// The ring has to be one that this process has made: the kernel takes the addresses of
+/// buffers to be those of the process that submits.
 ///
 /// # Threads
 ///
-/// A ring with `IORING_SETUP_SINGLE_ISSUER` takes instructions from one thread
-/// only. Dropping the source is one, so the source stays on its thread.
+/// A ring with `IORING_SETUP_SINGLE_ISSUER` accepts `io_uring_register(2)` from one
+/// thread only. Dropping the source calls it, so the source stays on its thread.
 ///
 /// ```compile_fail,E0277
 /// fn is_send<T: Send>() {}
@@ -133,8 +133,9 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// - [`Error::ReadsAlready`]: the receiver is on a ring of its own that reads
     ///   ([`Kind::Completion`](crate::Kind::Completion)), which would take some of the
     ///   signals; or it was, until the ring failed.
-    /// - [`Error::Os`]: `EINVAL` before Linux 6.0, which cannot cancel
-    ///   at once; `EEXIST` if the number is taken, or the ring is for another
+    /// - [`Error::Os`]: `EINVAL` before Linux 6.0, which cannot cancel synchronously
+    ///   (`IORING_REGISTER_SYNC_CANCEL`); `EEXIST` if the number is taken, or the ring is
+    ///   for another
     ///   thread (`IORING_SETUP_SINGLE_ISSUER`); `ENOMEM`; `EMFILE`; or another error
     ///   if a sandbox refuses the call.
     pub fn new<S, C>(
@@ -171,10 +172,9 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// registered files, as [`Source::registered`](super::Source::registered)
     /// does.
     ///
-    /// If another file has that index, what it says is taken for records, and what
-    /// they say of their sender for certain. It is no more than that, since any
-    /// bytes are a record, and nobody but this program registers files with its
-    /// ring. So it is not unsafe, but wrong.
+    /// If another file has that index, its bytes are taken for records, and what they say
+    /// of the sender is believed. That is wrong, but not unsafe: any bytes are a record,
+    /// and nobody but this program registers files with its ring.
     #[must_use]
     pub const fn registered(mut self, index: u32) -> Self {
         self.reading.slot.file = Some(index);
@@ -187,25 +187,26 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     }
 
     /// Says whether something has to be put into the ring: the request, at first, and
-    /// whenever it has ended and there is room to read into; and a look at the end of
-    /// many signals. Ask each time before the loop waits.
+    /// whenever it has ended and there is room to read into; or a look, after many
+    /// signals. Ask each time before the loop waits.
     #[must_use]
     pub const fn needs_arming(&self) -> bool {
         self.reading.needs_arming()
     }
 
-    /// Puts the request into a submission queue of the ring, with this
-    /// `user_data`, which no other request in the ring may have for as long as there
-    /// is the source: it would be cancelled with it. A look has that of the request
-    /// which is in the ring, whatever is given here; so give it the same each time, or the
-    /// completion of a look may be refused, as it carries the one from before.
+    /// Puts the request into a submission queue of the ring, with this `user_data`, which
+    /// no other request in the ring may have while the source exists: it would be
+    /// cancelled with this one. A look carries the `user_data` of the request that is in
+    /// the ring, whatever is given here. So give the same each time, or the completion of
+    /// a look, which carries the earlier one, may be refused.
     ///
-    /// If another source of the same receiver has it (before Linux 6.7, any request), that
-    /// one may be taken for this source's when this is dropped. Then a request of this one's
-    /// that is still in the queue is not expected any more. If its descriptor's number is
-    /// another file's when it is submitted, and yet another source has been given the same
-    /// number of buffers and the same `user_data`, that one takes what it reads for records.
-    /// So does a source in another ring, if the queue is that ring's.
+    /// If another source of the same receiver (before Linux 6.7, any request) has the
+    /// same `user_data`, its request may be taken for this source's when this one is
+    /// dropped, and a request of this one that is still in the queue is then overlooked.
+    /// If that is submitted when the number of its descriptor is another file's, and a
+    /// third source has been given the same group and `user_data`, the third one takes
+    /// what is read for records. So does a source in another ring, if the request is in
+    /// that ring's queue.
     ///
     /// # Errors
     ///
@@ -219,9 +220,9 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         self.reading.push(user_data, |entry| ring::push(queue, entry))
     }
 
-    /// Hands out the submission, as [`Source::arm`](super::Source::arm) does. It
-    /// is for the ring that the source was made with; in another one it finds no
-    /// buffers, or those of somebody else.
+    /// Returns the submission, as [`Source::arm`](super::Source::arm) does. It is for the
+    /// ring that the source was made with; in another one it finds no buffers, or those
+    /// of somebody else.
     ///
     /// # Errors
     ///
@@ -231,19 +232,19 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         self.reading.arm(user_data)
     }
 
-    /// Takes a completion that carries the `user_data`. No system call, but for one where
-    /// a request that lasts has ended: whether it has is for the kernel to say. So a
-    /// completion that is given twice or invented brings no record, neither here nor to a
-    /// source that comes after.
+    /// Takes a completion that carries the `user_data`. No system call, but one when a
+    /// completion says that a multishot request has ended, to ask the kernel whether that
+    /// is so. So a completion that is given twice or invented brings no record, neither
+    /// here nor to a later source.
     ///
     /// # Errors
     ///
     /// - [`Error::ForeignCompletion`], without effect: it carries another
     ///   `user_data`, or nothing is in the ring, or it names a buffer that nothing
     ///   was read into.
-    /// - [`Error::ForeignCompletion`], too, where it says that the request has ended, and
-    ///   the kernel still has it. Nobody can ask without cancelling it; so it ends, and then
-    ///   the source asks to be armed again.
+    /// - [`Error::ForeignCompletion`], too, if it says that the request has ended, but
+    ///   the kernel still has the request. Asking the kernel cancels it; so it ends, and
+    ///   then the source asks to be armed again.
     /// - [`Error::Os`]: the ring cannot read signals; the error says why. The
     ///   source is not armed again, and [`take`](Self::take) yields what is left.
     /// - [`Error::Forked`]: in a forked child.
@@ -257,15 +258,15 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         self.reading.complete(it.user_data(), it.result(), it.flags(), calls)
     }
 
-    /// Takes signals, up to the size of the batch; the slice is empty when there
-    /// are none left. No system call, but for what goes back, and one where a read that
-    /// stands has overlooked something.
+    /// Takes signals, up to the size of the batch; the slice is empty when there are none
+    /// left. No system call, except to put records back, and one if a multishot read may
+    /// have overlooked a signal.
     ///
     /// Call it until the slice is shorter than the batch: a request that has ended for
-    /// want of room asks to be armed again only when there is some.
+    /// lack of buffers asks to be armed again only when one is free.
     ///
-    /// The buffers they were in can be read into again. A signal that the receiver
-    /// does not receive any more is put back.
+    /// Buffers that were emptied are read into again. A signal that the receiver does not
+    /// receive any more is put back.
     ///
     /// # Errors
     ///
@@ -308,12 +309,12 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         super::wait::submit_and_wait(ring, self.receiver.as_ref())
     }
 
-    /// Cancels the request, at once. Afterwards [`take`](Self::take) yields all
-    /// that it has read, in order, and what it has not is pending. But one that is
-    /// still in the submission queue is cancelled when its first completion comes,
-    /// and may read until then. And once a request of the source's has ended by itself
-    /// before it had read, nothing tells that no other one is at it: then what was read
-    /// comes, in order, as its completions are given to the source.
+    /// Cancels the request, before it returns. Afterwards [`take`](Self::take) yields all
+    /// that was read, in order, and what was not read is pending. But a request that is
+    /// still in the submission queue is cancelled only when its first completion comes,
+    /// and may read until then. And once a request of the source has ended by itself
+    /// before it had read, it is not certain that no other one is reading: then what was
+    /// read comes, in order, as its completions are given to the source.
     ///
     /// Completions may still come, and are to be given to the source. After the
     /// last of them it does not ask to be armed again, but can be.
@@ -321,7 +322,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// # Errors
     ///
     /// [`Error::Forked`] in a forked child; [`Error::Os`] if a sandbox forbids
-    /// `io_uring_register(2)`: then it goes on.
+    /// `io_uring_register(2)`: then the request goes on.
     pub fn stop(&mut self) -> Result<(), Error> {
         self.receiver.as_ref().check_process()?;
         self.reading.stop(&mut calls(&self.ring, &self.receiver))

@@ -12,17 +12,17 @@ use crate::signal::SigInfo;
 
 /// Signals in the caller's ring, which says when there is something to read.
 ///
-/// The request is a poll (`IORING_OP_POLL_ADD`) of one shot, so it is armed before each
-/// wait; that takes no system call besides the one that waits. (One of many shots can
-/// overlook a signal under a flood, seen on Linux 6.18.) It names no
-/// memory, and takes no signal: [`take`](Self::take) does, with a read of its own. So it
-/// can be dropped, moved, forgotten or forked at any time, and works in a ring of any kind.
+/// The request is a single-shot poll (`IORING_OP_POLL_ADD`), so it is armed before each
+/// wait; that takes no system call besides the one that waits. (A multishot poll can
+/// overlook a signal under a flood, seen on Linux 6.18.) It names no memory, and takes no
+/// signal: [`take`](Self::take) does, with a read of its own. So the source can be
+/// dropped, moved, forgotten or forked at any time, and works in a ring of any kind.
 ///
-/// Dropping it leaves the request in the ring, and completions may still come; to
-/// prevent that, [`cancel`](Self::cancel) it before. They do no harm: the request
-/// takes nothing, even if the number of the descriptor is another file's by then. But
-/// one that is submitted as late as that keeps that file open, as it keeps the signalfd:
-/// submit, or cancel, before the receiver goes.
+/// Dropping it leaves the request in the ring, and completions may still come; to prevent
+/// that, [`cancel`](Self::cancel) it before. They do no harm: the request takes nothing,
+/// even if the number of the descriptor is another file's by then. But a request that is
+/// submitted only then keeps that file open, as it would the signalfd: submit or cancel
+/// it before the receiver is dropped.
 ///
 /// See [the module](crate::uring) for a loop.
 pub struct Source<R> {
@@ -71,7 +71,7 @@ impl<R: AsRef<Receiver>> Source<R> {
     ///
     /// - [`Error::QueueFull`]: submit first; nothing has changed.
     /// - [`Error::AlreadyArmed`]: the request is in the ring.
-    /// - [`Error::Os`]: it has failed for good.
+    /// - [`Error::Os`]: the request has failed for good.
     /// - [`Error::Forked`]: in a forked child.
     #[inline]
     pub fn push<E: squeue::EntryMarker>(
@@ -84,13 +84,13 @@ impl<R: AsRef<Receiver>> Source<R> {
         ring::push(queue, entry).inspect_err(|_| self.slot = before)
     }
 
-    /// Hands out the submission, for a ring that is reached in other ways than
-    /// [`push`](Self::push) can. It counts as armed from now on: if the queue is
-    /// full, keep the entry and push it later.
+    /// Returns the submission, for a ring that [`push`](Self::push) cannot reach. The
+    /// source counts as armed from now on: if the queue is full, keep the entry and push
+    /// it later.
     ///
     /// # Errors
     ///
-    /// Those of [`push`](Self::push), but for the full queue.
+    /// Those of [`push`](Self::push), except [`Error::QueueFull`].
     #[inline]
     pub fn arm(&mut self, user_data: u64) -> Result<squeue::Entry, Error> {
         let receiver = self.receiver.as_ref();
@@ -124,12 +124,11 @@ impl<R: AsRef<Receiver>> Source<R> {
         self.slot.request.complete(result, flags).map(drop)
     }
 
-    /// Takes signals, up to the size of the batch; the slice is empty when there
-    /// are none left. At most one system call, and none before a completion says
-    /// that there is something, unless the request has failed.
+    /// Takes signals, up to the size of the batch; the slice is empty when there are none
+    /// left. At most one system call, and none before a completion says that there is
+    /// something, unless the request has failed.
     ///
-    /// Call it until the slice is empty: the ring does not say again what it has
-    /// said.
+    /// Call it until the slice is empty: a completion announces signals only once.
     ///
     /// # Errors
     ///
@@ -156,17 +155,17 @@ impl<R: AsRef<Receiver>> Source<R> {
     /// [`Options::moderate`](crate::Options::moderate) it waits until signals have
     /// gathered.
     ///
-    /// Whatever else completes is kept waiting as well, for the delay at most, and not once
-    /// half of the completion queue is filled. The count of signals is not looked at: what
-    /// the ring has read is in its completions. Where the kernel has a minimum to wait
-    /// (`min_wait_usec`, Linux 6.12) this is one system call; before, it may be two. Before
-    /// Linux 5.11 nothing gathers.
+    /// Other completions are held up as well, for the delay at most, and not once half of
+    /// the completion queue is filled. The count of
+    /// [`moderate`](crate::Options::moderate) is not used: what the ring has read is in
+    /// its completions. Where the kernel has a minimum wait (`min_wait_usec`, Linux 6.12)
+    /// this is one system call; before, it may be two. Before Linux 5.11 nothing gathers.
     ///
-    /// In a ring with `IORING_SETUP_DEFER_TASKRUN` the thread sleeps on when signals
-    /// come meanwhile. In others it is woken for each that its request brings.
+    /// In a ring with `IORING_SETUP_DEFER_TASKRUN` the thread sleeps on when signals come
+    /// meanwhile. In others each completion of its request wakes it.
     ///
-    /// Where there are completions that were not looked at it does not wait, and with nothing
-    /// to submit it makes no system call.
+    /// If there are completions that were not looked at, it does not wait; with nothing
+    /// to submit either, it makes no system call.
     ///
     /// It may return when nothing has completed: when the process was stopped and
     /// continued, or a handler has run. What completes is in the ring's queue.
@@ -215,10 +214,10 @@ impl<R: AsRef<Receiver>> Source<R> {
         super::wait::submit_and_wait(ring, self.receiver.as_ref())
     }
 
-    /// Hands out a submission that cancels the request, with a `user_data` of its
-    /// own; `None` if nothing is in the ring, or in a forked child, where the request is
-    /// the parent's. The request's last completion comes after that, and then the source
-    /// does not ask to be armed again.
+    /// Returns a submission that cancels the request, with a `user_data` of its own;
+    /// `None` if nothing is in the ring, or in a forked child, where the request is the
+    /// parent's. The last completion of the request comes after that; from then on the
+    /// source does not ask to be armed.
     #[must_use = "it cancels nothing until it is submitted"]
     pub fn cancel(&mut self, user_data: u64) -> Option<squeue::Entry> {
         self.receiver.as_ref().check_process().ok()?;

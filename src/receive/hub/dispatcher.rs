@@ -14,11 +14,11 @@ use crate::sys;
 
 /// Gives records to the subscribers of a [`Hub`](crate::Hub). There is one at a time.
 ///
-/// It can be sent to another thread, and when it is dropped, anyone may get another
-/// from the hub. Subscribers notice nothing of that; what is in their rings stays. (One
-/// that is never dropped, by [`core::mem::forget`], leaves the hub without.)
+/// It can be sent to another thread, and once it is dropped, anyone may get another from
+/// the hub. Subscribers do not notice; what is in their rings stays. (If it is never
+/// dropped, by [`core::mem::forget`], the hub gets no other.)
 ///
-/// In a forked child it answers [`Error::Forked`], and the hub has none.
+/// In a forked child it fails with [`Error::Forked`], and the hub has no dispatcher.
 pub struct Dispatcher<'h> {
     floor: Floor<'h>,
     birth: Birth,
@@ -52,12 +52,12 @@ impl<'h> Dispatcher<'h> {
     /// Gives a record to every subscriber that wants its signal, and returns how many
     /// have got it.
     ///
-    /// If none has, it is the caller's to act on: the record is nowhere else. The
+    /// On 0 the record is nowhere else, and it is for the caller to act on it. The
     /// [module](crate::hub#what-is-received-at-all) says why.
     ///
     /// It never waits. A subscriber whose ring is full loses its oldest record, and
-    /// counts it as [`missed`](super::Subscriber::missed). Who waits for a record is
-    /// woken, for each record at most once: a thread by one system call, a task by its
+    /// counts it as [`missed`](super::Subscriber::missed). A subscriber that waits is
+    /// woken, at most once for each record: a thread by one system call, a task by its
     /// waker.
     ///
     /// The record may come from anywhere: a [`Receiver`](crate::Receiver), a source in

@@ -84,9 +84,9 @@ impl<'h> Subscriber<'h> {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is taken before it completes: dropping it at any time drops the future
-    /// that it runs, and loses no record. (Only if a destructor of the future that is
-    /// cancelled panics, the record goes with the panic.)
+    /// Nothing is taken before this completes: dropping it at any time drops the future
+    /// that it runs, and loses no record. (If a destructor of the cancelled future
+    /// panics, the record is lost.)
     pub async fn until<F: Future>(
         &mut self,
         future: F,
@@ -99,8 +99,8 @@ impl<'h> Subscriber<'h> {
 
 /// A future that takes one record: [`Subscriber::recv`].
 ///
-/// It needs no executor of any kind. Polled again after it has completed, it takes the
-/// next record.
+/// It runs on any executor. Polled again after it has completed, it takes the next
+/// record.
 ///
 /// # Errors
 ///

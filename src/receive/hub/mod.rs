@@ -41,8 +41,8 @@
 //!
 //! # The loop that dispatches
 //!
-//! It is the caller's, and may be any. A record is handed out by one call, which never
-//! waits, so there is nothing more to it than this:
+//! The loop is the caller's, of any kind. One call hands out a record, and never waits,
+//! so this is all there is to it:
 //!
 //! | you have | the loop |
 //! |---|---|
@@ -51,8 +51,8 @@
 //! | an io_uring loop | the same with `source.take(&mut batch)?` |
 //! | an executor | the same with `signals.recv_batch(&mut batch).await?` |
 //!
-//! There is one dispatcher at a time. So the order is that in which its owner received
-//! the signals, the same for all subscribers.
+//! There is one dispatcher at a time, so all subscribers get the records in one order:
+//! that in which its owner hands them to it.
 //!
 //! # What is received at all
 //!
@@ -73,11 +73,11 @@
 //! # Ok::<(), signalfd::Error>(())
 //! ```
 //!
-//! And what is received and wanted by nobody is the owner's as well:
+//! A signal that is received but wanted by nobody is the owner's, too:
 //! [`dispatch`](Dispatcher::dispatch) returns how many subscribers have got the record,
-//! and 0 is for the owner to act on. Only it knows what the signal would have done, and
-//! has the record at hand. (It must not be put back while it is still received, or it
-//! would come again at once.)
+//! and on 0 the owner has to act. Only the owner knows what the signal would have done,
+//! and has the record at hand. (It must not put the record back while it still receives
+//! the signal, or the record would come again at once.)
 //!
 //! # Slow subscribers
 //!
@@ -88,17 +88,17 @@
 //!
 //! # What a subscriber leaves unread
 //!
-//! A record counts as received once one subscriber has taken it. When a subscriber goes,
-//! each record that it leaves unread is left to the others that still have it in their
-//! rings. If there are none, and nobody has taken it, it goes back to the kernel's queue,
-//! as [`Receiver::put_back`](crate::Receiver::put_back) puts one back: the program
-//! receives it again, or, if the signal is not blocked any more, it does what it would
-//! have done. (If there is no room in the queue, the next receiver of the process that
-//! looks gets it.)
+//! A record counts as received once one subscriber has taken it. When a subscriber is
+//! dropped, each record that it leaves unread is left to the others that still have it in
+//! their rings. If there are none, and nobody has taken it, it goes back to the kernel's
+//! queue, as by [`Receiver::put_back`](crate::Receiver::put_back): the program receives
+//! it again, or, if the signal is no longer blocked, its action is taken. (If there is no
+//! room in the queue, the next receiver of the process that reads gets it.)
 //!
 //! So no record comes to anybody twice, and none is lost but those that
-//! [`missed`](Subscriber::missed) counts, and what a subscriber keeps that is never
-//! dropped ([`core::mem::forget`]). Such a one keeps its place as well, and that is all.
+//! [`missed`](Subscriber::missed) counts, and those in the ring of a subscriber that is
+//! never dropped ([`core::mem::forget`]). Such a subscriber keeps its place as well; it
+//! does no other harm.
 //!
 //! # After a fork
 //!
@@ -115,11 +115,11 @@
 //! `futex(2)` or its waker. A record is copied once when it is dispatched, however many
 //! want it. A hub takes about 145 bytes for each place of each ring.
 //!
-//! It is also the fast way. All signalfds of a process hang on one wait queue of the
-//! kernel's, and each signal wakes every thread and every epoll that waits for any of
-//! them, whatever its set: with 16 receivers waiting elsewhere, a signal costs the
-//! process about five times the CPU. With a hub there is one receiver, and who does not
-//! want the signal sleeps on.
+//! It is also the fast way. All signalfds of a process share one wait queue in the
+//! kernel, and each signal wakes every thread and every epoll that waits for any of them,
+//! whatever its set: with 16 receivers waiting elsewhere, a signal costs the process
+//! about five times the CPU time. With a hub there is one receiver, and subscribers that
+//! do not want the signal sleep on.
 
 mod cells;
 mod dispatcher;
@@ -160,8 +160,8 @@ use crate::signal::SignalSet;
 ///
 /// How deep a ring should be depends on how many signals come at once while the
 /// subscriber is busy, or its thread not running: 64 is plenty where signals are rare.
-/// `DEPTH` is at least 1, and all rings together have less than 2^24 entries; else it
-/// does not compile.
+/// `SUBSCRIBERS` is 1 to 65,534, `DEPTH` is at least 1, and all rings together have less
+/// than 2^24 entries; else it does not compile.
 ///
 /// ```compile_fail,E0080
 /// static HUB: signalfd::Hub<8, 0> = signalfd::Hub::new();
@@ -224,7 +224,7 @@ impl<const SUBSCRIBERS: usize, const DEPTH: usize> Hub<SUBSCRIBERS, DEPTH> {
     ///
     /// Any thread may do this at any time, whatever it blocks. The signals have to be
     /// received by whoever dispatches; the [module](crate::hub#what-is-received-at-all)
-    /// says how that is seen.
+    /// says how that one learns of them.
     ///
     /// # Errors
     ///
@@ -254,7 +254,7 @@ impl<const SUBSCRIBERS: usize, const DEPTH: usize> Hub<SUBSCRIBERS, DEPTH> {
         }
     }
 
-    /// Becomes the one who dispatches, until the dispatcher is dropped.
+    /// Makes the dispatcher. Until it is dropped there is no other.
     ///
     /// # Errors
     ///
@@ -269,9 +269,10 @@ impl<const SUBSCRIBERS: usize, const DEPTH: usize> Hub<SUBSCRIBERS, DEPTH> {
         })
     }
 
-    /// Returns the signals that one subscriber or another wants.
+    /// Returns the signals that at least one subscriber wants.
     ///
-    /// [What is received at all](crate::hub#what-is-received-at-all) shows what for.
+    /// [What is received at all](crate::hub#what-is-received-at-all) shows what that is
+    /// for.
     #[must_use]
     pub fn signals(&self) -> SignalSet {
         let process = Birth::here().number();

@@ -17,11 +17,11 @@ use crate::sys::{self, Deadline};
 /// Gets every record of its signals that is dispatched to a [`Hub`](crate::Hub): made by
 /// [`Hub::subscribe`](crate::Hub::subscribe).
 ///
-/// It has what a [`Receiver`](crate::Receiver) has, by the same names. What is different
-/// is that the records are its own, in a ring of this process:
+/// It has the methods of a [`Receiver`](crate::Receiver). The difference is that its
+/// records are its own, in a ring of this process:
 ///
-/// - Nothing here reads from the kernel. A record comes when somebody dispatches it, and
-///   without one who does, waiting does not end.
+/// - Nothing here reads from the kernel. A record comes when it is dispatched; while
+///   nobody dispatches, waiting does not end.
 /// - There is no descriptor to poll. A thread sleeps on a futex, and a task is woken by
 ///   its waker, whatever executor it runs on.
 /// - If it does not keep up it loses records, its oldest, and [`missed`](Self::missed)
@@ -34,7 +34,8 @@ use crate::sys::{self, Deadline};
 ///
 /// # Cancel safety
 ///
-/// [`Recv`](super::Recv) and [`RecvBatch`](super::RecvBatch) take a record only when they complete with it.
+/// [`Recv`](super::Recv) and [`RecvBatch`](super::RecvBatch) take a record only when they
+/// complete with it.
 ///
 /// # Examples
 ///
@@ -86,8 +87,8 @@ impl<'h> Subscriber<'h> {
         Some(subscriber)
     }
 
-    /// Returns how many records were dispatched to it that it lost, because its ring was
-    /// full and they were the oldest.
+    /// Returns how many of the records that were dispatched to it were lost, the oldest
+    /// each time, because its ring was full.
     ///
     /// It counts from the beginning of the subscription, and is exact at any time: what
     /// was dispatched to it is what it has taken, what it has missed, and what it has
@@ -255,8 +256,8 @@ impl Subscriber<'_> {
 
 /// Changing the signals.
 ///
-/// What changes is which records come from now on. Those that are in its ring already
-/// it still takes.
+/// This affects which records come from now on. What is in its ring already can still be
+/// taken.
 impl Subscriber<'_> {
     /// Returns the signals that it gets.
     #[must_use]
