@@ -156,6 +156,9 @@ impl fmt::Debug for MaskGuard {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+    use std::format;
+
     use super::*;
     use crate::signal::Signal;
 
@@ -198,6 +201,52 @@ mod tests {
         assert_eq!(current(), Ok(before | Signal::HUP | Signal::USR1));
         drop(outer);
         assert_eq!(current(), Ok(before));
+    }
+
+    #[cfg(feature = "std")]
+    fn unblock(set: impl Into<SignalSet>) {
+        sys::sigprocmask(Some((How::Unblock, set.into()))).unwrap();
+    }
+
+    /// Other code had unblocked it, and then the older guard went.
+    #[cfg(feature = "std")]
+    #[test]
+    fn what_only_this_one_holds_is_unblocked() {
+        let before = current().unwrap();
+        let older = block(Signal::HUP).unwrap();
+        unblock(Signal::HUP);
+        let younger = block(Signal::HUP | Signal::TERM).unwrap();
+        drop(older);
+        assert_eq!(current(), Ok(before | Signal::HUP | Signal::TERM));
+        younger.remove(Signal::HUP.into()).unwrap();
+        assert_eq!(current(), Ok(before | Signal::TERM));
+        drop(younger);
+        assert_eq!(current(), Ok(before));
+    }
+
+    #[cfg(feature = "std")]
+    #[test]
+    fn what_an_older_one_was_told_since_stays_blocked() {
+        let before = current().unwrap();
+        let older = block(Signal::HUP).unwrap();
+        unblock(Signal::HUP);
+        let younger = block(Signal::HUP).unwrap();
+        older.insert(Signal::HUP.into()).unwrap();
+        older.insert(Signal::HUP.into()).unwrap();
+        drop(younger);
+        assert_eq!(current(), Ok(before | Signal::HUP));
+        drop(older);
+        assert_eq!(current(), Ok(before));
+    }
+
+    #[test]
+    fn it_prints_the_mask_it_found() {
+        let outer = block(Signal::HUP).unwrap();
+        let inner = block(Signal::TERM).unwrap();
+        let saved = format!("saved: {:?}", inner.saved());
+        let text = format!("{inner:?}");
+        assert!(text.contains("MaskGuard") && text.contains(&saved), "{text}");
+        drop((inner, outer));
     }
 
     #[test]

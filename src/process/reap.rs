@@ -268,7 +268,7 @@ mod tests {
         for pid in [7, 8, 7, 8] {
             assert_eq!(reaper.add(pid), Ok(()));
         }
-        assert_eq!(reaper.len(), 2);
+        assert_eq!((reaper.len(), reaper.is_empty()), (2, false));
         assert_eq!(reaper.add(9), Err(Error::TooManyChildren));
         assert_eq!(format!("{reaper:?}"), "{7, 8}");
         assert!(reaper.remove(7));
