@@ -251,8 +251,8 @@ pub use self::{
     process::{Exit, Reaper, mask, suspend},
     reactor::{Epoll, block_on},
     receive::{
-        Backend, Batch, Iter, Kind, Options, Receiver, Recv, RecvBatch,
-        Running, Shutdown, SignalFd, Signals, Until, hub, open,
+        ActiveBackend, Backend, Batch, Iter, Kind, Options, Receiver, Recv,
+        RecvBatch, Shutdown, SignalFd, Signals, Until, hub, open,
     },
     signal::{Cause, ChildState, Sender, SigInfo, Signal, SignalSet},
 };

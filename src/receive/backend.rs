@@ -102,10 +102,10 @@ pub enum Kind {
 /// use signalfd::{Backend, Options, Signal};
 ///
 /// let signals = Options::new().backend(Backend::Uring).open(Signal::HUP)?;
-/// let running = signals.backend();
-/// println!("{running}");
-/// match running.fallback() {
-///     None => assert_eq!(running.backend(), Backend::Uring),
+/// let active = signals.backend();
+/// println!("{active}");
+/// match active.fallback() {
+///     None => assert_eq!(active.backend(), Backend::Uring),
 ///     Some(reason) => println!("no ring, because {reason}"),
 /// }
 /// # Ok::<(), signalfd::Error>(())
@@ -113,7 +113,7 @@ pub enum Kind {
 ///
 /// [`Receiver::backend`]: crate::Receiver::backend
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Running {
+pub struct ActiveBackend {
     backend: Backend,
     kind: Option<Kind>,
     reason: Reason,
@@ -126,7 +126,7 @@ enum Reason {
     FellBack(Error),
 }
 
-impl Running {
+impl ActiveBackend {
     /// What was asked for runs, or what is fastest if nothing was.
     pub(crate) const fn plain(asked: Backend) -> Self {
         let reason = match asked {
@@ -172,7 +172,7 @@ impl Running {
     }
 }
 
-impl fmt::Display for Running {
+impl fmt::Display for ActiveBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
             None => "epoll",

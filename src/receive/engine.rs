@@ -4,7 +4,7 @@ use core::ops::ControlFlow;
 
 use rustix::fd::{AsFd, BorrowedFd};
 
-use super::backend::{Backend, Kind, Running};
+use super::backend::{ActiveBackend, Backend, Kind};
 use super::pace::SLICE;
 use super::ring::OwnRing;
 use super::{Options, SignalFd};
@@ -31,7 +31,7 @@ pub(super) struct Engine {
     // is closed.
     ring: Option<OwnRing>,
     signalfd: SignalFd,
-    running: Running,
+    active: ActiveBackend,
 }
 
 impl Engine {
@@ -40,8 +40,8 @@ impl Engine {
     pub(super) fn new(signalfd: SignalFd, options: Options) -> Self {
         match options.backend {
             Backend::Auto | Backend::Epoll => {
-                let running = Running::plain(options.backend);
-                Self { ring: None, signalfd, running }
+                let active = ActiveBackend::plain(options.backend);
+                Self { ring: None, signalfd, active }
             }
             Backend::Uring => Self::with_ring(signalfd, options.kind),
         }
@@ -49,11 +49,13 @@ impl Engine {
 
     #[cold]
     fn with_ring(signalfd: SignalFd, kind: Kind) -> Self {
-        let (ring, running) = match make_ring(kind, &signalfd) {
-            Ok((ring, running)) => (Some(ring), running),
-            Err(error) => (None, Running::plain(Backend::Epoll).because(error)),
+        let (ring, active) = match make_ring(kind, &signalfd) {
+            Ok((ring, active)) => (Some(ring), active),
+            Err(error) => {
+                (None, ActiveBackend::plain(Backend::Epoll).because(error))
+            }
         };
-        Self { ring, signalfd, running }
+        Self { ring, signalfd, active }
     }
 
     /// Goes on with another signalfd, and with another ring if it had one.
@@ -65,10 +67,10 @@ impl Engine {
         *self = Self::new(signalfd, options);
     }
 
-    pub(super) fn running(&self) -> Running {
+    pub(super) fn active(&self) -> ActiveBackend {
         match self.ring.as_ref().and_then(OwnRing::failure) {
-            Some(error) => Running::plain(Backend::Epoll).because(error),
-            None => self.running,
+            Some(error) => ActiveBackend::plain(Backend::Epoll).because(error),
+            None => self.active,
         }
     }
 
@@ -86,7 +88,7 @@ impl Engine {
         )
     ))]
     pub(super) fn reads_ahead(&self) -> bool {
-        self.running.kind() == Some(Kind::Completion)
+        self.active.kind() == Some(Kind::Completion)
     }
 
     pub(super) const fn has_ring(&self) -> bool {
@@ -205,15 +207,15 @@ impl Engine {
 fn make_ring(
     kind: Kind,
     signalfd: &SignalFd,
-) -> Result<(OwnRing, Running), Error> {
+) -> Result<(OwnRing, ActiveBackend), Error> {
     let error = match OwnRing::new(kind, signalfd) {
-        Ok(ring) => return Ok((ring, Running::ring(kind))),
+        Ok(ring) => return Ok((ring, ActiveBackend::ring(kind))),
         Err(error) => error,
     };
     match (kind, error.op()) {
         (Kind::Completion, Some(op)) if op != Op::UringSetup => {
             let ring = OwnRing::new(Kind::Readiness, signalfd)?;
-            Ok((ring, Running::ring(Kind::Readiness).because(error)))
+            Ok((ring, ActiveBackend::ring(Kind::Readiness).because(error)))
         }
         _ => Err(error),
     }

@@ -46,7 +46,7 @@ mod until;
 mod wake_each;
 mod waker;
 
-pub use backend::{Backend, Kind, Running};
+pub use backend::{ActiveBackend, Backend, Kind};
 pub use batch::Batch;
 pub use future::{Recv, RecvBatch};
 pub use iter::Iter;

@@ -10,7 +10,7 @@ use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use super::engine::{Engine, Next};
 use super::pace::{Moderation, Spin};
 use super::waker::WakerCell;
-use super::{Batch, Options, Parker, Recv, RecvBatch, Running, SignalFd};
+use super::{ActiveBackend, Batch, Options, Parker, Recv, RecvBatch, SignalFd};
 use crate::error::Error;
 #[cfg(any(
     feature = "tokio",
@@ -219,8 +219,8 @@ impl Receiver {
     /// The answer may change: a ring that fails later is replaced by plain
     /// reads.
     #[must_use]
-    pub fn backend(&self) -> Running {
-        self.engine.running()
+    pub fn backend(&self) -> ActiveBackend {
+        self.engine.active()
     }
 }
 
