@@ -27,10 +27,10 @@
 //!   may be the very handler that has handed on, if it was installed over this one and
 //!   found by a later receiver: then it is the one before that (`found.rs`).
 //! - **A probe.** Counted, and gone.
-//! - **No record.** Other code has brought the handler back without `SA_SIGINFO`. The signal
-//!   goes on as one of nobody's, and the handler is installed again as it was, so that the
-//!   next one is as above. (That a handler of other code without `SA_SIGINFO` has called this
-//!   one cannot be told from being late.)
+//! - **No record.** Other code has brought the handler back without `SA_SIGINFO`, or had when
+//!   the kernel called it. The signal goes on as one of nobody's, and the handler is installed
+//!   again as it was, so that the next one is as above. (That a handler of other code without
+//!   `SA_SIGINFO` has called this one cannot be told from being late.)
 //! - **What was to wake a sleeper** (`requeue/wake.rs`). It is no signal. The above is
 //!   done, and if somebody has to be woken still, it is sent again.
 //!
@@ -81,7 +81,7 @@ use crate::error::{Error, Op};
 use crate::signal::{PROBE, PerSignal, SigInfo, Signal, SignalSet};
 use crate::sys::action::{self, Action, Handler};
 use crate::sys::turn::Turn;
-use crate::sys::{self, Deadline};
+use crate::sys::{self, Deadline, How};
 
 static TURN: Turn = Turn::new();
 /// The process that the rest is about.
@@ -181,6 +181,21 @@ fn install_one(signal: Signal) -> Result<(), Error> {
     mend_one(signal, &found)?;
     COUNTS.of(signal).fetch_add(1, Ordering::Relaxed);
     Ok(())
+}
+
+/// Those of the set for which a thread that is sent a probe runs the handler, which gets its
+/// record again if other code has brought it back without. To any other action a probe would
+/// be a signal.
+pub(super) fn take_probes(set: SignalSet) -> Result<SignalSet, Error> {
+    let mut ours = SignalSet::empty();
+    for signal in set.signals() {
+        let found = action::action(signal)?;
+        if is_ours(&found) {
+            mend_one(signal, &found)?;
+            ours |= signal;
+        }
+    }
+    Ok(ours)
 }
 
 /// Gives the handler its record again, where other code has brought it back without: with
@@ -429,12 +444,11 @@ unsafe extern "C" fn handle(
 ) {
     sys::action::keeping_errno(|| {
         let Ok(signal) = Signal::try_from(number) else { return };
-        let is_bare = |it: &Action| is_ours(it) && !has_record(it);
-        if let Some(installed) = action::action(signal).ok().filter(is_bare) {
-            return handle_without_record(signal, &installed);
-        }
-        // SAFETY: the second argument of this handler, which has `SA_SIGINFO`.
-        let info = unsafe { action::record(raw) };
+        // SAFETY: the arguments of this handler.
+        let record = unsafe { action::record(number, raw, context, done()) };
+        let Some(info) = record else {
+            return handle_without_record(signal);
+        };
         let active = active();
         let is_active = active.has(info.signal());
         if is_active {
@@ -461,25 +475,24 @@ unsafe extern "C" fn handle(
             // SAFETY: the arguments of this handler.
             unsafe { let_it_run(&info, number, raw, context) };
         }
+        // SAFETY: it is one.
+        unsafe { action::mark_done(raw, done()) };
     });
 }
 
 /// What the handler does where it has nothing but the number: other code has brought it back
-/// without `SA_SIGINFO`.
+/// without `SA_SIGINFO`. What was to be a probe or a wake goes on as a signal, too: it cannot
+/// be told from one, and a signal is not to be lost.
 #[cold]
-fn handle_without_record(signal: Signal, installed: &Action) {
+fn handle_without_record(signal: Signal) {
     let info = bare(signal);
     if !active().has(signal) {
-        let _gave_way = let_take_its_course(&info);
+        let _gave_way = let_take_its_course(&info, None);
         return;
     }
     // The next one has its record, and blocks the thread.
-    let _mended = mend_one(signal, installed);
-    let probed = SignalSet::from_bits_retain(PROBES.load(Ordering::Relaxed));
-    // It is most likely that: then the thread gets another one.
-    let is_one_on_its_way =
-        HANDLED.load(Ordering::Acquire) != SENT.load(Ordering::Relaxed);
-    if probed.has(signal) && is_one_on_its_way {
+    let _mended = action::action(signal).and_then(|it| mend_one(signal, &it));
+    if is_expected(signal, true) {
         probe_has_come();
     } else {
         CAUGHT.fetch_add(1, Ordering::Relaxed);
@@ -507,9 +520,12 @@ unsafe fn let_it_run(
         unsafe { who_hands_on(signal, &last, context) }
     });
     let next = match next {
-        None => match let_take_its_course(info) {
+        // SAFETY: by contract.
+        None => match let_take_its_course(info, unsafe {
+            action::blocked_before(context)
+        }) {
             Ok(None) => return,
-            // It has to be called: there is no room for its record.
+            // It has to be called.
             Ok(Some(course)) => {
                 let next = u64::from(course.handler == last.handler);
                 // SAFETY: as above.
@@ -660,7 +676,13 @@ type PlainHandler = extern "C" fn(c_int);
 /// Others are brought back though somebody may have opened. The moment until the handler is
 /// there again is this signal's: it came when nobody received it, and may take the action.
 /// If that ends the process, it has ended by this one.
-fn let_take_its_course(info: &SigInfo) -> Result<Option<Action>, Error> {
+///
+/// The thread may have had another mask for a moment (`ppoll(2)`), and block the signal when
+/// the handler returns, in what it gets back. Then the signal takes its course in here.
+fn let_take_its_course(
+    info: &SigInfo,
+    gets_back: Option<SignalSet>,
+) -> Result<Option<Action>, Error> {
     let signal = info.signal();
     let found = action::action(signal);
     // If it is not to be known, this one is there still.
@@ -695,6 +717,13 @@ fn let_take_its_course(info: &SigInfo) -> Result<Option<Action>, Error> {
             };
             put_back_another(signal, address(), replaced, is_known)?;
         }
+    }
+    if gets_back.is_some_and(|mask| mask.has(signal)) {
+        // On this stack there may be no room for the kernel to call another one.
+        if is_handler(&course) {
+            return Ok(Some(course));
+        }
+        let _all = sys::sigprocmask(Some((How::Unblock, signal.into())));
     }
     let this = sys::thread_id();
     let is_sent = sys::action::tgsigqueueinfo(this, info).is_ok()
@@ -814,6 +843,12 @@ pub(super) fn is_probe(info: &SigInfo) -> bool {
 /// Where something of ours is: the kernel's secret.
 fn secret() -> u64 {
     ptr::from_ref(&ACTIVE).addr() as u64
+}
+
+/// What marks a record as one that the handler is done with.
+fn done() -> c_int {
+    let [a, b, c, d, ..] = secret().to_le_bytes();
+    c_int::from_le_bytes([a, b, c, d])
 }
 
 /// A probe has come to the handler, or was read and does not come there any more.

@@ -299,6 +299,7 @@ fn heal_others(set: SignalSet) -> Result<(), Error> {
 /// is one.
 fn probe_all(set: SignalSet, starting: &mut Starting) -> Result<bool, Error> {
     let mut is_one = false;
+    let takes_probes = backstop::take_probes(set)?;
     starting.begin_look();
     for_each_thread(|tid, status| {
         starting.note(tid, status);
@@ -309,7 +310,9 @@ fn probe_all(set: SignalSet, starting: &mut Starting) -> Result<bool, Error> {
         if has_probe {
             return Ok(());
         }
-        let Some(signal) = choose(open, status.queue) else { return Ok(()) };
+        let Some(signal) = choose(open & takes_probes, status.queue) else {
+            return Ok(());
+        };
         match backstop::probe(tid, signal, status.queue) {
             // It has ended, or it gets one when there is room.
             Ok(()) | Err(Errno::SRCH | Errno::AGAIN) => Ok(()),

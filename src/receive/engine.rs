@@ -5,6 +5,7 @@ use core::ops::ControlFlow;
 use rustix::fd::{AsFd, BorrowedFd};
 
 use super::backend::{ActiveBackend, Backend, Kind};
+use super::kept::Kept;
 use super::pace::SLICE;
 use super::ring::OwnRing;
 use super::{Options, SignalFd};
@@ -119,23 +120,29 @@ impl Engine {
     ) -> Result<usize, Error> {
         let Some(own) = &self.ring else { return self.signalfd.read(room) };
         self.signalfd.birth().check()?;
-        let mut used = process::take_left(room, || self.signalfd.unshadowed());
-        if let Some(rest @ [_, ..]) = room.get_mut(used..) {
+        let mut kept = Kept::new(room, self.signalfd.birth());
+        let left = || self.signalfd.unshadowed();
+        let taken = process::take_left(kept.rest(), left);
+        kept.add(taken);
+        if let rest @ [_, ..] = kept.rest() {
+            let size = rest.len();
             match own.take(rest, &self.signalfd, next, tell) {
-                Err(_) if used > 0 => {}
+                Err(_) if kept.count() > 0 => {}
                 Err(error) => return Err(error),
                 Ok(ControlFlow::Break(taken)) => {
-                    if own.may_have_overlooked(taken, rest.len()) {
+                    kept.add(taken);
+                    if own.may_have_overlooked(taken, size) {
                         self.signalfd.announce();
                     }
-                    used += taken;
                 }
                 Ok(ControlFlow::Continue(taken)) => {
-                    return self.signalfd.read_more(room, used + taken);
+                    kept.add(taken);
+                    let used = kept.hand_over();
+                    return self.signalfd.read_more(room, used);
                 }
             }
         }
-        Ok(used)
+        Ok(kept.hand_over())
     }
 
     /// Takes what there is, and waits for it if there is nothing. Zero if that

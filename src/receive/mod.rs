@@ -6,6 +6,7 @@ mod engine;
 mod future;
 pub mod hub;
 mod iter;
+mod kept;
 mod options;
 mod pace;
 mod parker;

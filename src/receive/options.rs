@@ -87,10 +87,11 @@ impl Options {
     /// While signals gather, a blocking wait checks every 200 us whether there are
     /// `count`, so `count` can shorten only delays longer than that: shorter sleeps would
     /// cost more than they bring. With `block_on`, `Epoll` and `submit_and_wait` nothing
-    /// checks, and signals gather until `delay` is over. Inside `block_on` nothing
-    /// gathers for a future that is polled by an executor of its own (such as
-    /// `FuturesUnordered`). While signals gather for a blocking wait, a receiver whose
-    /// own ring reads ahead ([`Kind::Completion`]) notifies nobody else of them.
+    /// checks, and signals gather until `delay` is over; with `block_on` also until
+    /// something else wakes the task. Inside `block_on` nothing gathers for a future that
+    /// is polled by an executor of its own (such as `FuturesUnordered`). While signals
+    /// gather for a blocking wait, a receiver whose own ring reads ahead
+    /// ([`Kind::Completion`]) notifies nobody else of them.
     ///
     /// A `delay` of zero turns it off, and so does a `count` of 0 or 1.
     ///

@@ -8,6 +8,7 @@ use core::time::Duration;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use super::engine::{Engine, Next};
+use super::kept::Kept;
 use super::pace::{Moderation, Spin};
 use super::waker::WakerCell;
 use super::{ActiveBackend, Batch, Options, Parker, Recv, RecvBatch, SignalFd};
@@ -439,11 +440,14 @@ impl Receiver {
         let size = room.len();
         let Some(until) = self.moderation.until(size) else { return Ok(0) };
         let until = until.earlier(deadline);
-        self.moderation.gather(until, size, |taken| {
+        let mut kept = Kept::new(room, self.signalfd().birth());
+        self.moderation.gather(until, size, || {
             self.engine.rest(until, &|| self.waker.wake())?;
-            let rest = room.get_mut(taken..).unwrap_or_default();
-            self.read_to_wait(rest, Next::Wait)
-        })
+            let more = self.read_to_wait(kept.rest(), Next::Wait)?;
+            kept.add(more);
+            Ok(more)
+        })?;
+        Ok(kept.hand_over())
     }
 
     fn wait_for_some(

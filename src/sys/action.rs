@@ -286,15 +286,56 @@ pub(crate) fn take_pending(signal: Signal) -> Option<SigInfo> {
     check(result).ok().map(|_number| record.record())
 }
 
-/// The record that a handler was given.
+/// The record that a handler was given, or none if the kernel has called it as one that is
+/// installed without `SA_SIGINFO`.
+///
+/// How it is installed now says nothing of that: other code may have changed it a moment ago.
+/// But the kernel puts the record and the context on the stack on which the handler runs.
+/// Without the flag it leaves there what was there (x86), and the arguments may be whatever
+/// was in the registers (arm64). So a record that is somewhere else, or of another signal,
+/// is none; nor is one that a handler is done with ([`mark_done`]).
 ///
 /// # Safety
 ///
-/// The pointer is the second argument of a handler with `SA_SIGINFO`.
-pub(crate) unsafe fn record(info: *const libc::siginfo_t) -> SigInfo {
-    // SAFETY: by contract the kernel's `siginfo_t`, which is what `KernelSigInfo`
-    // is laid out as (sigaction(2)).
-    unsafe { info.cast::<KernelSigInfo>().read() }.record()
+/// These are the arguments of a handler, however it is installed; or any others that name no
+/// memory in the [`FRAME`] above the handler that cannot be read.
+pub(crate) unsafe fn record(
+    number: c_int,
+    info: *const libc::siginfo_t,
+    context: *const c_void,
+    done: c_int,
+) -> Option<SigInfo> {
+    let here = 0_u8;
+    let here = ptr::from_ref(&here).addr();
+    let is_above = |at: usize| at.wrapping_sub(here) < FRAME;
+    let record = info.cast::<KernelSigInfo>();
+    if !is_above(record.addr())
+        || !is_above(context.addr())
+        || !record.is_aligned()
+    {
+        return None;
+    }
+    // SAFETY: on the stack, by contract, where a `siginfo_t` is what `KernelSigInfo` is laid
+    // out as (sigaction(2)), and any bytes are one.
+    let info = unsafe { record.read() }.record();
+    // What the kernel gives as a reason is not larger than `SI_KERNEL`.
+    let is_one = info.signo == number && info.code <= libc::SI_KERNEL;
+    (is_one && info.errno != done).then_some(info)
+}
+
+/// How far above a handler its record and context may be. The kernel pushes them last, below
+/// the registers; the rest is for handlers of other code that hand on to it.
+const FRAME: usize = 64 * 1024;
+
+/// Marks a record as one that a handler is done with, for what comes to the same place on
+/// the stack without one. Nobody else needs that member then.
+///
+/// # Safety
+///
+/// It is what [`record`] has found to be one.
+pub(crate) const unsafe fn mark_done(info: *mut libc::siginfo_t, done: c_int) {
+    // SAFETY: by contract, and a record is the handler's to change.
+    unsafe { (*info).si_errno = done };
 }
 
 pub(crate) use context::{

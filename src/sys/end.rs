@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use rustix::process::getpid;
 
 use super::action::{Action, set_action, set_handler, tgkill_self};
-use super::check;
+use super::{How, check, sigprocmask};
 use crate::error::Error;
 use crate::signal::{Signal, SignalSet};
 
@@ -70,11 +70,11 @@ pub(crate) fn end_handler() -> usize {
 #[inline(never)]
 extern "C" fn end(number: c_int) {
     if let (false, Ok(signal)) = (is_pid_1(), Signal::try_from(number)) {
-        // A child of PID 1's can die by it, when the handler returns.
-        let is_default = set_default(signal).is_ok();
-        if is_default && tgkill_self(signal).is_ok() {
-            return;
-        }
+        // A child of PID 1's can die by it. At once: the thread may have another mask when
+        // the handler returns (`ppoll(2)`).
+        let _found = set_default(signal);
+        let _all = sigprocmask(Some((How::Unblock, signal.into())));
+        let _sent = tgkill_self(signal);
     }
     exit(128_i32.saturating_add(number));
 }

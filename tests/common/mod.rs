@@ -488,6 +488,29 @@ pub(crate) fn set_limit(
     before
 }
 
+/// How many signals the user has queued.
+pub(crate) fn queued() -> libc::rlim_t {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let queue = status.lines().find_map(|it| it.strip_prefix("SigQ:\t"));
+    let (queued, _) = queue.unwrap().split_once('/').unwrap();
+    queued.parse().unwrap()
+}
+
+/// In a user namespace of its own, where there are some, what other processes of the user
+/// have queued does not count (Linux 5.14). This thread has to be the only one.
+pub(crate) fn leave_the_user() {
+    // SAFETY: takes a number.
+    let _left = unsafe { libc::unshare(libc::CLONE_NEWUSER) };
+}
+
+/// Takes what is pending with nothing blocked, and then blocks what it did.
+pub(crate) fn unblocked_for_a_moment() {
+    // SAFETY: no bits are a set.
+    let none: libc::sigset_t = unsafe { mem::zeroed() };
+    // SAFETY: reads a set, which lives past the call.
+    unsafe { libc::sigsuspend(&raw const none) };
+}
+
 #[cfg(target_env = "gnu")]
 pub(crate) type Resource = libc::__rlimit_resource_t;
 #[cfg(not(target_env = "gnu"))]

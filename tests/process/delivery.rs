@@ -3,14 +3,15 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::task::Context;
 use std::time::Duration;
 
 use signalfd::{Batch, Epoll, Options, Receiver, Signal, Signals, block_on};
 
 use crate::common::{
-    Child, DEADLINE, WakeCount, kill, open, options, pid, sigqueue, storm_size,
-    wait_until,
+    Child, DEADLINE, SharedCount, WakeCount, kill, open, options, pid,
+    sigqueue, storm_size, wait_until,
 };
 use crate::harness::cases;
 
@@ -267,11 +268,15 @@ fn ten_thousand_by_two_receivers() {
         send(receiver, rt(), 0..count());
         0
     });
+    let left = AtomicI32::new(count());
     let take = |from: &Receiver| {
         let mut values = Vec::new();
-        let patience = Duration::from_millis(500);
-        while let Some(info) = from.wait_timeout(patience).unwrap() {
-            values.push(value(info));
+        let moment = Duration::from_millis(5);
+        while left.load(Ordering::Relaxed) > 0 {
+            if let Some(info) = from.wait_timeout(moment).unwrap() {
+                values.push(value(info));
+                left.fetch_sub(1, Ordering::Relaxed);
+            }
         }
         values
     };
@@ -280,6 +285,7 @@ fn ten_thousand_by_two_receivers() {
         (take(&one), second.join().unwrap())
     });
     child.wait_for_success();
+    assert_eq!((one.try_recv(), two.try_recv()), (Ok(None), Ok(None)));
     assert!(first.is_sorted() && second.is_sorted());
     first.extend(second);
     first.sort_unstable();
@@ -428,20 +434,22 @@ fn a_wait_goes_on_after_a_handler_ran() {
 fn a_flood_of_one_standard_signal_keeps_nobody_from_reading() {
     let signals = open(Signal::USR1 | Signal::TERM).unwrap();
     let parent = pid();
+    let floods = SharedCount::new();
     let child = Child::fork(move || {
-        for _ in 0..200_000 {
+        (0..200_000).for_each(|_| kill(parent, Signal::USR1));
+        // However long nobody could run who reads.
+        wait_until("it is read more than once", || {
             kill(parent, Signal::USR1);
-        }
+            floods.get() > 1
+        });
         kill(parent, Signal::TERM);
         0
     });
-    let mut floods = 0;
     for info in &signals {
         match info.unwrap().signal() {
-            Signal::USR1 => floods += 1,
+            Signal::USR1 => floods.add_one(),
             _ => break,
         }
     }
-    assert!(floods > 1);
     child.wait_for_success();
 }

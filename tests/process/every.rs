@@ -21,10 +21,10 @@ use signalfd::{
 use super::exit::fork_pid_1;
 use super::scopes::race_with_the_end;
 use crate::common::{
-    Child, End, Forged, HeldCalls, action, forbid, kill, options, pid,
-    set_action, set_limit, set_mask, set_masked_action, sigqueue,
-    sigqueue_to_thread, storm_size, tgkill, tid, uid, wait_until,
-    wait_until_asleep,
+    Child, DEADLINE, End, Forged, HeldCalls, action, forbid, kill,
+    leave_the_user, options, pid, set_action, set_limit, set_mask,
+    set_masked_action, sigqueue, sigqueue_to_thread, storm_size, tgkill, tid,
+    uid, unblocked_for_a_moment, wait_until, wait_until_asleep,
 };
 use crate::harness::{
     battery, cases, racing_rounds, rounds_with_receivers, skip,
@@ -79,6 +79,10 @@ cases! {
     brought_back_without_a_record_it_goes_on,
     brought_back_without_a_record_it_is_mended_by_who_heals_or_opens,
     brought_back_without_a_record_it_gives_way,
+    brought_back_without_a_record_it_makes_up_no_signal,
+    brought_back_without_a_record_it_takes_no_signal_for_a_probe,
+    brought_back_for_one_signal_it_is_gone_after_that,
+    who_heals_leaves_alone_what_has_another_action,
     what_is_unread_at_the_end_reaches_its_handler_as_it_was,
     what_an_outer_receiver_waits_for_is_not_dropped,
     what_comes_while_a_receiver_goes_is_not_dropped,
@@ -103,6 +107,7 @@ cases! {
     a_forked_child_takes_the_default_action,
     a_forked_child_ends_though_the_handler_has_to_stay,
     a_forked_child_takes_the_handler_from_before,
+    a_forked_child_unblocked_for_a_moment_takes_the_action,
     a_forked_child_can_have_its_own,
     a_child_of_a_bare_vfork_is_taken_for_its_parent,
     a_child_of_a_bare_vfork_leaves_nothing_to_its_parent,
@@ -446,9 +451,11 @@ fn nothing_is_lost_by_threads_that_unblock_again_and_again() {
 }
 
 fn nothing_is_lost_with_the_queue_at_its_limit() {
+    leave_the_user();
     set_limit(libc::RLIMIT_SIGPENDING, 50);
     // The limit is for all processes of a user.
     let filler = Child::fork(|| {
+        end_with_the_parent();
         let signals = crate::common::open(rt(9)).unwrap();
         let mut batch = Batch::<64>::new();
         loop {
@@ -834,7 +841,7 @@ pub(crate) fn end_with_the_parent() {
 
 /// A thread that is in the kernel until it is let go, as after `vfork(2)`.
 pub(crate) fn stuck() -> (Threads, UnixStream) {
-    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
     let theirs = Arc::new(theirs);
     let threads = Threads::new(1, move |ended| {
         let flags = libc::CLONE_VFORK | libc::SIGCHLD;
@@ -843,6 +850,8 @@ pub(crate) fn stuck() -> (Threads, UnixStream) {
             unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
         if child == 0 {
             end_with_the_parent();
+            // Its parent waits for its end from before it runs.
+            let _told = (&*theirs).write(&[0]);
             let mut byte = [0];
             let _end = (&*theirs).read(&mut byte);
             // SAFETY: ends the child.
@@ -850,14 +859,7 @@ pub(crate) fn stuck() -> (Threads, UnixStream) {
         }
         ended.recv().unwrap_err();
     });
-    // Its number may be another one in the namespace that `/proc` is of.
-    wait_until("it is stuck", || {
-        std::fs::read_dir("/proc/self/task").unwrap().any(|thread| {
-            let stat = thread.unwrap().path().join("stat");
-            let stat = std::fs::read_to_string(stat).unwrap();
-            stat.rsplit(") ").next().unwrap().starts_with('D')
-        })
-    });
+    ours.read_exact(&mut [0]).unwrap();
     (threads, ours)
 }
 
@@ -1899,6 +1901,86 @@ fn brought_back_without_a_record_it_gives_way() {
     assert_eq!(action(Signal::TERM).0, counting());
 }
 
+/// Other code brings it back, and who runs it has it mended, while others are called.
+fn brought_back_without_a_record_it_makes_up_no_signal() {
+    let signals = open(Signal::TERM);
+    let (ours, ..) = action(Signal::TERM);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                set_action(Signal::TERM, ours, libc::SA_RESTART);
+            }
+        });
+        let senders = [(); 2].map(|()| {
+            scope.spawn(|| {
+                for _ in 0..storm_size() / 20 {
+                    set_mask(SignalSet::empty());
+                    // What is found on the stack then is no record.
+                    std::hint::black_box([Signal::USR1.as_raw(); 4096]);
+                    tgkill(tid(), Signal::TERM);
+                }
+            })
+        });
+        let mut are_sending = true;
+        while are_sending {
+            are_sending = senders.iter().any(|sender| !sender.is_finished());
+            while let Some(info) = signals.try_recv().unwrap() {
+                assert_eq!(info.signal(), Signal::TERM);
+                let sender = info.pid().unwrap();
+                assert!([0, pid() as u32].contains(&sender), "{info}");
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+}
+
+fn brought_back_without_a_record_it_takes_no_signal_for_a_probe() {
+    let (threads, mut let_go) = stuck();
+    let signals = open(Signal::USR1);
+    assert_ne!(every(&signals).late(), Ok(None));
+    let (ours, ..) = action(Signal::USR1);
+    set_action(Signal::USR1, ours, libc::SA_RESTART);
+    let other = thread::spawn(|| {
+        set_mask(SignalSet::empty());
+        tgkill(tid(), Signal::USR1);
+    });
+    let info = signals.wait_timeout(DEADLINE).unwrap();
+    assert_eq!(info.map(|it| it.signal()), Some(Signal::USR1));
+    other.join().unwrap();
+    // The probe is still to come, and no action may come back before.
+    drop(signals);
+    assert_eq!(action(Signal::USR1).0, ours);
+    let_go.write_all(&[0]).unwrap();
+    threads.end();
+}
+
+fn brought_back_for_one_signal_it_is_gone_after_that() {
+    let child = Child::fork(|| {
+        let _signals = open(Signal::TERM);
+        let (ours, ..) = action(Signal::TERM);
+        set_action(Signal::TERM, ours, libc::SA_RESETHAND);
+        set_mask(SignalSet::empty());
+        kill(pid(), Signal::TERM);
+        0
+    });
+    assert_eq!(child.wait(), End::Killed(libc::SIGTERM));
+}
+
+/// To that a probe would be a signal.
+fn who_heals_leaves_alone_what_has_another_action() {
+    let signals = open(Signal::USR1);
+    set_action(Signal::USR1, libc::SIG_DFL, 0);
+    let threads = open_threads(2);
+    every(&signals).heal().unwrap();
+    let late = every(&signals).late().unwrap().unwrap();
+    assert_eq!(late.signals(), Signal::USR1.into());
+    signals.insert(Signal::TERM).unwrap();
+    let late = every(&signals).late().unwrap();
+    assert_eq!(late, None, "they were healed by the other one");
+    threads.end();
+}
+
 fn children_that_nobody_waits_for() {
     for (handler, flags) in
         [(libc::SIG_IGN, 0), (libc::SIG_DFL, libc::SA_NOCLDWAIT)]
@@ -2096,6 +2178,24 @@ fn a_forked_child_takes_the_handler_from_before() {
     });
     assert_eq!(child.wait(), End::Exited(2));
     drop(signals);
+}
+
+/// It gets back a mask in which the signal is blocked.
+fn a_forked_child_unblocked_for_a_moment_takes_the_action() {
+    let take = || {
+        Child::fork(|| {
+            set_mask(Signal::TERM.into());
+            kill(pid(), Signal::TERM);
+            unblocked_for_a_moment();
+            COUNTED.load(Ordering::Relaxed)
+        })
+    };
+    let signals = open(Signal::TERM);
+    assert_eq!(take().wait(), End::Killed(libc::SIGTERM));
+    drop(signals);
+    set_action(Signal::TERM, counting(), 0);
+    let _signals = open(Signal::TERM);
+    assert_eq!(take().wait(), End::Exited(1));
 }
 
 fn a_forked_child_can_have_its_own() {

@@ -17,8 +17,8 @@ use signalfd::{Receiver, Signal, SignalSet, Signals};
 
 use super::every::unblocking;
 use crate::common::{
-    Child, End, open_in_thread, options, pid, set_action, set_limit, set_mask,
-    sigqueue, sigqueue_to_thread, tid, wait_until,
+    Child, End, open_in_thread, options, pid, queued, set_action, set_limit,
+    set_mask, sigqueue, sigqueue_to_thread, tid, wait_until,
 };
 use crate::harness::{cases, rounds_with_receivers};
 
@@ -64,11 +64,7 @@ fn see_all(receiver: &Receiver) {
 
 /// Leaves room for two more in the queue, which all processes of the user share.
 fn leave_little_room() {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let queue = status.lines().find_map(|it| it.strip_prefix("SigQ:\t"));
-    let (queued, _) = queue.unwrap().split_once('/').unwrap();
-    let queued: libc::rlim_t = queued.parse().unwrap();
-    set_limit(libc::RLIMIT_SIGPENDING, queued + 2);
+    set_limit(libc::RLIMIT_SIGPENDING, queued() + 2);
 }
 
 /// Sends a number, and tells how often there was no room for it.

@@ -5,8 +5,8 @@ use std::thread;
 use signalfd::{Batch, Receiver, Signal, mask};
 
 use crate::common::{
-    Child, HeldCalls, kill, open, pid, sigqueue, storm_size, tid,
-    wait_until_asleep,
+    Child, HeldCalls, SharedCount, kill, open, pid, sigqueue, storm_size, tid,
+    wait_until, wait_until_asleep,
 };
 use crate::harness::{cases, skip};
 
@@ -159,14 +159,16 @@ fn changes_under_fire_never_unblock_what_stays() {
     let done = open(Signal::TERM).unwrap();
     let signals = open(Signal::USR1 | Signal::USR2).unwrap();
     let parent = pid();
+    let rounds = SharedCount::new();
     let child = Child::fork(move || {
-        for _ in 0..100_000 {
+        (0..100_000).for_each(|_| kill(parent, Signal::USR1));
+        wait_until("a round is over", || {
             kill(parent, Signal::USR1);
-        }
+            rounds.get() > 0
+        });
         kill(parent, Signal::TERM);
         0
     });
-    let mut rounds = 0;
     while done.try_recv().unwrap().is_none() {
         signals.replace(Signal::USR1 | Signal::HUP).unwrap();
         signals.replace(Signal::USR1 | Signal::USR2).unwrap();
@@ -174,9 +176,8 @@ fn changes_under_fire_never_unblock_what_stays() {
         signals.insert(Signal::USR2).unwrap();
         assert!(mask::current().unwrap().contains(Signal::USR1.into()));
         signals.try_recv().unwrap();
-        rounds += 1;
+        rounds.add_one();
     }
-    assert!(rounds > 0);
     child.wait_for_success();
     while signals.try_recv().unwrap().is_some() {}
 }

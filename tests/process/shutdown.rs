@@ -20,7 +20,8 @@ use super::every::{Threads, stuck};
 use super::exit::fork_pid_1;
 use crate::common::{
     Child, End, forbid, kernel_action, kill, open, open_descriptors, options,
-    pid, set_action, set_limit, set_mask, sigqueue, tid, wait_until_asleep,
+    pid, set_action, set_limit, set_mask, sigqueue, tid,
+    unblocked_for_a_moment, wait_until_asleep,
 };
 use crate::harness::{cases, racing_rounds, skip};
 
@@ -68,6 +69,7 @@ cases! {
 
     as_pid_1_the_second_exits_with_the_status,
     as_pid_1_its_children_die_by_the_signal,
+    as_pid_1_its_children_die_by_what_is_unblocked_for_a_moment,
     as_pid_1_the_second_exits_also_after_every_thread,
     as_pid_1_it_puts_back_what_it_changed_under_every_thread,
     as_pid_1_the_second_exits_where_every_thread_was_blocked_before,
@@ -611,6 +613,21 @@ fn as_pid_1_its_children_die_by_the_signal() {
         let _shutdown = after_the_first(Signal::INT | Signal::TERM);
         let child = Child::fork(|| {
             kill(pid(), Signal::TERM);
+            1
+        });
+        assert_eq!(child.wait(), End::Killed(libc::SIGTERM));
+        0
+    });
+    child.wait_for_success();
+}
+
+fn as_pid_1_its_children_die_by_what_is_unblocked_for_a_moment() {
+    let child = fork_pid_1(|| {
+        let _shutdown = after_the_first(Signal::INT | Signal::TERM);
+        let child = Child::fork(|| {
+            set_mask(Signal::TERM.into());
+            kill(pid(), Signal::TERM);
+            unblocked_for_a_moment();
             1
         });
         assert_eq!(child.wait(), End::Killed(libc::SIGTERM));

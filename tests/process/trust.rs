@@ -21,7 +21,7 @@ use signalfd::{
 use crate::allocations::without_allocating;
 use crate::common::{
     Child, DEADLINE, End, Forged, HeldCalls, check, kill, open, options, pid,
-    set_action, set_limit, set_mask, sigqueue, storm_size, tid, uid,
+    queued, set_action, set_limit, set_mask, sigqueue, storm_size, tid, uid,
     wait_until, wait_until_asleep,
 };
 use crate::every::have_some_left;
@@ -632,7 +632,7 @@ fn a_flood_of_another_user_costs_what_it_sends() {
     }
     // Half of the queue is for what nobody reads.
     let _unread = unread(rt(3) | Signal::USR2);
-    set_limit(libc::RLIMIT_SIGPENDING, 400);
+    set_limit(libc::RLIMIT_SIGPENDING, queued() + 400);
     let to = pid();
     let until_there_is_room = |signal, value| {
         while sigqueue(to, signal, value).is_err() {

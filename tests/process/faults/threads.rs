@@ -193,6 +193,6 @@ fn changing_what_they_block(trial: &Trial<'_>, signals: &mut Signals) {
     change(trial, signals, &receiver, EVERY, to, || {
         receiver.insert(Signal::TERM)
     });
-    let to = kept().into();
-    change(trial, signals, &receiver, OPENS, to, || receiver.replace(to));
+    let (gone, to) = (to - kept(), kept().into());
+    change(trial, signals, &receiver, OPENS, to, || receiver.remove(gone));
 }

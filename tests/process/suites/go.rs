@@ -311,7 +311,7 @@ fn who_asks_for_the_time_in_a_storm_is_not_disturbed() {
     thread::scope(|scope| {
         let asker = scope.spawn(|| {
             let (mut last, mut asked) = (Instant::now(), 0);
-            while !is_over.load(Ordering::Relaxed) {
+            loop {
                 set_mask(SignalSet::empty());
                 for _ in 0..100 {
                     let now = Instant::now();
@@ -319,8 +319,10 @@ fn who_asks_for_the_time_in_a_storm_is_not_disturbed() {
                     last = now;
                 }
                 asked += 1;
+                if is_over.load(Ordering::Relaxed) {
+                    return asked;
+                }
             }
-            asked
         });
         let sender = Child::fork(|| {
             for value in 0..count {
