@@ -29,8 +29,9 @@
 //! - **A probe.** Counted, and gone.
 //! - **No record.** Other code has brought the handler back without `SA_SIGINFO`, or had when
 //!   the kernel called it. The signal goes on as one of nobody's, and the handler is installed
-//!   again as it was, so that the next one is as above. (That a handler of other code without
-//!   `SA_SIGINFO` has called this one cannot be told from being late.)
+//!   again as it was, so that the next one is as above. That a handler of other code without
+//!   `SA_SIGINFO` has called this one cannot be told from being late; where another is
+//!   installed, it is taken for that, and nothing is done.
 //! - **What was to wake a sleeper** (`requeue/wake.rs`). It is no signal. The above is
 //!   done, and if somebody has to be woken still, it is sent again.
 //!
@@ -487,7 +488,11 @@ unsafe extern "C" fn handle(
 fn handle_without_record(signal: Signal) {
     let info = bare(signal);
     if !active().has(signal) {
-        let _gave_way = let_take_its_course(&info, None);
+        // Another handler has handed on, most likely, and would be called again and again.
+        let is_another = |it: &Action| is_handler(it) && !is_ours(it);
+        if !action::action(signal).is_ok_and(|it| is_another(&it)) {
+            let _gave_way = let_take_its_course(&info, None);
+        }
         return;
     }
     // The next one has its record, and blocks the thread.

@@ -73,6 +73,7 @@ cases! {
     a_handler_installed_meanwhile_stays,
     a_handler_that_hands_on_is_no_trouble,
     a_handler_that_hands_on_goes_on_afterwards,
+    a_plain_handler_that_hands_on_goes_on_afterwards,
     a_handler_that_hands_on_goes_on_after_a_second_receiver,
     a_handler_that_blocks_all_goes_on_after_a_second_receiver,
     a_handler_installed_again_afterwards_gives_way,
@@ -1433,6 +1434,22 @@ fn a_handler_that_hands_on_goes_on_afterwards() {
         assert_eq!(COUNTED.swap(0, Ordering::Relaxed), 2, "{round}");
         assert_eq!(action(Signal::TERM).0, handler as usize);
         assert_eq!(action(Signal::HUP).0, handler as usize);
+    }
+}
+
+/// It has no record to hand on, and that ends there.
+fn a_plain_handler_that_hands_on_goes_on_afterwards() {
+    extern "C" fn plain(signal: c_int) {
+        hand_on(signal, ptr::null_mut(), ptr::null_mut());
+    }
+    let signals = open(Signal::TERM);
+    OURS.store(action(Signal::TERM).0, Ordering::Relaxed);
+    let handler: extern "C" fn(_) = plain;
+    set_action(Signal::TERM, handler as usize, 0);
+    drop(signals);
+    for round in 1..=3 {
+        kill(pid(), Signal::TERM);
+        assert_eq!(COUNTED.load(Ordering::Relaxed), round);
     }
 }
 
