@@ -128,8 +128,8 @@
 //! every thread ([`Options::every_thread`], [`mask::block_every_thread`]), or changing
 //! its set; [`suspend`], for as long as the process is stopped; and, as PID 1, receiving
 //! the first signal of a [`Shutdown`] or dropping it. Any other receiver or guard waits
-//! for a turn only if an action that would drop its pending signals is just then
-//! restored. A forked child waits for no turn of its parent's.
+//! for a turn only if the action of one of its signals is still to be restored, because
+//! that would drop what is pending. A forked child waits for no turn of its parent's.
 //!
 //! One page is mapped in the process, to notice a fork without a system call. What has
 //! left the kernel's queue is in the caller's hands, so dropping a future, an iterator or

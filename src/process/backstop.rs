@@ -3,8 +3,8 @@
 //! Linux has no mask for the process. What it has is a handler: it runs in the
 //! thread that takes a signal, and may change the mask that this thread gets back.
 //! So there is one for all signals that are to be blocked in every thread, and it
-//! does two things, both safe at any point of any program: it makes system calls and
-//! looks at atomic numbers.
+//! does two things, both safe at any point of any program: it makes system calls, looks at
+//! atomic numbers, and changes what the kernel has put on its stack.
 //!
 //! - It blocks them all in the thread, from when it returns.
 //! - It sends the record on to the process, where the receiver finds it. If the
@@ -20,7 +20,9 @@
 //! - **It is not, or this is a forked child.** The handler may run a moment after it
 //!   was taken away, a child inherits it, and other code may install it again that
 //!   has found it. Then the previous action comes back, and the record is sent to the
-//!   thread again, to take it when the handler returns. If that would ignore it, nothing
+//!   thread again, to take it when the handler returns. If the mask that the thread gets
+//!   back blocks the signal (`ppoll(2)`), it is not left until then: a handler is called, and
+//!   for a default action the signal is unblocked in here. If that would ignore it, nothing
 //!   is done; and if there is no room for the record, the handler from before is called, or
 //!   the signal goes without. But where another handler is installed, it may have handed on
 //!   to this one, which then hands on to the previous. That
@@ -28,10 +30,12 @@
 //!   found by a later receiver: then it is the one before that (`found.rs`).
 //! - **A probe.** Counted, and gone.
 //! - **No record.** Other code has brought the handler back without `SA_SIGINFO`, or had when
-//!   the kernel called it. The signal goes on as one of nobody's, and the handler is installed
-//!   again as it was, so that the next one is as above. That a handler of other code without
-//!   `SA_SIGINFO` has called this one cannot be told from being late; where another is
-//!   installed, it is taken for that, and nothing is done.
+//!   the kernel called it; or another handler has called this one without what it was given.
+//!   If the signal is to be blocked here it goes on as one of nobody's, also what was a probe
+//!   or a wake, and the handler is installed again as it was, where it still is, so that the
+//!   next one is as above. If not, it takes its course as above; but where another handler is
+//!   installed, that one counts as the one that has called, and nothing is done. (It cannot
+//!   be told from being late.)
 //! - **What was to wake a sleeper** (`requeue/wake.rs`). It is no signal. The above is
 //!   done, and if somebody has to be woken still, it is sent again.
 //!
@@ -39,7 +43,7 @@
 //!
 //! `ACTIVE` is what the handler looks at. It grows before the handler is installed
 //! and shrinks after it was taken away. All else is changed in turns (`Turn`), by who
-//! opens and who leaves. The handler may bring the previous action back while
+//! opens and who leaves. The handler may bring the previous action back, or itself with its record, while
 //! somebody opens, but for one that ignores the signal. It looks at `ACTIVE` again
 //! afterwards; so either it sees that, and installs itself again, or that one installs it
 //! after. Other code of the program may change actions at any time. So whoever replaces one
@@ -445,10 +449,14 @@ unsafe extern "C" fn handle(
 ) {
     sys::action::keeping_errno(|| {
         let Ok(signal) = Signal::try_from(number) else { return };
+        let installed = action::action(signal).ok().filter(is_ours);
+        let is_bare = installed.as_ref().is_some_and(|it| !has_record(it));
         // SAFETY: the arguments of this handler.
         let record = unsafe { action::record(number, raw, context, done()) };
+        // What looks like one may be another's, but for a probe, which has the secret.
+        let record = record.filter(|info| !is_bare || is_probe(info));
         let Some(info) = record else {
-            return handle_without_record(signal);
+            return handle_without_record(signal, installed.as_ref());
         };
         let active = active();
         let is_active = active.has(info.signal());
@@ -476,8 +484,11 @@ unsafe extern "C" fn handle(
             // SAFETY: the arguments of this handler.
             unsafe { let_it_run(&info, number, raw, context) };
         }
-        // SAFETY: it is one.
-        unsafe { action::mark_done(raw, done()) };
+        // Another handler that has handed on may read it still.
+        if installed.is_some() {
+            // SAFETY: it is one.
+            unsafe { action::mark_done(raw, done()) };
+        }
     });
 }
 
@@ -485,18 +496,19 @@ unsafe extern "C" fn handle(
 /// without `SA_SIGINFO`. What was to be a probe or a wake goes on as a signal, too: it cannot
 /// be told from one, and a signal is not to be lost.
 #[cold]
-fn handle_without_record(signal: Signal) {
+fn handle_without_record(signal: Signal, installed: Option<&Action>) {
     let info = bare(signal);
     if !active().has(signal) {
         // Another handler has handed on, most likely, and would be called again and again.
-        let is_another = |it: &Action| is_handler(it) && !is_ours(it);
+        let is_another =
+            |it: &Action| is_handler(it) && !is_ours(it) && !sys::is_end(it);
         if !action::action(signal).is_ok_and(|it| is_another(&it)) {
             let _gave_way = let_take_its_course(&info, None);
         }
         return;
     }
     // The next one has its record, and blocks the thread.
-    let _mended = action::action(signal).and_then(|it| mend_one(signal, &it));
+    let _mended = installed.map(|it| mend_one(signal, it));
     if is_expected(signal, true) {
         probe_has_come();
     } else {
@@ -727,6 +739,10 @@ fn let_take_its_course(
         // On this stack there may be no room for the kernel to call another one.
         if is_handler(&course) {
             return Ok(Some(course));
+        }
+        if active().has(signal) {
+            requeue::send_on(info, BIRTH.load());
+            return Ok(None);
         }
         let _all = sys::sigprocmask(Some((How::Unblock, signal.into())));
     }

@@ -67,7 +67,10 @@ use crate::sys::{self, Deadline, How};
 /// - A handler that the program had for a signal does not run while the guard exists, and
 ///   neither does the default action. A handler that the program installs meanwhile runs
 ///   in threads that unblock the signal; if it calls the handler that it replaced, it
-///   must be installed with `SA_SIGINFO`, as that one is.
+///   must be installed with `SA_SIGINFO`, as that one is, and pass on what it was given,
+///   on the same stack. Otherwise the signal may come to it again and again.
+/// - If other code installs the crate's handler again without `SA_SIGINFO` (`signal(3)`)
+///   while threads are being made to run it, a signal may be received that nobody sent.
 /// - A signal directed at a thread that did not block it becomes process-directed. What
 ///   was pending for that thread already stays with it.
 /// - A thread that waits in `sigwaitinfo(2)` for one of the signals gets a record that is
@@ -81,7 +84,7 @@ use crate::sys::{self, Deadline, How};
 ///
 /// # Errors
 ///
-/// On an error no action has been changed.
+/// On an error the actions are restored, as when the guard is dropped.
 ///
 /// - [`Error::EmptySet`], [`Error::Unblockable`], [`Error::Synchronous`] or
 ///   [`Error::Reserved`] for a set that no receiver can take.

@@ -22,7 +22,7 @@ use crate::sys::{self, Deadline};
 /// threads may have been started since by code that changes its mask.
 ///
 /// While threads come and go it is a best effort. A thread that is started after the
-/// thread that starts it was looked at is not seen, but inherits its mask. And a thread
+/// thread that starts it was looked at may not be seen, but inherits its mask. And a thread
 /// that is just starting another one blocks everything for that moment, as does the new
 /// one until it runs, since the C library does so. With glibc this can be detected, and
 /// the thread is waited for, a second at most (but not if it is started with a CPU

@@ -156,7 +156,7 @@ impl Receiver {
     /// its waker is dropped unused.
     ///
     /// With [`Options::every_thread`] the signals are blocked in every thread of this
-    /// process, and the counters of [`every_thread`](Self::every_thread) start at 0.
+    /// process, and the counters of [`every_thread`](Self::every_thread) begin anew.
     ///
     /// An event loop that had the old descriptor has to be given the new one. A
     /// descriptor from elsewhere ([`SignalFd::from_fd`]) is replaced by a new one, which

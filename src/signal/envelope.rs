@@ -279,6 +279,7 @@ mod tests {
         }
         assert_eq!(wide::pack(longest + 1, 0), None);
         assert_eq!(wide::pack(0, longest + 1), None);
+        assert_eq!(wide::pack(longest + 1, longest + 1), None);
 
         let longest = u64::from(u32::MAX);
         for (utime, stime) in

@@ -287,52 +287,81 @@ pub(crate) fn take_pending(signal: Signal) -> Option<SigInfo> {
 }
 
 /// The record that a handler was given, or none if the kernel has called it as one that is
-/// installed without `SA_SIGINFO`.
+/// installed without `SA_SIGINFO`, as far as can be seen.
 ///
-/// How it is installed now says nothing of that: other code may have changed it a moment ago.
-/// But the kernel puts the record and the context on the stack on which the handler runs.
-/// Without the flag it leaves there what was there (x86), and the arguments may be whatever
-/// was in the registers (arm64). So a record that is somewhere else, or of another signal,
-/// is none; nor is one that a handler is done with ([`mark_done`]).
+/// Then it writes no record. On some machines it passes the place of one all the same
+/// ([`ALWAYS_PASSES`]), where there may be another one from before; on others the arguments
+/// are what was in the registers. So what is of another signal is none, nor what is not on
+/// the stack on which the handler runs, nor one that this handler is done with
+/// ([`mark_done`]). One that another handler has left there is believed.
 ///
 /// # Safety
 ///
-/// These are the arguments of a handler, however it is installed; or any others that name no
-/// memory in the [`FRAME`] above the handler that cannot be read.
+/// These are the arguments of a handler, however it is installed, or null.
 pub(crate) unsafe fn record(
     number: c_int,
     info: *const libc::siginfo_t,
     context: *const c_void,
     done: c_int,
 ) -> Option<SigInfo> {
-    let here = 0_u8;
-    let here = ptr::from_ref(&here).addr();
-    let is_above = |at: usize| at.wrapping_sub(here) < FRAME;
-    let record = info.cast::<KernelSigInfo>();
-    if !is_above(record.addr())
-        || !is_above(context.addr())
-        || !record.is_aligned()
-    {
+    let are_there = !info.is_null()
+        && info.is_aligned()
+        && !context.is_null()
+        && context.cast::<libc::ucontext_t>().is_aligned();
+    // SAFETY: by contract.
+    if !are_there || !ALWAYS_PASSES && !unsafe { are_pushed(info, context) } {
         return None;
     }
-    // SAFETY: on the stack, by contract, where a `siginfo_t` is what `KernelSigInfo` is laid
-    // out as (sigaction(2)), and any bytes are one.
-    let info = unsafe { record.read() }.record();
-    // What the kernel gives as a reason is not larger than `SI_KERNEL`.
-    let is_one = info.signo == number && info.code <= libc::SI_KERNEL;
-    (is_one && info.errno != done).then_some(info)
+    // SAFETY: a place on the stack, where a `siginfo_t` is what `KernelSigInfo` is laid out
+    // as (sigaction(2)), and any bytes are one.
+    let info = unsafe { info.cast::<KernelSigInfo>().read() }.record();
+    (info.signo == number && info.errno != done).then_some(info)
 }
 
-/// How far above a handler its record and context may be. The kernel pushes them last, below
-/// the registers; the rest is for handlers of other code that hand on to it.
-const FRAME: usize = 64 * 1024;
+/// Whether the kernel passes the place of a record and the context to every handler
+/// (`setup_rt_frame()` in `arch/*/kernel/signal.c`).
+const ALWAYS_PASSES: bool = cfg!(any(
+    target_arch = "x86_64",
+    target_arch = "riscv64",
+    target_arch = "loongarch64"
+));
 
-/// Marks a record as one that a handler is done with, for what comes to the same place on
-/// the stack without one. Nobody else needs that member then.
+/// Whether these are what the kernel has pushed onto the stack for a handler, just above it,
+/// or handlers of other code have handed on.
 ///
 /// # Safety
 ///
-/// It is what [`record`] has found to be one.
+/// What is in the [`FRAME`] above the handler is its stack. It is, but for who runs with less
+/// than that left below the end of the stack, and had such a number in the register.
+unsafe fn are_pushed(
+    info: *const libc::siginfo_t,
+    context: *const c_void,
+) -> bool {
+    let here = 0_u8;
+    let here = ptr::from_ref(&here).addr();
+    let is_above = |at: usize| {
+        at.checked_sub(here).is_some_and(|distance| distance < FRAME)
+    };
+    if !is_above(info.addr()) || !is_above(context.addr()) {
+        return false;
+    }
+    if cfg!(any(target_arch = "arm", target_arch = "aarch64")) {
+        // The flags and the link, which the kernel leaves zero there.
+        // SAFETY: by contract.
+        return unsafe { context.cast::<[usize; 2]>().read() } == [0; 2];
+    }
+    true
+}
+
+/// How far above a handler its record and context may be.
+const FRAME: usize = 16 * 1024;
+
+/// Marks a record as one that a handler is done with, for what comes to the same place on
+/// the stack without one.
+///
+/// # Safety
+///
+/// It is what [`record`] has found to be one, and nobody reads it any more.
 pub(crate) const unsafe fn mark_done(info: *mut libc::siginfo_t, done: c_int) {
     // SAFETY: by contract, and a record is the handler's to change.
     unsafe { (*info).si_errno = done };

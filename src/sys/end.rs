@@ -72,9 +72,10 @@ extern "C" fn end(number: c_int) {
     if let (false, Ok(signal)) = (is_pid_1(), Signal::try_from(number)) {
         // A child of PID 1's can die by it. At once: the thread may have another mask when
         // the handler returns (`ppoll(2)`).
-        let _found = set_default(signal);
-        let _all = sigprocmask(Some((How::Unblock, signal.into())));
-        let _sent = tgkill_self(signal);
+        if set_default(signal).is_ok() {
+            let _all = sigprocmask(Some((How::Unblock, signal.into())));
+            let _sent = tgkill_self(signal);
+        }
     }
     exit(128_i32.saturating_add(number));
 }
