@@ -449,15 +449,16 @@ unsafe extern "C" fn handle(
 ) {
     sys::action::keeping_errno(|| {
         let Ok(signal) = Signal::try_from(number) else { return };
-        let installed = action::action(signal).ok().filter(is_ours);
-        let is_bare = installed.as_ref().is_some_and(|it| !has_record(it));
+        let installed = installed(signal);
         // SAFETY: the arguments of this handler.
         let record = unsafe { action::record(number, raw, context, done()) };
-        // What looks like one may be another's, but for a probe, which has the secret.
-        let record = record.filter(|info| !is_bare || is_probe(info));
         let Some(info) = record else {
-            return handle_without_record(signal, installed.as_ref());
+            return handle_without_record(signal);
         };
+        // What looks like one may be another's, but for a probe, which has the secret.
+        if installed == Some(Installed::Bare) && !is_probe(&info) {
+            return handle_without_record(signal);
+        }
         let active = active();
         let is_active = active.has(info.signal());
         if is_active {
@@ -492,11 +493,30 @@ unsafe extern "C" fn handle(
     });
 }
 
+/// How the handler is installed for a signal.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Installed {
+    WithRecord,
+    /// Without `SA_SIGINFO`.
+    Bare,
+}
+
+/// How it is installed now, if it is. On its own: a stack for signals may be small.
+#[inline(never)]
+fn installed(signal: Signal) -> Option<Installed> {
+    let found = action::action(signal).ok().filter(is_ours)?;
+    Some(if has_record(&found) {
+        Installed::WithRecord
+    } else {
+        Installed::Bare
+    })
+}
+
 /// What the handler does where it has nothing but the number: other code has brought it back
 /// without `SA_SIGINFO`. What was to be a probe or a wake goes on as a signal, too: it cannot
 /// be told from one, and a signal is not to be lost.
 #[cold]
-fn handle_without_record(signal: Signal, installed: Option<&Action>) {
+fn handle_without_record(signal: Signal) {
     let info = bare(signal);
     if !active().has(signal) {
         // Another handler has handed on, most likely, and would be called again and again.
@@ -508,7 +528,7 @@ fn handle_without_record(signal: Signal, installed: Option<&Action>) {
         return;
     }
     // The next one has its record, and blocks the thread.
-    let _mended = installed.map(|it| mend_one(signal, it));
+    let _mended = action::action(signal).and_then(|it| mend_one(signal, &it));
     if is_expected(signal, true) {
         probe_has_come();
     } else {
@@ -701,9 +721,8 @@ fn let_take_its_course(
     gets_back: Option<SignalSet>,
 ) -> Result<Option<Action>, Error> {
     let signal = info.signal();
-    let found = action::action(signal);
     // If it is not to be known, this one is there still.
-    let other = found.ok().filter(|it| !is_ours(it));
+    let other = action::action(signal).ok().filter(|it| !is_ours(it));
     let course = other.unwrap_or_else(|| previous(signal));
     if is_ignored_by(&course, signal) {
         if other.is_none() {
@@ -712,49 +731,20 @@ fn let_take_its_course(
         return Ok(None);
     }
     if other.is_none() {
-        put_previous(signal, &course).inspect_err(|_| {
-            if course.handler == libc::SIG_DFL {
-                end_all_the_same(signal);
-            }
-        })?;
-        if ends_as_pid_1(signal, &course) {
-            put_end(signal, &course)?;
-            // Whoever wanted that may do so no longer.
-            if !ends_as_pid_1(signal, &course) {
-                let found = set_found(signal, &course)?;
-                let put = course.handler;
-                put_back_another(signal, put, found, sys::is_end)?;
-            }
-        }
-        if active().has(signal) {
-            // Somebody has opened meanwhile.
-            let replaced = put_handler(signal)?;
-            let is_known = |it: &Action| {
-                it.handler == course.handler || is_ours(it) || sys::is_end(it)
-            };
-            put_back_another(signal, address(), replaced, is_known)?;
-        }
+        bring_back(signal, &course)?;
     }
-    if gets_back.is_some_and(|mask| mask.has(signal)) {
-        // On this stack there may be no room for the kernel to call another one.
-        if is_handler(&course) {
-            return Ok(Some(course));
-        }
-        if active().has(signal) {
-            requeue::send_on(info, BIRTH.load());
-            return Ok(None);
-        }
+    let is_active = active().has(signal);
+    let is_too_late = gets_back.is_some_and(|mask| mask.has(signal));
+    // On this stack there may be no room for the kernel to call another one.
+    let is_for_here = !is_active && !is_handler(&course);
+    if is_too_late && is_for_here {
         let _all = sys::sigprocmask(Some((How::Unblock, signal.into())));
     }
-    let this = sys::thread_id();
-    let is_sent = sys::action::tgsigqueueinfo(this, info).is_ok()
-        // A sandbox may forbid that call.
-        || sys::action::tgkill_self(signal).is_ok();
-    if is_sent {
+    if (!is_too_late || is_for_here) && send_to_this_thread(info) {
         return Ok(None);
     }
-    // A real-time signal, and the queue is full (`__send_signal_locked()`).
-    if active().has(signal) {
+    // Or it is a real-time signal, and the queue is full (`__send_signal_locked()`).
+    if is_active {
         requeue::send_on(info, BIRTH.load());
     } else if is_handler(&course) {
         return Ok(Some(course));
@@ -763,6 +753,51 @@ fn let_take_its_course(
         let _sent = sys::send_to_process(signal);
     }
     Ok(None)
+}
+
+/// Brings the previous action, which is this and does not ignore the signal, back in the
+/// place of the handler; and that again, if somebody has come to want it.
+// In parts, for a stack for signals may be small.
+fn bring_back(signal: Signal, previous: &Action) -> Result<(), Error> {
+    put_previous(signal, previous).inspect_err(|_| {
+        if previous.handler == libc::SIG_DFL {
+            end_all_the_same(signal);
+        }
+    })?;
+    if ends_as_pid_1(signal, previous) {
+        put_end_if_wanted(signal, previous)?;
+    }
+    if active().has(signal) {
+        put_handler_again(signal, previous)?;
+    }
+    Ok(())
+}
+
+/// Whoever wanted the end of PID 1 may do so no longer.
+fn put_end_if_wanted(signal: Signal, default: &Action) -> Result<(), Error> {
+    put_end(signal, default)?;
+    if ends_as_pid_1(signal, default) {
+        return Ok(());
+    }
+    let found = set_found(signal, default)?;
+    put_back_another(signal, default.handler, found, sys::is_end)
+}
+
+/// Somebody has opened since the previous action, which is this, has come back.
+fn put_handler_again(signal: Signal, previous: &Action) -> Result<(), Error> {
+    let replaced = put_handler(signal)?;
+    let is_known = |it: &Action| {
+        it.handler == previous.handler || is_ours(it) || sys::is_end(it)
+    };
+    put_back_another(signal, address(), replaced, is_known)
+}
+
+/// Sends a record to the calling thread, or the signal alone where a sandbox forbids that
+/// call. Fails for a real-time signal if the queue is full.
+fn send_to_this_thread(info: &SigInfo) -> bool {
+    let this = sys::thread_id();
+    sys::action::tgsigqueueinfo(this, info).is_ok()
+        || sys::action::tgkill_self(info.signal()).is_ok()
 }
 
 /// How many signals the handler has sent on, in all.
