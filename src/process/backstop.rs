@@ -69,21 +69,17 @@
 
 use core::ffi::{c_int, c_void};
 use core::mem::transmute;
-use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use core::time::Duration;
 
 use rustix::io::Errno;
-use rustix::thread::futex;
 
 use super::action::{end_all_the_same, ends_as_pid_1};
 use super::claim::is_claimed;
 use super::found::Found;
-use super::status::Queue;
-use super::threads::for_each_thread;
-use super::{AtomicBirth, Birth, requeue};
+use super::{AtomicBirth, Birth, probe, requeue};
 use crate::error::{Error, Op};
-use crate::signal::{PROBE, PerSignal, SigInfo, Signal, SignalSet};
+use crate::signal::{PerSignal, SigInfo, Signal, SignalSet};
 use crate::sys::action::{self, Action, Handler};
 use crate::sys::turn::Turn;
 use crate::sys::{self, Deadline, How};
@@ -104,13 +100,6 @@ static EVER: AtomicU64 = AtomicU64::new(0);
 /// The action of each signal before ours, and the one before that, if it was installed over
 /// ours and may hand on to it.
 static FOUND: PerSignal<Found> = PerSignal::new([const { Found::new() }; 64]);
-/// Those of which probes were sent that may not have come yet.
-static PROBES: AtomicU64 = AtomicU64::new(0);
-/// How many probes were sent, and how many of them have come to the handler.
-static SENT: AtomicU32 = AtomicU32::new(0);
-static HANDLED: AtomicU32 = AtomicU32::new(0);
-/// Whether one was ever counted as sent and handled that may have been neither.
-static WAS_GUESSED: AtomicBool = AtomicBool::new(false);
 /// How many signals the handler has sent on.
 static CAUGHT: AtomicU64 = AtomicU64::new(0);
 
@@ -131,11 +120,7 @@ fn begin_afresh(birth: Birth) {
     for count in COUNTS.iter() {
         count.store(0, Ordering::Relaxed);
     }
-    SENT.store(HANDLED.load(Ordering::Relaxed), Ordering::Relaxed);
-    PROBES.store(0, Ordering::Relaxed);
-    PROBED.store(0, Ordering::Relaxed);
-    MISTAKEN.store(0, Ordering::Relaxed);
-    WAS_GUESSED.store(false, Ordering::Relaxed);
+    probe::begin_afresh();
     BIRTH.store(birth);
 }
 
@@ -291,7 +276,7 @@ pub(super) fn claims_have_changed(set: SignalSet, birth: Birth) {
 fn becomes_quiet(unwanted: SignalSet) -> bool {
     let end = Deadline::after(Some(PATIENCE));
     loop {
-        if requeue::no_wake_comes(unwanted) && is_quiet() {
+        if requeue::no_wake_comes(unwanted) && probe::is_quiet() {
             return true;
         }
         if end.is_over() {
@@ -299,32 +284,6 @@ fn becomes_quiet(unwanted: SignalSet) -> bool {
         }
         rustix::thread::sched_yield();
     }
-}
-
-/// Whether all probes have come to the handler, or are gone with the thread that was
-/// sent one. In turn.
-pub(super) fn is_quiet() -> bool {
-    let handled = HANDLED.load(Ordering::Acquire);
-    let is_exact = !WAS_GUESSED.load(Ordering::Relaxed);
-    if is_exact && SENT.load(Ordering::Relaxed) == handled {
-        PROBES.store(0, Ordering::Relaxed);
-        return true;
-    }
-    let mut is_pending = false;
-    let probes = PROBES.load(Ordering::Relaxed);
-    let looked = for_each_thread(|_, status| {
-        is_pending |= status.pending.bits() & probes != 0;
-        Ok(())
-    });
-    if is_pending || looked.is_err() {
-        return false;
-    }
-    // One may be on its way into the handler still. Then they differ later by that one, and
-    // that they are equal says nothing any more.
-    WAS_GUESSED.store(true, Ordering::Relaxed);
-    SENT.store(handled, Ordering::Relaxed);
-    PROBES.store(0, Ordering::Relaxed);
-    true
 }
 
 /// Whether this action is to do nothing (signal(7)).
@@ -456,7 +415,7 @@ unsafe extern "C" fn handle(
             return handle_without_record(signal);
         };
         // What looks like one may be another's, but for a probe, which has the secret.
-        if installed == Some(Installed::Bare) && !is_probe(&info) {
+        if installed == Some(Installed::Bare) && !probe::is_probe(&info) {
             return handle_without_record(signal);
         }
         let active = active();
@@ -465,17 +424,17 @@ unsafe extern "C" fn handle(
             // SAFETY: the third argument.
             unsafe { action::block_on_return(context, active) };
         }
-        let is_probe = is_probe(&info);
+        let is_probe = probe::is_probe(&info);
         // With its record, too, so that no other is taken for it.
         let is_bare = info.has_lost_its_record();
         let was_expected =
-            (is_probe || is_bare) && is_expected(info.signal(), is_bare);
-        if is_probe && was_mistaken(info.signal()) {
+            (is_probe || is_bare) && probe::is_expected(info.signal(), is_bare);
+        if is_probe && probe::was_mistaken(info.signal()) {
             // What was taken for this one was not.
             CAUGHT.fetch_add(1, Ordering::Relaxed);
             requeue::send_on(&bare(info.signal()), BIRTH.load());
         } else if is_probe || was_expected {
-            probe_has_come();
+            probe::has_come();
         } else if requeue::was_wake(&info, is_active) {
             // It has come to the wrong one.
         } else if is_active {
@@ -529,8 +488,8 @@ fn handle_without_record(signal: Signal) {
     }
     // The next one has its record, and blocks the thread.
     let _mended = action::action(signal).and_then(|it| mend_one(signal, &it));
-    if is_expected(signal, true) {
-        probe_has_come();
+    if probe::is_expected(signal, true) {
+        probe::has_come();
     } else {
         CAUGHT.fetch_add(1, Ordering::Relaxed);
         requeue::send_on(&info, BIRTH.load());
@@ -626,10 +585,7 @@ fn was_called_by(
 /// Whether another handler is to come back, and would take what may be on its way to this
 /// one still ([`PATIENCE`] was over). As long as that may be, this one hands on.
 fn has_to_stay(signal: Signal, last: &Action) -> bool {
-    let may_come = || {
-        HANDLED.load(Ordering::Acquire) != SENT.load(Ordering::Relaxed)
-            || requeue::may_wake(signal)
-    };
+    let may_come = || probe::may_come() || requeue::may_wake(signal);
     is_handler(last) && BIRTH.load().check().is_ok() && may_come()
 }
 
@@ -660,7 +616,7 @@ unsafe fn call(
     // SAFETY: where the record has its mark.
     let found = unsafe { mark.read_unaligned() };
     // SAFETY: as above.
-    unsafe { mark.write_unaligned(secret().wrapping_add(next)) };
+    unsafe { mark.write_unaligned(probe::secret().wrapping_add(next)) };
     if flags & libc::SA_SIGINFO == 0 {
         // SAFETY: installed without `SA_SIGINFO`, it takes the number (sigaction(2)).
         let handler = unsafe { transmute::<usize, PlainHandler>(handler) };
@@ -685,7 +641,7 @@ unsafe fn turn_of(info: *mut libc::siginfo_t) -> Option<u64> {
     // SAFETY: by contract.
     let mark = unsafe { mark_of(info) };
     // SAFETY: where the record has its mark.
-    let turn = unsafe { mark.read_unaligned() }.wrapping_sub(secret());
+    let turn = unsafe { mark.read_unaligned() }.wrapping_sub(probe::secret());
     (turn <= 2).then_some(turn)
 }
 
@@ -805,129 +761,13 @@ pub(super) fn caught() -> u64 {
     CAUGHT.load(Ordering::Relaxed)
 }
 
-/// What is on its way and may come without its record: the thread in the upper half, and
-/// the signal; 0 for none.
-static PROBED: AtomicU64 = AtomicU64::new(0);
-/// What was taken for one that had lost its record, in the same form.
-static MISTAKEN: AtomicU64 = AtomicU64::new(0);
-/// How long that is waited for alone.
-const MOMENT: Duration = Duration::from_millis(10);
-
-/// Makes a thread run the handler. In turn.
-///
-/// If the queue is full the kernel refuses a real-time signal, and delivers a standard
-/// one without its record, which could be anyone's: it looks as one does that comes from
-/// outside the PID namespace. So where it may fill up by then, a standard one is the only
-/// one on its way, and the thread knows that it is for it. One that looks the same, and comes
-/// to the same thread in that moment, is taken for it, and sent on if the probe comes after
-/// it.
-pub(super) fn probe(
-    tid: u32,
-    signal: Signal,
-    queue: Queue,
-) -> Result<(), Errno> {
-    let tid = i32::try_from(tid).map_err(|_| Errno::SRCH)?;
-    // There is none on its way to this thread (`every.rs`).
-    let this = probed(tid, signal);
-    let _mistaken = took(&MISTAKEN, this);
-    if signal.is_realtime() || queue == Queue::Open {
-        return send_probe(tid, signal);
-    }
-    PROBED.store(this, Ordering::SeqCst);
-    let sent = send_probe(tid, signal);
-    if sent.is_ok() {
-        wait_for_probes(Deadline::after(Some(MOMENT)));
-    }
-    PROBED.store(0, Ordering::SeqCst);
-    sent
-}
-
-fn probed(tid: i32, signal: Signal) -> u64 {
-    let [tid, signal] = [tid, signal.as_raw()].map(i32::unsigned_abs);
-    u64::from(tid) << 32 | u64::from(signal)
-}
-
-/// Whether this thread was sent a probe that is this signal. It comes once.
-fn is_expected(signal: Signal, is_bare: bool) -> bool {
-    let this = probed(sys::thread_id(), signal);
-    let is_it = took(&PROBED, this);
-    if is_it && is_bare {
-        MISTAKEN.store(this, Ordering::SeqCst);
-    }
-    is_it
-}
-
-/// Whether this thread has taken another signal for a probe, which has come now.
-fn was_mistaken(signal: Signal) -> bool {
-    took(&MISTAKEN, probed(sys::thread_id(), signal))
-}
-
-/// Whether that was there, and is not any more.
-fn took(word: &AtomicU64, this: u64) -> bool {
-    let order = Ordering::SeqCst;
-    word.compare_exchange(this, 0, order, order).is_ok()
-}
-
 /// What the kernel makes of a signal from outside the PID namespace, or without a record.
 const fn bare(signal: Signal) -> SigInfo {
     SigInfo { signo: signal.as_raw(), code: libc::SI_USER, ..SigInfo::EMPTY }
 }
 
-fn send_probe(tid: i32, signal: Signal) -> Result<(), Errno> {
-    // Before, so that there are never more handled than sent.
-    SENT.fetch_add(1, Ordering::Relaxed);
-    PROBES.fetch_or(SignalSet::from(signal).bits(), Ordering::Relaxed);
-    sys::action::tgsigqueueinfo(tid, &probe_of(signal)).inspect_err(|_| {
-        SENT.fetch_sub(1, Ordering::Relaxed);
-    })
-}
-
-fn probe_of(signal: Signal) -> SigInfo {
-    let mut info =
-        SigInfo { signo: signal.as_raw(), code: PROBE, ..SigInfo::EMPTY };
-    info.set_sigval(secret());
-    info
-}
-
-/// Whether this process has sent the record to itself. Others do not know the
-/// secret, so none of theirs is taken for one.
-#[inline]
-pub(super) fn is_probe(info: &SigInfo) -> bool {
-    info.code() == PROBE && info.sigval() == secret()
-}
-
-/// Where something of ours is: the kernel's secret.
-fn secret() -> u64 {
-    ptr::from_ref(&ACTIVE).addr() as u64
-}
-
 /// What marks a record as one that the handler is done with.
 fn done() -> c_int {
-    let [a, b, c, d, ..] = secret().to_le_bytes();
+    let [a, b, c, d, ..] = probe::secret().to_le_bytes();
     c_int::from_le_bytes([a, b, c, d])
-}
-
-/// A probe has come to the handler, or was read and does not come there any more.
-pub(super) fn probe_has_come() {
-    HANDLED.fetch_add(1, Ordering::Release);
-    let _woken = futex::wake(&HANDLED, futex::Flags::PRIVATE, 1);
-}
-
-/// Waits until all probes have come to the handler, or the deadline is over.
-pub(super) fn wait_for_probes(deadline: Deadline) {
-    loop {
-        let handled = HANDLED.load(Ordering::Acquire);
-        let left = deadline.left().unwrap_or_default();
-        let Ok(timeout) = left.try_into() else { return };
-        if handled == SENT.load(Ordering::Relaxed) || left.is_zero() {
-            return;
-        }
-        let flags = futex::Flags::PRIVATE;
-        let _woken = futex::wait(&HANDLED, flags, handled, Some(&timeout));
-    }
-}
-
-/// How many probes have come to the handler, in all.
-pub(super) fn handled() -> u32 {
-    HANDLED.load(Ordering::Acquire)
 }

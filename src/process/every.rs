@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::status::Queue;
 use super::threads::{PATIENCE, Starting, check_threads, for_each_thread};
-use super::{Birth, backstop};
+use super::{Birth, backstop, probe};
 use crate::error::{Error, Op, UnblockedThread};
 use crate::signal::{Signal, SignalSet};
 use crate::sys::{self, Deadline, How};
@@ -265,12 +265,12 @@ impl EveryThread {
         // This thread needs no probe.
         let found = sys::sigprocmask(Some((How::Block, set)))?;
         let opened = set - found;
-        let before = backstop::handled();
+        let before = probe::handled();
         heal_others(set).inspect_err(|_| {
             // The error that counts is the first one.
             let _unblocked = sys::sigprocmask(Some((How::Unblock, opened)));
         })?;
-        let others = backstop::handled().wrapping_sub(before);
+        let others = probe::handled().wrapping_sub(before);
         let healed = others + u32::from(!opened.is_empty());
         self.healed.fetch_add(healed, Ordering::Relaxed);
         Ok(())
@@ -285,9 +285,9 @@ fn heal_others(set: SignalSet) -> Result<(), Error> {
         let found = probe_all(set, &mut starting)?;
         if found {
             rounds += 1;
-            backstop::wait_for_probes(Deadline::after(Some(ROUND)));
+            probe::wait_for_all(Deadline::after(Some(ROUND)));
             // Who has run the handler and is unblocked again does that itself.
-            let is_done = backstop::is_quiet() || end.is_over();
+            let is_done = probe::is_quiet() || end.is_over();
             if rounds >= ROUNDS && is_done && !starting.must_look_again() {
                 return Ok(());
             }
@@ -316,7 +316,7 @@ fn probe_all(set: SignalSet, starting: &mut Starting) -> Result<bool, Error> {
         let Some(signal) = choose(open & takes_probes, status.queue) else {
             return Ok(());
         };
-        match backstop::probe(tid, signal, status.queue) {
+        match probe::send(tid, signal, status.queue) {
             // It has ended, or it gets one when there is room.
             Ok(()) | Err(Errno::SRCH | Errno::AGAIN) => Ok(()),
             Err(errno) => Err(Error::os(Op::Tgsigqueueinfo, errno)),

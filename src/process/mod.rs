@@ -15,6 +15,7 @@ mod found;
 pub(crate) mod fuzz;
 mod held;
 pub mod mask;
+mod probe;
 mod reap;
 #[cfg_attr(
     not(all(

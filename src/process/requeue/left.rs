@@ -31,7 +31,7 @@ use rustix::io::Errno;
 use super::records::{BUFFERS, HEAD_ROOM, RECORDS, Records, TAKEN, signal_of};
 use super::wake;
 use crate::process::fork::{look_for_less, look_for_more};
-use crate::process::{Birth, backstop};
+use crate::process::{Birth, probe};
 use crate::signal::{SigInfo, SignalSet};
 
 static FIRST: AtomicPtr<Shelf> = AtomicPtr::new(ptr::null_mut());
@@ -190,9 +190,9 @@ pub(crate) fn take(
     for shelf in shelves(Birth::here()) {
         for (buffer, at) in shelf.filled() {
             let Some(info) = shelf.take(buffer, at, wanted) else { continue };
-            if backstop::is_probe(&info) {
+            if probe::is_probe(&info) {
                 // A ring has read it for a receiver, and it was for the handler.
-                backstop::probe_has_come();
+                probe::has_come();
                 continue;
             }
             if wake::is_wake(&info) {

@@ -10,7 +10,7 @@ use core::sync::atomic::{Ordering, fence};
 
 use rustix::io::Errno;
 
-use super::{Birth, backstop};
+use super::{Birth, backstop, probe};
 use crate::error::{Error, Op};
 use crate::signal::{self, SigInfo, Signal, SignalSet};
 use crate::sys;
@@ -44,8 +44,8 @@ pub(crate) fn give_back(info: &SigInfo, birth: Birth) -> bool {
     if birth.check().is_err() {
         return true;
     }
-    if backstop::is_probe(info) {
-        backstop::probe_has_come();
+    if probe::is_probe(info) {
+        probe::has_come();
         return true;
     }
     if wake::is_wake(info) {
@@ -217,8 +217,8 @@ pub(super) fn give_back_left<const N: usize>(signal: Signal, birth: Birth) {
 /// not, or is replaced by one that was left.
 #[inline]
 pub(crate) fn admit(record: &mut SigInfo) -> bool {
-    if backstop::is_probe(record) {
-        backstop::probe_has_come();
+    if probe::is_probe(record) {
+        probe::has_come();
         return false;
     }
     if wake::is_wake(record) {
