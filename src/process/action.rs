@@ -72,7 +72,7 @@ impl Ending {
 /// that come back.
 pub(super) fn end_all_the_same(signal: Signal) {
     if !HARMLESS.has(signal) {
-        sys::exit(128_i32.saturating_add(signal.as_raw()));
+        sys::exit_as_by(signal.as_raw());
     }
 }
 

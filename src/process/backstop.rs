@@ -646,7 +646,7 @@ unsafe fn turn_of(info: *mut libc::siginfo_t) -> Option<u64> {
 }
 
 /// Where a record has its mark: in the last of its 128 bytes. The kernel uses less, and
-/// leaves the rest zero.
+/// leaves the rest zero, or (before Linux 4.20) as it was, which is hardly ever a mark.
 ///
 /// # Safety
 ///

@@ -1,7 +1,7 @@
 //! Ending by a signal.
 
 use crate::signal::Signal;
-use crate::sys::{self, How};
+use crate::sys;
 
 impl Signal {
     /// Ends the process by this signal, as its default action would have.
@@ -59,10 +59,9 @@ impl Signal {
         let _found = sys::set_default(self);
         // Unblocked first, so that the kernel ends the process while it sends. Only
         // then a ring that reads ahead has no chance to take the signal.
-        let _mask = sys::sigprocmask(Some((How::Unblock, self.into())));
-        if sys::action::tgkill_self(self).is_err() {
+        if sys::take_at_once(self).is_err() {
             let _sent = sys::send_to_process(self);
         }
-        sys::exit(128_i32.saturating_add(self.as_raw()))
+        sys::exit_as_by(self.as_raw())
     }
 }

@@ -134,7 +134,7 @@ pub(super) fn has_come() {
 /// Waits until all probes have come to the handler, or the deadline is over.
 pub(super) fn wait_for_all(deadline: Deadline) {
     loop {
-        let handled = HANDLED.load(Ordering::Acquire);
+        let handled = handled();
         let left = deadline.left().unwrap_or_default();
         let Ok(timeout) = left.try_into() else { return };
         if handled == SENT.load(Ordering::Relaxed) || left.is_zero() {
@@ -152,13 +152,13 @@ pub(super) fn handled() -> u32 {
 
 /// Whether there may be one that has not come.
 pub(super) fn may_come() -> bool {
-    HANDLED.load(Ordering::Acquire) != SENT.load(Ordering::Relaxed)
+    handled() != SENT.load(Ordering::Relaxed)
 }
 
 /// Whether all probes have come to the handler, or are gone with the thread that was
 /// sent one. In turn.
 pub(super) fn is_quiet() -> bool {
-    let handled = HANDLED.load(Ordering::Acquire);
+    let handled = handled();
     let is_exact = !WAS_GUESSED.load(Ordering::Relaxed);
     if is_exact && SENT.load(Ordering::Relaxed) == handled {
         PROBES.store(0, Ordering::Relaxed);

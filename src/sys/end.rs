@@ -73,23 +73,28 @@ extern "C" fn end(number: c_int) {
         // A child of PID 1's can die by it. At once: the thread may have another mask when
         // the handler returns (`ppoll(2)`).
         if set_default(signal).is_ok() {
-            let _all = sigprocmask(Some((How::Unblock, signal.into())));
-            let _sent = tgkill_self(signal);
+            let _sent = take_at_once(signal);
         }
     }
-    exit(128_i32.saturating_add(number));
+    exit_as_by(number);
+}
+
+/// Has the calling thread take a signal while it is sent: it is unblocked first.
+pub(crate) fn take_at_once(signal: Signal) -> Result<(), Errno> {
+    let _mask = sigprocmask(Some((How::Unblock, signal.into())));
+    tgkill_self(signal)
+}
+
+/// Ends the process at once, with the status that a shell makes of a signal.
+pub(crate) fn exit_as_by(number: c_int) -> ! {
+    // SAFETY: has no preconditions (_exit(2)), and may be called in a signal
+    // handler (signal-safety(7)).
+    unsafe { libc::_exit(128_i32.saturating_add(number)) }
 }
 
 /// Whether this process is the first of its PID namespace, which no default action ends.
 pub(crate) fn is_pid_1() -> bool {
     getpid().as_raw_pid() == 1
-}
-
-/// Ends the process at once.
-pub(crate) fn exit(status: i32) -> ! {
-    // SAFETY: has no preconditions (_exit(2)), and may be called in a signal
-    // handler (signal-safety(7)).
-    unsafe { libc::_exit(status) }
 }
 
 /// Sends a signal to this process. Unlike to a thread, that goes also where the

@@ -40,8 +40,8 @@ use rustix::io::{Errno, FdFlags};
 
 pub(crate) use self::children::{pid, pid_number, reap};
 pub(crate) use self::end::{
-    default_action, end_by, end_handler, exit, is_end, is_pid_1, restore,
-    send_to_process, set_default, set_ignored,
+    default_action, end_by, end_handler, exit_as_by, is_end, is_pid_1, restore,
+    send_to_process, set_default, set_ignored, take_at_once,
 };
 pub(crate) use self::futex::{futex_wait, futex_wake};
 pub(crate) use self::late_fd::LateFd;

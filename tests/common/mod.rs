@@ -503,8 +503,11 @@ pub(crate) fn leave_the_user() {
     let _left = unsafe { libc::unshare(libc::CLONE_NEWUSER) };
 }
 
-/// Takes what is pending with nothing blocked, and then blocks what it did.
-pub(crate) fn unblocked_for_a_moment() {
+/// Has a signal pending for this process that the thread takes in a moment in which it blocks
+/// nothing; before and afterwards it blocks that signal.
+pub(crate) fn take_in_a_moment(signal: Signal) {
+    set_mask(signal.into());
+    kill(pid(), signal);
     // SAFETY: no bits are a set.
     let none: libc::sigset_t = unsafe { mem::zeroed() };
     // SAFETY: reads a set, which lives past the call.

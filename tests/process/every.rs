@@ -23,8 +23,8 @@ use super::scopes::race_with_the_end;
 use crate::common::{
     Child, DEADLINE, End, Forged, HeldCalls, action, forbid, kill,
     leave_the_user, options, pid, set_action, set_limit, set_mask,
-    set_masked_action, sigqueue, sigqueue_to_thread, storm_size, tgkill, tid,
-    uid, unblocked_for_a_moment, wait_until, wait_until_asleep,
+    set_masked_action, sigqueue, sigqueue_to_thread, storm_size,
+    take_in_a_moment, tgkill, tid, uid, wait_until, wait_until_asleep,
 };
 use crate::harness::{
     battery, cases, racing_rounds, rounds_with_receivers, skip,
@@ -405,10 +405,7 @@ fn a_thread_that_unblocks_again_is_caught() {
     threads.end();
 
     // And before a signal comes.
-    let threads = Threads::new(1, |ended| {
-        set_mask(SignalSet::empty());
-        ended.recv().unwrap_err();
-    });
+    let threads = open_threads(1);
     wait_until("it has unblocked", || every(&signals).late() != Ok(None));
     every(&signals).heal().unwrap();
     assert_eq!(every(&signals).late(), Ok(None));
@@ -514,10 +511,7 @@ fn through_the_handler(
     signals: &Signals,
     send: impl FnOnce(),
 ) -> signalfd::SigInfo {
-    let threads = Threads::new(1, |ended| {
-        set_mask(SignalSet::empty());
-        ended.recv().unwrap_err();
-    });
+    let threads = open_threads(1);
     wait_until("it has unblocked", || every(signals).late() != Ok(None));
     let caught = every(signals).caught();
     send();
@@ -590,10 +584,7 @@ fn what_a_timer_says_is_kept() {
     assert_eq!(set, 0);
     let start = std::time::Instant::now();
     wait_until("it has expired often", || start.elapsed().as_millis() >= 20);
-    let threads = Threads::new(1, |ended| {
-        set_mask(SignalSet::empty());
-        ended.recv().unwrap_err();
-    });
+    let threads = open_threads(1);
     was_caught(&signals, 1);
     let mut overruns = Vec::new();
     let first = signals.wait().unwrap();
@@ -617,10 +608,7 @@ fn what_a_timer_says_is_kept() {
 
 fn what_is_for_a_thread_becomes_the_process_s() {
     let signals = open(Signal::TERM);
-    let threads = Threads::new(1, |ended| {
-        set_mask(SignalSet::empty());
-        ended.recv().unwrap_err();
-    });
+    let threads = open_threads(1);
     wait_until("it has unblocked", || every(&signals).late() != Ok(None));
     tgkill(threads.tids[0], Signal::TERM);
     let info = signals.wait().unwrap();
@@ -736,10 +724,7 @@ fn threads_that_have_yet_to_begin_are_waited_for() {
 /// Then no signal has to pass through the handler.
 fn who_knows_when_threads_come_heals_them() {
     let signals = open(Signal::TERM | rt(0));
-    let threads = Threads::new(8, |ended| {
-        set_mask(SignalSet::empty());
-        ended.recv().unwrap_err();
-    });
+    let threads = open_threads(8);
     wait_until("they have unblocked", || {
         let open = |tid: &i32| {
             let status = format!("/proc/self/task/{tid}/status");
@@ -2201,9 +2186,7 @@ fn a_forked_child_takes_the_handler_from_before() {
 fn a_forked_child_unblocked_for_a_moment_takes_the_action() {
     let take = || {
         Child::fork(|| {
-            set_mask(Signal::TERM.into());
-            kill(pid(), Signal::TERM);
-            unblocked_for_a_moment();
+            take_in_a_moment(Signal::TERM);
             COUNTED.load(Ordering::Relaxed)
         })
     };

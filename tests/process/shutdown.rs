@@ -20,8 +20,8 @@ use super::every::{Threads, stuck};
 use super::exit::fork_pid_1;
 use crate::common::{
     Child, End, forbid, kernel_action, kill, open, open_descriptors, options,
-    pid, set_action, set_limit, set_mask, sigqueue, tid,
-    unblocked_for_a_moment, wait_until_asleep,
+    pid, set_action, set_limit, set_mask, sigqueue, take_in_a_moment, tid,
+    wait_until_asleep,
 };
 use crate::harness::{cases, racing_rounds, skip};
 
@@ -609,25 +609,18 @@ fn as_pid_1_the_second_exits_with_the_status() {
 
 /// They inherit its handler.
 fn as_pid_1_its_children_die_by_the_signal() {
-    let child = fork_pid_1(|| {
-        let _shutdown = after_the_first(Signal::INT | Signal::TERM);
-        let child = Child::fork(|| {
-            kill(pid(), Signal::TERM);
-            1
-        });
-        assert_eq!(child.wait(), End::Killed(libc::SIGTERM));
-        0
-    });
-    child.wait_for_success();
+    a_child_of_pid_1_dies(|| kill(pid(), Signal::TERM));
 }
 
 fn as_pid_1_its_children_die_by_what_is_unblocked_for_a_moment() {
+    a_child_of_pid_1_dies(|| take_in_a_moment(Signal::TERM));
+}
+
+fn a_child_of_pid_1_dies(by: fn()) {
     let child = fork_pid_1(|| {
         let _shutdown = after_the_first(Signal::INT | Signal::TERM);
         let child = Child::fork(|| {
-            set_mask(Signal::TERM.into());
-            kill(pid(), Signal::TERM);
-            unblocked_for_a_moment();
+            by();
             1
         });
         assert_eq!(child.wait(), End::Killed(libc::SIGTERM));
