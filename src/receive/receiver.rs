@@ -321,6 +321,12 @@ impl Receiver {
 /// does, or the timeout. To end a thread that waits, send the process a signal of the
 /// set, or wait with a timeout and check a flag.
 ///
+/// A timeout is measured by `CLOCK_MONOTONIC`, which stands still while the machine is
+/// suspended. A timeout of zero does not sleep: it takes what is pending, as
+/// [`try_recv`](Receiver::try_recv) does. One that is longer than the clock can count
+/// ([`Duration::MAX`]) never ends. A wait is over a little late, and never early: the kernel
+/// adds the timer slack of the thread, 50 us unless it was changed (`PR_SET_TIMERSLACK`).
+///
 /// The first wait without a timeout makes a second signalfd for the same set, a blocking
 /// one (three system calls, once). If that fails, and for a descriptor from elsewhere
 /// ([`SignalFd::from_fd`]), a wait is a read, and if nothing is pending a poll and
