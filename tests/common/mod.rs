@@ -503,6 +503,27 @@ pub(crate) fn leave_the_user() {
     let _left = unsafe { libc::unshare(libc::CLONE_NEWUSER) };
 }
 
+/// Gives up all that root may do, but not the right to look at itself. Other users, and who is
+/// root only in a user namespace, have nothing to give up.
+pub(crate) fn become_nobody() {
+    // SAFETY: takes a number.
+    match check(unsafe { libc::setuid(65534) }) {
+        Err(error)
+            if matches!(
+                error.raw_os_error(),
+                Some(libc::EPERM | libc::EINVAL)
+            ) => {}
+        result => {
+            result.unwrap();
+            let yes: libc::c_ulong = 1;
+            // SAFETY: takes a number.
+            let result =
+                unsafe { libc::prctl(libc::PR_SET_DUMPABLE, yes, 0, 0, 0) };
+            check(result).unwrap();
+        }
+    }
+}
+
 /// Has a signal pending for this process that the thread takes in a moment in which it blocks
 /// nothing; before and afterwards it blocks that signal.
 pub(crate) fn take_in_a_moment(signal: Signal) {

@@ -13,10 +13,10 @@ use signalfd::{
 };
 
 use crate::common::{
-    Child, DEADLINE, End, HeldCall, HeldCalls, OwnEpoll, WakeCount, check,
-    forbid, is_pending, kill, leave_the_user, open_descriptors, pid, set_limit,
-    sigqueue, sigqueue_to_thread, storm_size, tgkill, tid, wait_until,
-    wait_until_asleep, without_memory,
+    Child, DEADLINE, End, HeldCall, HeldCalls, OwnEpoll, WakeCount,
+    become_nobody, check, forbid, is_pending, kill, leave_the_user,
+    open_descriptors, pid, set_limit, sigqueue, sigqueue_to_thread, storm_size,
+    tgkill, tid, wait_until, wait_until_asleep, without_memory,
 };
 use crate::harness::{cases, skip};
 
@@ -218,13 +218,6 @@ fn what_the_sysctl_forbids() {
     } else {
         assert_eq!(signals.backend().fallback(), None);
     }
-}
-
-/// Gives up all that root may do.
-#[expect(unsafe_code, reason = "becomes another user")]
-fn become_nobody() {
-    // SAFETY: takes a number.
-    check(unsafe { libc::setuid(65534) }).unwrap();
 }
 
 fn no_descriptor_left_for_a_ring() {

@@ -3,7 +3,7 @@
 use super::supervisor::Supervisor;
 use super::trial::{Adversity, Limit, Trial};
 use super::{ALL, Operations, changing, opening, receiving};
-use crate::common::{Child, End};
+use crate::common::{Child, End, become_nobody};
 use crate::harness::{cases, die_with_the_parent};
 
 cases! {
@@ -56,15 +56,4 @@ fn little_memory_that_may_be_locked() {
     let pages = [0, 1, 2, 3, 4, 8];
     let limits = pages.map(|it| Limit::Locked(it * 4096));
     within(&all, &limits, become_nobody);
-}
-
-/// Gives up all that root may do, but not the right to look at itself.
-#[expect(unsafe_code, reason = "becomes another user")]
-fn become_nobody() {
-    // SAFETY: takes a number.
-    crate::common::check(unsafe { libc::setuid(65534) }).unwrap();
-    let yes: libc::c_ulong = 1;
-    // SAFETY: takes a number.
-    let result = unsafe { libc::prctl(libc::PR_SET_DUMPABLE, yes, 0, 0, 0) };
-    crate::common::check(result).unwrap();
 }
