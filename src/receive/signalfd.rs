@@ -167,7 +167,7 @@ impl SignalFd {
         if !quick.is_ordinary() {
             return None;
         }
-        read_ordinary(self.fd.as_fd(), room, quick)
+        self.read_ordinary(self.fd.as_fd(), room, quick)
     }
 
     /// Takes what is pending, as [`read_quick`](Self::read_quick) does, and waits for it
@@ -181,8 +181,52 @@ impl SignalFd {
         if !quick.is_ordinary() {
             return None;
         }
-        read_ordinary(self.blocking.get()?, room, quick)
+        self.read_ordinary(self.blocking.get()?, room, quick)
             .filter(|&taken| taken > 0)
+    }
+
+    /// Reads once from one of the two descriptors, where nothing has to be looked for but
+    /// what the kernel has queued. `None` if that was not all there is to it.
+    ///
+    /// What the crate sends itself has a code of its own, or a timer's, or is counted before
+    /// it is sent (`process/fork.rs`). Who reads it sees that it was: the kernel sends and
+    /// reads under one lock.
+    #[inline]
+    fn read_ordinary(
+        &self,
+        fd: BorrowedFd<'_>,
+        room: &mut [SigInfo],
+        quick: &Quick,
+    ) -> Option<usize> {
+        let taken = match sys::read_once(fd, room) {
+            Ok(taken) => taken,
+            Err(errno) => return (errno == Errno::AGAIN).then_some(0),
+        };
+        let mut records = room.get(..taken)?.iter();
+        if records.any(SigInfo::may_be_ours) || !quick.is_ordinary() {
+            return self.admit_all(room, taken);
+        }
+        Some(taken)
+    }
+
+    #[cold]
+    fn admit_all(&self, room: &mut [SigInfo], taken: usize) -> Option<usize> {
+        Some(self.finish(room, taken)).filter(|&used| used > 0)
+    }
+
+    /// Admits so many records that were read, and reads more where that is due: without
+    /// waiting, whichever of the two descriptors they came from.
+    fn finish(&self, room: &mut [SigInfo], taken: usize) -> usize {
+        let mut used = admit(room, taken);
+        // Where all that fits was read and not all of it counts, there may be more.
+        let mut was_full = taken == room.len();
+        while was_full {
+            let Some(rest @ [_, ..]) = room.get_mut(used..) else { break };
+            let taken = sys::read(self.fd.as_fd(), rest).unwrap_or(0);
+            was_full = taken == rest.len();
+            used += admit(rest, taken);
+        }
+        used
     }
 
     /// Takes what is pending now; zero records if nothing is.
@@ -208,9 +252,9 @@ impl SignalFd {
     ) -> Result<usize, Error> {
         match room.get_mut(used..) {
             Some(rest) if !rest.is_empty() => {
-                match read_from(self.fd.as_fd(), rest) {
+                match sys::read(self.fd.as_fd(), rest) {
                     Err(_) if used > 0 => Ok(used),
-                    taken => Ok(used + taken?),
+                    taken => Ok(used + self.finish(rest, taken?)),
                 }
             }
             _ => Ok(used),
@@ -342,58 +386,6 @@ impl SignalFd {
             None => Ok(()),
         }
     }
-}
-
-/// Reads once, where nothing has to be looked for but what the kernel has queued.
-/// `None` if that was not all there is to it.
-///
-/// What the crate sends itself has a code of its own, or a timer's, or is counted before
-/// it is sent (`process/fork.rs`). Who reads it sees that it was: the kernel sends and
-/// reads under one lock.
-#[inline]
-fn read_ordinary(
-    fd: BorrowedFd<'_>,
-    room: &mut [SigInfo],
-    quick: &Quick,
-) -> Option<usize> {
-    let taken = match sys::read_once(fd, room) {
-        Ok(taken) => taken,
-        Err(errno) => return (errno == Errno::AGAIN).then_some(0),
-    };
-    let mut records = room.get(..taken)?.iter();
-    if records.any(SigInfo::may_be_ours) || !quick.is_ordinary() {
-        return admit_all(fd, room, taken);
-    }
-    Some(taken)
-}
-
-#[cold]
-fn admit_all(
-    fd: BorrowedFd<'_>,
-    room: &mut [SigInfo],
-    taken: usize,
-) -> Option<usize> {
-    Some(finish(fd, room, taken)).filter(|&used| used > 0)
-}
-
-/// Reads what there is and fits.
-fn read_from(fd: BorrowedFd<'_>, room: &mut [SigInfo]) -> Result<usize, Error> {
-    let taken = sys::read(fd, room)?;
-    Ok(finish(fd, room, taken))
-}
-
-/// Admits so many records that were read, and reads more where that is due.
-fn finish(fd: BorrowedFd<'_>, room: &mut [SigInfo], taken: usize) -> usize {
-    let mut used = admit(room, taken);
-    // Where all that fits was read and not all of it counts, there may be more.
-    let mut was_full = taken == room.len();
-    while was_full {
-        let Some(rest @ [_, ..]) = room.get_mut(used..) else { break };
-        let taken = sys::read(fd, rest).unwrap_or(0);
-        was_full = taken == rest.len();
-        used += admit(rest, taken);
-    }
-    used
 }
 
 /// Reads at least one, from a descriptor that blocks.

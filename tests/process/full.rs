@@ -13,18 +13,20 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use libc::c_int;
-use signalfd::{Receiver, Signal, SignalSet, Signals};
+use signalfd::{Batch, Receiver, SigInfo, Signal, SignalSet, Signals, block};
 
 use super::every::unblocking;
 use crate::common::{
-    Child, End, open_in_thread, options, pid, queued, set_action, set_limit,
-    set_mask, sigqueue, sigqueue_to_thread, tid, wait_until,
+    Child, DEADLINE, End, kill, open_in_thread, options, pid, queued,
+    set_action, set_limit, set_mask, sigqueue, sigqueue_to_thread, tid,
+    wait_until,
 };
 use crate::harness::{cases, rounds_with_receivers};
 
 cases! {
     what_races_with_the_end_comes_once,
     what_races_with_the_end_comes_once_or_ends_the_process,
+    a_wait_that_has_read_a_signal_does_not_wait_for_more,
 }
 
 fn rt() -> Signal {
@@ -222,4 +224,33 @@ fn what_races_with_the_end_comes_once_or_ends_the_process() {
         };
         assert!(fate == Fate::Open || fate == came, "{fate:?}: {came:?}");
     }
+}
+
+/// A record of the crate's own fills the batch up: it is taken out, and what was read before
+/// it is handed out at once.
+fn a_wait_that_has_read_a_signal_does_not_wait_for_more() {
+    let set = Signal::HUP | rt();
+    let _guard = block(set).unwrap();
+    let receiver = options().every_thread(true).receiver(set).unwrap();
+    // The first wait makes the descriptor that waits.
+    kill(pid(), Signal::HUP);
+    receiver.wait().unwrap();
+
+    sigqueue(pid(), rt(), 7).unwrap();
+    set_limit(libc::RLIMIT_SIGPENDING, 0);
+    // In the thread's handler, which finds no room: it is left, and a wake is sent.
+    thread::spawn(|| set_mask(SignalSet::empty())).join().unwrap();
+    let left = receiver.try_recv().unwrap().unwrap();
+    assert_eq!(left.value(), Some(7));
+
+    // The wake is pending behind this one.
+    kill(pid(), Signal::HUP);
+    let (tell, told) = channel();
+    thread::spawn(move || {
+        let mut batch = Batch::<2>::new();
+        let infos = receiver.wait_batch(&mut batch).unwrap();
+        tell.send(infos.iter().map(SigInfo::signal).collect()).unwrap();
+    });
+    let signals: Vec<_> = told.recv_timeout(DEADLINE).unwrap();
+    assert_eq!(signals, [Signal::HUP]);
 }
