@@ -474,7 +474,10 @@ fn flood(ring: &mut IoUring, source: &mut impl AnySource) {
     while !has_ended || is_pending(Signal::USR1) {
         arm(ring, source, MINE);
         let waited = ring.submitter().submit_with_args(1, &arguments);
-        waited.expect("somebody wakes this thread");
+        if let Err(error) = waited {
+            let kind = std::io::ErrorKind::Interrupted;
+            assert_eq!(error.kind(), kind, "somebody wakes this thread");
+        }
         for completion in ring.completion() {
             match completion.user_data() {
                 END => has_ended = true,
@@ -631,8 +634,13 @@ fn a_source_that_looks_is_stopped_and_dropped() {
             let mut rest = Batch::<8>::new();
             let rest = signals.try_recv_batch(&mut rest).unwrap();
             values.extend(rest.iter().map(|info| info.value().unwrap()));
+            let is_polled = ring.params().is_setup_sqpoll();
+            if is_polled && !is_stopped {
+                // That thread may have read a part, which goes back behind the rest.
+                values.sort_unstable();
+            }
             assert_eq!(values, [0, 1, 2]);
-            if ring.params().is_setup_sqpoll() {
+            if is_polled {
                 // What has ended is told of whenever that thread comes round to it.
                 continue;
             }
@@ -698,7 +706,10 @@ fn storm_in_shares() -> (Child, UnixStream) {
             if value % share() == 0 {
                 theirs.read_exact(&mut [0]).unwrap();
             }
-            sigqueue(receiver, rt(), value).unwrap();
+            // Others of the user may have filled the queue.
+            wait_until("there is room in the queue", || {
+                sigqueue(receiver, rt(), value).is_ok()
+            });
         }
         0
     });
@@ -823,8 +834,8 @@ fn one_system_call_for_half_a_thousand_signals() {
     });
     // A thread of the kernel's may be slower than this one, which then waits for
     // each buffer.
-    let by_buffer = 0.02;
-    let at_once = if has_many_shots() { 0.003 } else { by_buffer };
+    let by_buffer = 0.04;
+    let at_once = if has_many_shots() { 0.003 } else { 0.02 };
     // Taking them needs no read, and nobody is woken. What is left of this one is ignored.
     let (_other, epoll) = OwnEpoll::of_announcements(Signal::CHLD);
     forbid(libc::SYS_read, libc::EPERM);
@@ -1070,12 +1081,9 @@ fn a_receiver_whose_ring_reads_is_refused() {
             forbid(libc::SYS_io_uring_enter, libc::EPERM);
             // The request of before ends with it.
             kill(pid(), rt());
-            let soon = Duration::from_millis(1);
-            // On a slow machine the time is over before the ring is asked, or before the
-            // signal comes out of it.
             let mut has_come = false;
             wait_until("the signal has come and the ring has failed", || {
-                has_come |= receiver.wait_timeout(soon).unwrap().is_some();
+                has_come |= receiver.try_recv().unwrap().is_some();
                 has_come && receiver.backend().fallback().is_some()
             });
         });

@@ -199,7 +199,7 @@ impl Supervisor {
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).unwrap();
         let held = self.take_over(pidfd.as_fd());
         let mut made: Vec<Made> = Vec::new();
-        let end = Instant::now() + DEADLINE / 10;
+        let end = Instant::now() + DEADLINE / 3;
         loop {
             let mut fds = [held.as_fd(), pidfd.as_fd()]
                 .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
