@@ -7,8 +7,20 @@ pub(crate) struct WakeEach<'i>(pub(crate) &'i mut dyn Iterator<Item = Waker>);
 
 impl Drop for WakeEach<'_> {
     fn drop(&mut self) {
-        if let Some(waker) = self.0.next() {
-            let _rest = WakeEach(self.0);
+        let rest = Rest(self.0);
+        for waker in &mut *rest.0 {
+            waker.wake();
+        }
+    }
+}
+
+/// Those that are left: some, only if one has panicked. Then this is dropped while that
+/// unwinds, where another panic ends the process.
+struct Rest<'i>(&'i mut dyn Iterator<Item = Waker>);
+
+impl Drop for Rest<'_> {
+    fn drop(&mut self) {
+        for waker in &mut *self.0 {
             waker.wake();
         }
     }

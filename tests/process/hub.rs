@@ -59,6 +59,7 @@ cases! {
     futures_that_are_dropped_take_nothing,
     a_record_cancels_work,
     a_waker_that_panics_keeps_nothing_from_others,
+    many_tasks_are_woken_on_a_small_stack,
     a_waker_may_use_the_hub,
     a_forked_child_is_told_and_its_hub_is_empty,
     a_forked_child_is_told_where_the_kernel_cannot_wipe_a_page,
@@ -948,6 +949,31 @@ impl std::task::Wake for Panics {
     fn wake(self: std::sync::Arc<Self>) {
         panic!("a waker");
     }
+}
+
+/// A thread that was given little room has a task for each of thousands of subscribers.
+fn many_tasks_are_woken_on_a_small_stack() {
+    const MANY: usize = 10_000;
+    static HUB: Hub<MANY, 1> = Hub::new();
+    let signals = open(rt(1)).unwrap();
+    kill(pid(), rt(1));
+    let info = signals.wait().unwrap();
+    let work = move || {
+        let (count, waker) = WakeCount::new();
+        let mut cx = Context::from_waker(&waker);
+        let subscribe = |_| HUB.subscribe(rt(1)).unwrap();
+        let mut subscribers: Vec<_> = (0..MANY).map(subscribe).collect();
+        for subscriber in &mut subscribers {
+            assert!(subscriber.poll_recv(&mut cx).is_pending());
+        }
+        assert_eq!(HUB.dispatcher().unwrap().dispatch(&info), Ok(MANY));
+        assert_eq!(count.get(), MANY);
+        for subscriber in &mut subscribers {
+            assert!(subscriber.try_recv().unwrap().is_some());
+        }
+    };
+    let thread = thread::Builder::new().stack_size(128 * 1024);
+    thread.spawn(work).unwrap().join().unwrap();
 }
 
 fn a_waker_that_panics_keeps_nothing_from_others() {
