@@ -435,6 +435,10 @@ impl Op {
             (Self::UringPoll | Self::UringRead, libc::EACCES) => {
                 "the ring's restrictions do not allow this request"
             }
+            (Self::Poll, libc::EINVAL) => {
+                "the process may have fewer descriptors than are to be waited \
+                 for: raise RLIMIT_NOFILE"
+            }
             (_, libc::EMFILE) => {
                 "the process has no descriptor left: close some, or raise \
                  RLIMIT_NOFILE"

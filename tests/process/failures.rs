@@ -8,6 +8,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{TryRecvError, channel};
 use std::task::{Poll, Waker};
+use std::thread;
+use std::time::Duration;
 
 use signalfd::{
     Epoll, Error, Hub, Op, Options, Receiver, Signal, SignalFd, SignalSet,
@@ -29,6 +31,7 @@ cases! {
     waiting_is_forbidden,
     more_threads_in_block_on_than_there_is_room_for,
     late_wakes_take_no_room,
+    what_was_awaited_before_takes_no_room,
     nothing_is_left_open,
     a_late_wake_touches_no_descriptor,
     a_task_is_woken_though_a_call_is_refused,
@@ -69,6 +72,42 @@ fn no_descriptor_left() {
     set_limit(libc::RLIMIT_NOFILE, limit);
     assert!(open(Signal::HUP).is_ok());
     drop(guard);
+}
+
+/// poll(2) refuses to look at more descriptors than there may be.
+fn what_was_awaited_before_takes_no_room() {
+    let _guard = block(Signal::HUP | Signal::TERM).unwrap();
+    let receiver = Receiver::new(Signal::TERM).unwrap();
+    let mut others: Vec<_> =
+        (0..25).map(|_| Receiver::new(Signal::HUP).unwrap()).collect();
+    block_on(poll_fn(|cx| {
+        if others.is_empty() {
+            return Poll::Ready(());
+        }
+        for receiver in others.drain(..) {
+            assert!(receiver.poll_recv(cx).is_pending());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }))
+    .unwrap();
+    let next = File::open("/dev/null").unwrap().as_raw_fd();
+    let limit = set_limit(libc::RLIMIT_NOFILE, next as libc::rlim_t + 3);
+    assert!(next < 20, "what is open is less than was watched");
+    let sleeper = tid();
+    thread::spawn(move || {
+        wait_until_asleep(sleeper);
+        kill(pid(), Signal::TERM);
+    });
+    let info = block_on(receiver.recv()).unwrap().unwrap();
+    assert_eq!(info.signal(), Signal::TERM);
+
+    // A wait with a timeout needs room for one.
+    set_limit(libc::RLIMIT_NOFILE, 0);
+    let error = receiver.wait_timeout(Duration::from_millis(1)).unwrap_err();
+    assert_eq!(error, Error::Os { op: Op::Poll, errno: libc::EINVAL });
+    assert!(error.to_string().contains("RLIMIT_NOFILE"), "{error}");
+    set_limit(libc::RLIMIT_NOFILE, limit);
 }
 
 /// Becomes a process without `/proc`, or without any file at all.

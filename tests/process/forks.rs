@@ -29,6 +29,7 @@ cases! {
     a_child_can_open_its_own,
     a_grandchild_is_told_apart_too,
     a_child_inside_block_on_is_told,
+    a_child_inside_block_on_wakes_no_executor_of_the_parents,
     a_handler_that_forks_leaves_the_parents_sleep_alone,
     a_waker_of_the_parent_does_nothing_in_the_child,
     the_childs_block_on_is_its_own,
@@ -260,6 +261,25 @@ fn a_child_inside_block_on_is_told() {
 }
 
 static FORKED: AtomicI32 = AtomicI32::new(-1);
+
+/// A waker of some executor's may write to what the parent has in common with the child.
+fn a_child_inside_block_on_wakes_no_executor_of_the_parents() {
+    let signals = open(Signal::USR1).unwrap();
+    let (count, waker) = WakeCount::new();
+    let child = block_on(poll_fn(|_| {
+        let mut cx = Context::from_waker(&waker);
+        assert!(signals.poll_recv(&mut cx).is_pending());
+        // SAFETY: the process has one thread.
+        #[expect(unsafe_code, reason = "a fork that returns")]
+        Poll::Ready(unsafe { libc::fork() })
+    }));
+    let pid = child.unwrap();
+    if pid == 0 {
+        std::process::exit(i32::from(count.get() != 0));
+    }
+    Child { pid }.wait_for_success();
+    assert_eq!(count.get(), 1, "the parent's task has to look for itself");
+}
 
 /// The child returns from the handler into the parent's sleep.
 fn a_handler_that_forks_leaves_the_parents_sleep_alone() {

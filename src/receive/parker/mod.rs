@@ -32,7 +32,6 @@ mod life;
 mod rest;
 mod watch;
 
-use core::array;
 use core::cell::Cell;
 use core::marker::PhantomData;
 use core::ptr;
@@ -295,17 +294,16 @@ impl Parker {
         for until in watched.iter().flatten().filter_map(|it| it.until) {
             deadline = deadline.earlier(Deadline::at(until));
         }
-        // The kernel passes over negative descriptors.
-        let mut fds: [_; WATCHES + 1] = array::from_fn(|i| {
-            let fd = match i.checked_sub(1) {
-                None => Some(eventfd),
-                Some(i) => watched.get(i).copied().flatten().and_then(
-                    |Watched { fd, until }| until.is_none().then_some(fd),
-                ),
-            };
-            sys::readable(fd.unwrap_or(-1))
-        });
-        let used = place.watches.used() + 1;
+        // No more of them than there are: the kernel refuses more than the process may
+        // have descriptors (`RLIMIT_NOFILE`).
+        let mut fds = [sys::readable(eventfd); WATCHES + 1];
+        let mut used = 1;
+        for Watched { fd, until } in watched.iter().flatten() {
+            if let (None, Some(entry)) = (until, fds.get_mut(used)) {
+                *entry = sys::readable(*fd);
+                used += 1;
+            }
+        }
         sys::poll_numbers(fds.get_mut(..used).unwrap_or_default(), deadline)?;
         // A handler may have forked; then the eventfd is the parent's.
         self.birth.check()?;
@@ -315,12 +313,14 @@ impl Parker {
                 sys::clear(eventfd);
             }
         }
-        let mut entries = watched.into_iter().zip(rest);
-        Ok(array::from_fn(|_| {
-            let (watched, entry) = entries.next()?;
+        let mut entries = rest.into_iter();
+        Ok(watched.map(|watched| {
             let Watched { fd, until } = watched?;
-            let is_over = until.is_some_and(|it| Deadline::at(it).is_over());
-            (entry.revents != 0 || is_over).then_some(fd)
+            let is_ready = match until {
+                Some(until) => Deadline::at(until).is_over(),
+                None => entries.next().is_some_and(|it| it.revents != 0),
+            };
+            is_ready.then_some(fd)
         }))
     }
 
@@ -373,7 +373,12 @@ impl Drop for Parker {
         let leave = Leave(self.place);
         IN_USE.fetch_sub(1, Ordering::Relaxed);
         self.place.thread.store(0, Ordering::Relaxed);
-        self.place.watches.wake_all();
+        if self.birth.check().is_ok() {
+            self.place.watches.wake_all();
+        } else {
+            // A waker of the parent's may write to what is the parent's.
+            self.place.watches.forget_all();
+        }
         drop(leave);
     }
 }

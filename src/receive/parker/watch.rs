@@ -209,6 +209,13 @@ impl Watches {
         self.wake(&self.all().map(|watched| Some(watched?.fd)));
     }
 
+    /// Takes all entries out, and wakes nobody.
+    pub(super) fn forget_all(&self) {
+        for (entry, watched) in self.in_use().iter().zip(self.all()) {
+            drop(watched.and_then(|it| entry.take(it.fd)));
+        }
+    }
+
     fn in_use(&self) -> &[Watch] {
         self.entries.get(..self.used()).unwrap_or_default()
     }
