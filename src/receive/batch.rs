@@ -29,6 +29,8 @@ use crate::signal::SigInfo;
 /// # assert!(signals.try_recv_batch(&mut batch)?.is_empty());
 /// # Ok::<(), signalfd::Error>(())
 /// ```
+/// A batch of none compiles, and each call that is given one answers
+/// [`Error::EmptyBatch`].
 #[derive(Clone)]
 pub struct Batch<const N: usize> {
     records: [SigInfo; N],

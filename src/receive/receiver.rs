@@ -321,6 +321,10 @@ impl Receiver {
 /// does, or the timeout. To end a thread that waits, send the process a signal of the
 /// set, or wait with a timeout and check a flag.
 ///
+/// Where a process may have no descriptors at all (`RLIMIT_NOFILE` is 0), a wait that has
+/// no second descriptor yet fails with `EINVAL`, as poll(2) does, and so does each with a
+/// timeout.
+///
 /// A timeout is measured by `CLOCK_MONOTONIC`, which stands still while the machine is
 /// suspended. A timeout of zero does not sleep: it takes what is pending, as
 /// [`try_recv`](Receiver::try_recv) does. One that is longer than the clock can count
@@ -464,8 +468,7 @@ impl Receiver {
         let budget = self.spin.budget();
         if !budget.is_zero() {
             let taken = self.spin_into(room, budget, deadline)?;
-            self.spin.note(taken > 0);
-            if taken > 0 {
+            if taken > 0 || deadline.is_over() {
                 return Ok(taken);
             }
         }
@@ -495,8 +498,14 @@ impl Receiver {
         let budget = Deadline::after(Some(budget));
         loop {
             let taken = self.read(room)?;
-            if taken > 0 || budget.is_over() || deadline.is_over() {
+            let is_over = budget.is_over();
+            if taken > 0 || is_over {
+                self.spin.note(taken > 0);
                 return Ok(taken);
+            }
+            // It says nothing of the budget if there was no time to use it up.
+            if deadline.is_over() {
+                return Ok(0);
             }
             core::hint::spin_loop();
         }
@@ -568,7 +577,8 @@ impl Receiver {
     }
 
     /// Takes all signals there are, or has the task woken when there is one: what
-    /// [`recv_batch`](Self::recv_batch) does when it is polled.
+    /// [`recv_batch`](Self::recv_batch) does when it is polled, but that nothing gathers
+    /// inside [`block_on`](crate::block_on) ([`Options::moderate`]).
     ///
     /// # Errors
     ///
@@ -579,7 +589,10 @@ impl Receiver {
         cx: &mut Context<'_>,
         batch: &'b mut Batch<N>,
     ) -> Poll<Result<&'b [SigInfo], Error>> {
-        self.poll_read(cx, batch.room()?).map_ok(|taken| batch.filled(taken))
+        self.poll_read(cx, batch.room()?).map_ok(|taken| {
+            self.note_batch(taken, N);
+            batch.filled(taken)
+        })
     }
 
     /// Tells whether there is a signal to take; if not, the task is woken when
@@ -718,6 +731,8 @@ impl Receiver {
     /// [`Options::every_thread`] they are blocked first.
     ///
     /// A thread that is waiting notices at once, and also gets what is pending already.
+    /// (What an earlier receiver could not put back, as the queue was full, a thread that
+    /// sleeps gets with the next signal; a task is woken for it.)
     ///
     /// # Errors
     ///
@@ -771,6 +786,10 @@ impl Receiver {
             every.follow(|| self.signals());
         }
         self.engine.set_changed(&|| self.waker.wake());
+        if process::has_left(self.signalfd().unshadowed()) {
+            // No descriptor tells of it.
+            self.waker.wake();
+        }
         result
     }
 

@@ -202,12 +202,13 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// Waits until a thread of this process sleeps in the kernel.
 pub(crate) fn wait_until_asleep(tid: i32) {
-    wait_until("the thread is asleep", || {
-        let stat =
-            std::fs::read_to_string(format!("/proc/self/task/{tid}/stat"));
-        // The state follows the name, which is in parentheses.
-        stat.unwrap().rsplit(") ").next().unwrap().starts_with('S')
-    });
+    wait_until("the thread is asleep", || is_asleep(tid));
+}
+
+pub(crate) fn is_asleep(tid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/self/task/{tid}/stat"));
+    // The state follows the name, which is in parentheses.
+    stat.unwrap().rsplit(") ").next().unwrap().starts_with('S')
 }
 
 // ---------------------------------------------------------------------------

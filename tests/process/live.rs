@@ -2,11 +2,13 @@
 
 use std::thread;
 
-use signalfd::{Batch, Receiver, Signal, mask};
+use std::task::{Context, Poll};
+
+use signalfd::{Backend, Batch, Kind, Receiver, Signal, mask};
 
 use crate::common::{
-    Child, HeldCalls, SharedCount, kill, open, pid, sigqueue, storm_size, tid,
-    wait_until, wait_until_asleep,
+    Child, HeldCalls, SharedCount, WakeCount, is_pending, kill, open, options,
+    pid, set_limit, sigqueue, storm_size, tid, wait_until, wait_until_asleep,
 };
 use crate::harness::{cases, skip};
 
@@ -14,6 +16,7 @@ cases! {
     a_sleeping_thread_notices_what_is_inserted,
     a_sleeping_thread_notices_what_is_inserted_and_pending,
     a_task_notices_what_is_inserted,
+    a_task_notices_what_was_left_of_what_is_inserted,
     what_is_inserted_while_a_thread_reads_reaches_it,
     changes_under_fire_lose_nothing,
     changes_under_fire_never_unblock_what_stays,
@@ -80,6 +83,42 @@ fn a_task_notices_what_is_inserted() {
         assert_eq!(recv.await.unwrap().signal(), Signal::USR2);
     })
     .unwrap();
+}
+
+/// The kernel does not have it, so no descriptor tells of it.
+fn a_task_notices_what_was_left_of_what_is_inserted() {
+    let rt = Signal::rt(1).unwrap();
+    let signals = open(Signal::USR1 | rt).unwrap();
+    signals.remove(rt).unwrap();
+    let _guard = mask::block(rt).unwrap();
+    leave(rt);
+    let (count, waker) = WakeCount::new();
+    let mut cx = Context::from_waker(&waker);
+    assert!(signals.poll_recv(&mut cx).is_pending());
+    assert_eq!(count.get(), 0);
+    signals.insert(rt).unwrap();
+    assert!(count.get() > 0);
+    let Poll::Ready(Ok(info)) = signals.poll_recv(&mut cx) else {
+        panic!("it was left");
+    };
+    assert_eq!((info.signal(), info.value()), (rt, Some(7)));
+}
+
+/// Has a receiver find no room in the queue when it puts a signal back.
+fn leave(signal: Signal) {
+    let ahead = options()
+        .backend(Backend::Uring)
+        .kind(Kind::Completion)
+        .receiver(signal)
+        .unwrap();
+    if ahead.backend().kind() != Some(Kind::Completion) {
+        skip("no ring reads ahead here");
+    }
+    sigqueue(pid(), signal, 7).unwrap();
+    wait_until("it has been read", || !is_pending(signal));
+    let limit = set_limit(libc::RLIMIT_SIGPENDING, 0);
+    drop(ahead);
+    set_limit(libc::RLIMIT_SIGPENDING, limit);
 }
 
 /// The thread never sleeps, so the change finds it anywhere in a read.

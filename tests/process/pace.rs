@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use signalfd::{Batch, Epoll, Receiver, Signal, Signals, block_on};
 
-use crate::common::{DEADLINE, options, pid, sigqueue, tid, wait_until_asleep};
+use crate::common::{
+    DEADLINE, is_asleep, options, pid, sigqueue, tid, wait_until_asleep,
+};
 use crate::harness::cases;
 
 cases! {
@@ -31,6 +33,8 @@ cases! {
     an_executor_of_others_does_not_wait,
     an_executor_inside_another_is_woken_by_an_epoll,
     waits_that_spin_in_vain_wait_all_the_same,
+    waits_that_have_no_time_leave_the_next_its_spin,
+    a_batch_that_was_polled_for_is_one,
 }
 
 /// Longer than any test.
@@ -347,4 +351,40 @@ fn waits_that_spin_in_vain_wait_all_the_same() {
             next.send(()).unwrap();
         }
     });
+}
+
+fn waits_that_have_no_time_leave_the_next_its_spin() {
+    let signals = options().spin(LONG).check_threads(false).open(rt()).unwrap();
+    for _ in 0..10 {
+        assert_eq!(signals.wait_timeout(Duration::ZERO), Ok(None));
+    }
+    let spinner = tid();
+    thread::scope(|scope| {
+        let sleeps = scope.spawn(move || {
+            let looks = (0..500).map(|_| is_asleep(spinner));
+            let sleeps = looks.filter(|&it| it).count();
+            send(&[1]);
+            sleeps
+        });
+        assert_eq!(signals.wait().unwrap().value(), Some(1));
+        assert_eq!(sleeps.join().unwrap(), 0);
+    });
+}
+
+/// A loop on an [`Epoll`] whose tasks are written by hand.
+fn a_batch_that_was_polled_for_is_one() {
+    let signals =
+        options().moderate(LONG, 64).check_threads(false).open(rt()).unwrap();
+    let epoll = Epoll::new([&signals]).unwrap();
+    let mut batch = Batch::<64>::new();
+    let mut cx = Context::from_waker(Waker::noop());
+    send(&[1]);
+    let poll = signals.poll_recv_batch(&mut cx, &mut batch);
+    assert!(matches!(poll, Poll::Ready(Ok([_]))));
+    send(&[2]);
+    let begin = Instant::now();
+    let timeout = Duration::from_millis(20);
+    epoll.turn(Some(timeout)).unwrap();
+    assert!(begin.elapsed() >= timeout, "it lets signals gather");
+    assert_eq!(signals.wait().unwrap().value(), Some(2));
 }

@@ -141,6 +141,7 @@ impl<R: AsRef<Receiver>> Source<R> {
         let receiver = self.receiver.as_ref();
         if !self.is_readable {
             receiver.check_process()?;
+            batch.room()?;
             return Ok(&[]);
         }
         let infos = receiver.try_recv_batch(batch)?;
