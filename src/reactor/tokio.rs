@@ -300,6 +300,9 @@ fn gone(error: &io::Error) -> Error {
 /// Awaits the first signal of a [`Shutdown`] in a tokio runtime, which watches its
 /// receiver meanwhile. If all its signals are ignored, this never completes.
 ///
+/// The future is not `Send`, as a [`Shutdown`] is not: give it to `Runtime::block_on`, or await
+/// it in `main`, and spawn the other tasks.
+///
 /// # Errors
 ///
 /// Those of [`AsyncReceiver::new`] and [`AsyncReceiver::recv`].

@@ -39,7 +39,8 @@ pub enum Backend {
     /// does so. (For [`Kind::Completion`], a task that awaits and finds nothing leaves
     /// the ring to the thread that has it.) If the thread that has the ring calls
     /// `epoll_wait(2)`, that may end with `EINTR` when a signal comes, though no handler
-    /// ran.
+    /// ran. So may the next one after the receiver is dropped or reopened, when the kernel
+    /// takes the ring down.
     ///
     /// A ring takes one descriptor, two for [`Kind::Completion`], and with some
     /// kernels locked memory (`RLIMIT_MEMLOCK`).

@@ -321,6 +321,9 @@ impl Receiver {
 /// does, or the timeout. To end a thread that waits, send the process a signal of the
 /// set, or wait with a timeout and check a flag.
 ///
+/// A child that a signal handler forks while its thread waits is in that wait, too: it goes on
+/// to wait for signals of its own, and the next call answers [`Error::Forked`].
+///
 /// Where a process may have no descriptors at all (`RLIMIT_NOFILE` is 0), a wait that has
 /// no second descriptor yet fails with `EINVAL`, as poll(2) does, and so does each with a
 /// timeout.
@@ -521,6 +524,10 @@ impl Receiver {
 /// the task sleeps for ever.
 ///
 /// One task at a time: the last to poll is the one that is woken.
+///
+/// The futures are `Send`, so a task may hold a `Receiver` or a reference to one, and move to
+/// another thread. One that holds [`Signals`](crate::Signals) or a
+/// [`Shutdown`](crate::Shutdown) stays in its thread, whose mask that restores.
 impl Receiver {
     /// Returns a future that takes one signal.
     ///
