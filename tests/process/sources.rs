@@ -23,6 +23,7 @@ use crate::harness::{cases, skip};
 cases! {
     a_hundred_thousand_by_polling_in_every_ring,
     a_hundred_thousand_by_reading_in_every_ring,
+    a_hundred_thousand_by_reads_of_one_shot_in_every_ring,
     a_hundred_thousand_by_registered_files,
     polling_sources_made_anew_in_the_storm,
     reading_sources_stopped_and_made_anew_in_the_storm,
@@ -291,6 +292,66 @@ fn a_hundred_thousand_by_reading_in_every_ring() {
     in_every_ring!(|ring| {
         let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
         a_hundred_thousand(&mut ring, &mut source);
+    });
+    assert_eq!(signals.try_recv().unwrap(), None);
+}
+
+/// Has the kernel say of no request that it knows it, as one of before 5.6 does. Then it is
+/// asked for reads of one shot.
+fn have_it_know_no_request() {
+    const IORING_REGISTER_PROBE: u64 = 8;
+    let (tell, told) = std::sync::mpsc::channel::<HeldCalls>();
+    // It begins before there is a filter that it would inherit.
+    thread::spawn(move || {
+        let held = told.recv().unwrap();
+        while let Some(call) = held.wait_for_the_next() {
+            if call.data.args[1] == IORING_REGISTER_PROBE {
+                // It writes nothing, and succeeds.
+                call.fail(0);
+            } else {
+                call.go_on();
+            }
+        }
+    });
+    match HeldCalls::each_once(Some(&[libc::SYS_io_uring_register])) {
+        Ok(held) => tell.send(held).unwrap(),
+        Err(_) => skip("seccomp cannot hold all system calls here"),
+    }
+}
+
+fn is_of_one_shot<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
+    ring: &mut IoUring<S, C>,
+    source: &mut impl AnySource,
+) {
+    queue(0..1);
+    arm(ring, source, MINE);
+    ring.submit_and_wait(1).unwrap();
+    for completion in ring.completion() {
+        let completion: cqueue::Entry = completion.into();
+        assert!(!cqueue::more(completion.flags()));
+        source.complete(completion).unwrap();
+    }
+    let mut values = Vec::new();
+    take(source, &mut values);
+    assert_eq!(values, [0]);
+}
+
+/// As on kernels before 6.7.
+fn a_hundred_thousand_by_reads_of_one_shot_in_every_ring() {
+    let signals = open(rt()).unwrap();
+    have_it_know_no_request();
+    in_every_ring!(|ring| {
+        let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+        is_of_one_shot(&mut ring, &mut source);
+        a_hundred_thousand(&mut ring, &mut source);
+    });
+    in_every_ring!(|ring| {
+        let mut groups = 1..;
+        let make = |ring: &_| {
+            ReadSource::new(&signals, ring, groups.next().unwrap()).unwrap()
+        };
+        let last = |source, _: &mut _, _: &mut _| drop(source);
+        made_anew(&mut ring, &signals, make, last, in_any_order);
     });
     assert_eq!(signals.try_recv().unwrap(), None);
 }
