@@ -201,11 +201,15 @@ impl Engine {
         sys::poll(self.descriptor(), Deadline::PAST)
     }
 
-    /// The set has changed: what is not in it any more is pending again.
+    /// The set has changed: what is not in it any more is pending again, and no descriptor
+    /// tells of what was left that is in it now.
     pub(super) fn set_changed(&self, tell: &dyn Fn()) {
         let is_here = self.signalfd.birth().check().is_ok();
         if let Some(own) = self.ring.as_ref().filter(|_| is_here) {
             own.unwant(&self.signalfd, tell);
+        }
+        if process::has_left(self.signalfd.unshadowed()) {
+            tell();
         }
     }
 }

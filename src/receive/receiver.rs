@@ -793,10 +793,6 @@ impl Receiver {
             every.follow(|| self.signals());
         }
         self.engine.set_changed(&|| self.waker.wake());
-        if process::has_left(self.signalfd().unshadowed()) {
-            // No descriptor tells of it.
-            self.waker.wake();
-        }
         result
     }
 
