@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use super::status::{Status, StatusReader};
 use crate::error::{Error, Op, UnblockedThread};
 use crate::signal::SignalSet;
+use crate::sys::page::Room;
 use crate::sys::{self, Deadline};
 
 /// Checks that every thread of the process blocks the signals. Any set can be asked for,
@@ -34,7 +35,9 @@ use crate::sys::{self, Deadline};
 /// block them in the main thread before it ends, or in [every
 /// thread](crate::mask::block_every_thread).
 ///
-/// It opens one file of `/proc` for each thread, and allocates nothing. Kernel
+/// It opens one file of `/proc` for each thread, and allocates nothing. Where threads end
+/// meanwhile all are looked at again, 16 times at most, and if there are more than some eighty,
+/// memory is mapped for that. Kernel
 /// threads that serve the process (`io_uring`'s) block everything and pass.
 ///
 /// # Errors
@@ -67,7 +70,7 @@ fn check_all(set: SignalSet) -> Result<(), Error> {
     let mut starting = Starting::new();
     loop {
         starting.begin_look();
-        for_each_thread(|tid, status| {
+        let _are_all = for_each_thread(|tid, status| {
             starting.note(tid, status);
             status
                 .unblocked(tid, set)?
@@ -140,27 +143,88 @@ impl Starting {
 /// count as late.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Looks at all threads that have not ended.
+/// How often all threads are looked at where some end meanwhile.
+const LOOKS: u32 = 16;
+/// The room to list them in: for some eighty, and where there are more, some ten thousand.
+const LITTLE: usize = 2048;
+const MUCH: usize = 256 * 1024;
+
+/// Looks at all threads that have not ended, perhaps more than once, and tells whether none
+/// was overlooked.
+///
+/// The kernel goes from one thread to the next. If the one where it is ends in that moment, or
+/// has ended when it is asked to go on, it stops, or goes on by number (`next_tid()` and
+/// `first_tid()` in `fs/proc/base.c`), and leaves others out. So the threads are listed once
+/// more: if the list is the same, none that it has had ended while it was made. In one piece it
+/// is made quickest.
 pub(super) fn for_each_thread(
     mut look: impl FnMut(u32, &Status) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let failed = |errno| Error::os(Op::ThreadCheck, errno);
-    let tasks = sys::open_tasks().map_err(failed)?;
-    let mut buffer = [MaybeUninit::uninit(); 2048];
-    let mut entries = sys::entries(tasks.as_fd(), &mut buffer);
-    while let Some(entry) = entries.next() {
-        let entry = entry.map_err(failed)?;
-        let Some(tid) = number(entry.file_name()) else { continue };
-        match read_status(tasks.as_fd(), entry.file_name()) {
-            Ok(status) if status.ended => {}
+) -> Result<bool, Error> {
+    let mut look = |tasks: BorrowedFd<'_>, name: &CStr, tid| {
+        match read_status(tasks, name) {
+            Ok(status) if status.ended => Ok(()),
             // `/proc` may be that of an outer PID namespace, with other numbers.
-            Ok(status) => look(status.tid.unwrap_or(tid), &status)?,
+            Ok(status) => look(status.tid.unwrap_or(tid), &status),
             // The thread has ended since the directory was read.
-            Err(Errno::NOENT | Errno::SRCH) => {}
-            Err(errno) => return Err(failed(errno)),
+            Err(Errno::NOENT | Errno::SRCH) => Ok(()),
+            Err(errno) => Err(failed(errno)),
+        }
+    };
+    let mut little = [MaybeUninit::uninit(); LITTLE];
+    let mut much = None;
+    for _ in 0..LOOKS {
+        let room = much.as_mut().map_or(&mut little[..], Room::bytes);
+        let list = list_threads(room, &mut look)?;
+        if list == list_threads(room, &mut |_, _, _| Ok(()))? {
+            return Ok(true);
+        }
+        if list.pieces > 1 && much.is_none() {
+            much = Room::map(MUCH).ok();
         }
     }
-    Ok(())
+    Ok(false)
+}
+
+const fn failed(errno: Errno) -> Error {
+    Error::os(Op::ThreadCheck, errno)
+}
+
+/// What tells a list of threads from another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct List {
+    /// In how many pieces it came.
+    pieces: u32,
+    /// Of its numbers, in their order.
+    hash: u64,
+}
+
+impl List {
+    const EMPTY: Self = Self { pieces: 0, hash: 0xCBF2_9CE4_8422_2325 };
+
+    /// FNV-1a, a number at a time.
+    const fn add(&mut self, tid: u32) {
+        let hash = self.hash ^ tid as u64;
+        self.hash = hash.wrapping_mul(0x0100_0000_01B3);
+    }
+}
+
+/// Lists the threads, and does something with each.
+fn list_threads(
+    room: &mut [MaybeUninit<u8>],
+    work: &mut dyn FnMut(BorrowedFd<'_>, &CStr, u32) -> Result<(), Error>,
+) -> Result<List, Error> {
+    let tasks = sys::open_tasks().map_err(failed)?;
+    let mut entries = sys::entries(tasks.as_fd(), room);
+    let mut list = List::EMPTY;
+    loop {
+        let begins = entries.is_buffer_empty();
+        let Some(entry) = entries.next() else { return Ok(list) };
+        let entry = entry.map_err(failed)?;
+        list.pieces += u32::from(begins);
+        let Some(tid) = number(entry.file_name()) else { continue };
+        list.add(tid);
+        work(tasks.as_fd(), entry.file_name(), tid)?;
+    }
 }
 
 /// Reads a thread id; the directory also holds `.` and `..`.

@@ -1,7 +1,9 @@
 //! A word that a forked child finds zero.
 
 use core::ffi::{c_int, c_void};
+use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
+use core::slice;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use rustix::io::Errno;
@@ -71,6 +73,32 @@ fn unmap_page(page: *mut AtomicU64) {
     // SAFETY: both callers pass the start of a mapping that `map_page` made and
     // that no one else has seen.
     unsafe { unmap(page.cast(), PAGE_SIZE) };
+}
+
+/// Memory for a moment.
+pub(crate) struct Room {
+    begin: NonNull<c_void>,
+    length: usize,
+}
+
+impl Room {
+    pub(crate) fn map(length: usize) -> Result<Self, Errno> {
+        Ok(Self { begin: map(length)?, length })
+    }
+
+    pub(crate) const fn bytes(&mut self) -> &mut [MaybeUninit<u8>] {
+        let begin = self.begin.cast().as_ptr();
+        // SAFETY: the mapping, of this length, which is this one's until it is dropped, and
+        // is borrowed from it mutably.
+        unsafe { slice::from_raw_parts_mut(begin, self.length) }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        // SAFETY: the mapping, of this length, of which no borrow is alive.
+        unsafe { unmap(self.begin.as_ptr(), self.length) };
+    }
 }
 
 /// Maps memory: zeros, aligned as a page.

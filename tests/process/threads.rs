@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use signalfd::{Error, Receiver, Signal, block, mask, open};
 
-use crate::common::{kill, pid, tid, wait_until};
+use crate::common::{kill, pid, storm_size, tid, wait_until};
 use crate::harness::{cases, racing_rounds};
 
 cases! {
@@ -16,6 +16,7 @@ cases! {
     threads_started_later_inherit_the_mask,
     a_thread_with_an_odd_name_is_named,
     threads_come_and_go_during_the_check,
+    threads_that_end_during_the_check_hide_no_other,
     a_receiver_is_refused_in_a_thread_that_does_not_block,
     a_receiver_is_refused_when_another_thread_does_not_block,
     the_check_can_be_turned_off,
@@ -123,6 +124,38 @@ fn threads_come_and_go_during_the_check() {
     }
     drop(end);
     churn.join().unwrap();
+}
+
+/// The kernel lists so many in several parts, and those that end between two of them shift
+/// the others.
+fn threads_that_end_during_the_check_hide_no_other() {
+    let rounds = if storm_size() >= 100_000 { 20 } else { 2 };
+    for _ in 0..rounds {
+        let guard = block(Signal::TERM).unwrap();
+        let pool: Vec<_> = (0..300)
+            .map(|_| {
+                let (end, ended) = mpsc::channel::<()>();
+                let small = thread::Builder::new().stack_size(16 * 1024);
+                let work = move || assert!(ended.recv().is_err());
+                (end, small.spawn(work).unwrap())
+            })
+            .collect();
+        drop(guard);
+        beside("early", |_| {
+            let _guard = block(Signal::TERM).unwrap();
+            let ending = thread::spawn(move || {
+                for (end, thread) in pool {
+                    drop(end);
+                    thread.join().unwrap();
+                }
+            });
+            while !ending.is_finished() {
+                let error = mask::check_threads(Signal::TERM).unwrap_err();
+                assert!(matches!(error, Error::UnblockedThread(_)), "{error}");
+            }
+            ending.join().unwrap();
+        });
+    }
 }
 
 fn a_receiver_is_refused_in_a_thread_that_does_not_block() {
