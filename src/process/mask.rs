@@ -6,12 +6,12 @@
 use core::fmt;
 use core::marker::PhantomData;
 
-use super::Claim;
 pub use super::every::{EveryThread, block_every_thread};
 use super::held::Held;
 pub use super::threads::check_threads;
+use super::{Birth, Claim, claim};
 use crate::error::Error;
-use crate::signal::SignalSet;
+use crate::signal::{Signal, SignalSet};
 use crate::sys::{self, How};
 
 /// Blocks signals in the calling thread until the guard is dropped.
@@ -69,6 +69,30 @@ pub fn block(set: impl Into<SignalSet>) -> Result<MaskGuard, Error> {
 #[doc(alias = "sigprocmask")]
 pub fn current() -> Result<SignalSet, Error> {
     sys::sigprocmask(None)
+}
+
+/// Unblocks those of the set that the thread blocks, though no guard and no receiver of the
+/// process has them, and returns them.
+pub(crate) fn lift_unclaimed(set: SignalSet, birth: Birth) -> SignalSet {
+    let none = SignalSet::empty();
+    let is_unclaimed = |&signal: &Signal| !claim::is_claimed(signal, birth);
+    let unclaimed: SignalSet = set.signals().filter(is_unclaimed).collect();
+    let blocked = current().unwrap_or(none) & unclaimed;
+    if blocked.is_empty() {
+        return none;
+    }
+    match sys::sigprocmask(Some((How::Unblock, blocked))) {
+        Ok(_) => blocked,
+        Err(_) => none,
+    }
+}
+
+/// Blocks again what was unblocked.
+pub(crate) fn put_down(lifted: SignalSet) {
+    if !lifted.is_empty() {
+        // It fails where a sandbox has come since.
+        let _blocked = sys::sigprocmask(Some((How::Block, lifted)));
+    }
 }
 
 /// Restores the calling thread's signal mask when it is dropped.

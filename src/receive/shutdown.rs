@@ -41,6 +41,11 @@ use crate::sys::{self, Deadline, Timer};
 /// status 128 plus the number of the signal; dropping the `Shutdown` removes it. In any
 /// other process the `Shutdown` itself changes no action.
 ///
+/// **What was blocked before**, by the parent of the process or by other code, is unblocked in
+/// this thread when the first signal has been received: neither the second nor the deadline
+/// would do anything. But what a guard ([`mask::block`]) or another receiver of the process
+/// has stays blocked, and the second signal goes there, or stays pending.
+///
 /// **In every thread** ([`Options::every_thread`]) it works the same. But a second signal
 /// stays pending if another guard ([`mask::block_every_thread`]) keeps it blocked, or the
 /// program itself.
@@ -93,6 +98,8 @@ pub struct Shutdown {
     saved: SignalSet,
     timer: Option<Timer>,
     ending: Option<Ending>,
+    /// What was blocked before, and is not any more.
+    lifted: SignalSet,
     birth: Birth,
 }
 
@@ -149,6 +156,7 @@ impl Shutdown {
             saved,
             timer: None,
             ending: None,
+            lifted: SignalSet::empty(),
             birth: Birth::here(),
         })
     }
@@ -303,6 +311,7 @@ impl Shutdown {
             // The handlers of PID 1 come before the signals are unblocked: what is
             // pending is to find them.
             signals.close(|| self.ending = Some(Ending::by(self.set)));
+            self.lifted = mask::lift_unclaimed(self.set, self.birth);
         }
     }
 }
@@ -364,6 +373,7 @@ impl Drop for Shutdown {
         if let (Some(timer), Ok(())) = (self.timer, self.birth.check()) {
             timer.delete();
         }
+        mask::put_down(self.lifted);
     }
 }
 

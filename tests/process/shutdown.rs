@@ -29,6 +29,10 @@ cases! {
     the_first_is_received_and_closes_the_scope,
     every_way_to_wait_returns_the_first_again,
     the_second_ends_the_process => libc::SIGTERM,
+    the_second_ends_the_process_that_was_started_with_it_blocked => libc::SIGTERM,
+    the_deadline_ends_the_process_that_was_started_with_it_blocked => libc::SIGTERM,
+    what_was_blocked_before_is_blocked_again_afterwards,
+    what_a_guard_has_stays_blocked,
     another_one_of_the_set_ends_the_process => libc::SIGTERM,
     of_two_that_are_pending_the_second_ends_the_process => libc::SIGTERM,
     of_two_that_are_queued_the_second_ends_the_process => 40,
@@ -185,6 +189,39 @@ fn every_way_to_wait_returns_the_first_again() {
 fn the_second_ends_the_process() {
     let _shutdown = after_the_first(Signal::TERM);
     kill(pid(), Signal::TERM);
+}
+
+fn the_second_ends_the_process_that_was_started_with_it_blocked() {
+    set_mask(Signal::TERM.into());
+    the_second_ends_the_process();
+}
+
+fn the_deadline_ends_the_process_that_was_started_with_it_blocked() {
+    set_mask(Signal::TERM | Signal::HUP);
+    the_deadline_ends_the_process();
+}
+
+fn what_was_blocked_before_is_blocked_again_afterwards() {
+    let before = Signal::TERM | Signal::HUP;
+    set_mask(before);
+    let shutdown = after_the_first(Signal::TERM | Signal::INT);
+    assert_eq!(mask::current(), Ok(Signal::HUP.into()));
+    assert_eq!(shutdown.saved(), before);
+    drop(shutdown);
+    assert_eq!(mask::current(), Ok(before));
+}
+
+fn what_a_guard_has_stays_blocked() {
+    let guard = signalfd::block(Signal::TERM).unwrap();
+    let shutdown = after_the_first(Signal::TERM | Signal::INT);
+    assert_eq!(mask::current(), Ok(Signal::TERM.into()));
+    kill(pid(), Signal::TERM);
+    let receiver = signalfd::Receiver::new(Signal::TERM).unwrap();
+    assert_eq!(receiver.wait().unwrap().signal(), Signal::TERM);
+    drop((receiver, shutdown));
+    assert_eq!(mask::current(), Ok(Signal::TERM.into()));
+    drop(guard);
+    assert_eq!(mask::current(), Ok(SignalSet::empty()));
 }
 
 fn another_one_of_the_set_ends_the_process() {

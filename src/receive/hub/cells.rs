@@ -79,7 +79,7 @@ impl Cell {
         }
     }
 
-    fn is_free(&self) -> bool {
+    pub(super) fn is_free(&self) -> bool {
         // Acquire: the last holders have read what was there.
         holders(self.count.load(Ordering::Acquire)) == 0
     }

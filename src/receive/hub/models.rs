@@ -52,10 +52,10 @@ fn overwriting(depth: usize, records: u64, takes: usize) {
 }
 
 /// Proves [`overwriting`] of a ring with one entry, in which all that comes overwrites.
-/// Bound: four records, two takes, three preemptions.
+/// Bound: five records, two takes, four preemptions.
 #[test]
 fn one_entry_is_overwritten_while_it_is_taken() {
-    check(3, || overwriting(1, 4, 2));
+    check(4, || overwriting(1, 5, 2));
 }
 
 /// Proves [`overwriting`] of a ring with two entries, also where the subscriber passes over

@@ -129,8 +129,9 @@ impl<'h> Ring<'h> {
             let found = entry.load(Ordering::Relaxed);
             let mut number = number_from(found, first)?;
             if number == first {
-                // Acquire: the record. Relaxed: a newer one is not read yet.
-                let (taken, newer) = (Ordering::Acquire, Ordering::Relaxed);
+                // Acquire: the record. Release: the cells left before (`put`). Relaxed: a
+                // newer one is not read yet.
+                let (taken, newer) = (Ordering::AcqRel, Ordering::Relaxed);
                 match entry.compare_exchange(found, 0, taken, newer) {
                     Ok(_) => {
                         return Some(Taken { number, index: cell(found)? });
@@ -141,8 +142,8 @@ impl<'h> Ring<'h> {
             // Perhaps `next` does not say so yet.
             first = (number + 1).saturating_sub(self.depth());
         }
-        // Acquire: the record.
-        let found = self.entry(first)?.swap(0, Ordering::Acquire);
+        // Acquire: the record. Release: the cells left before.
+        let found = self.entry(first)?.swap(0, Ordering::AcqRel);
         let number = number_from(found, first)?;
         Some(Taken { number, index: cell(found)? })
     }
@@ -156,8 +157,8 @@ impl<'h> Ring<'h> {
         let oldest = self.oldest(first);
         (0..self.depth()).filter_map(move |ahead| {
             let entry = self.entry(oldest.wrapping_add(ahead))?;
-            // Acquire: the record.
-            let found = entry.swap(0, Ordering::Acquire);
+            // Acquire: the record. Release: the cells left before.
+            let found = entry.swap(0, Ordering::AcqRel);
             Some((cell(found)?, number_from(found, first).is_some()))
         })
     }
@@ -179,10 +180,11 @@ impl Ring<'_> {
         // Relaxed: nobody else writes it.
         let number = self.next.load(Ordering::Relaxed);
         let new = pack(number, index);
-        // Release: the record. The one that comes out is not read.
+        // Release: the record. The one that comes out is not read. Acquire: whoever has taken
+        // one out here has left its cells before, and these are seen to be free.
         let old = self
             .entry(number)
-            .and_then(|entry| cell(entry.swap(new, Ordering::Release)));
+            .and_then(|entry| cell(entry.swap(new, Ordering::AcqRel)));
         self.next.store(number + 1, Ordering::Release);
         (number, old)
     }

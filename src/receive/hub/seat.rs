@@ -301,7 +301,7 @@ pub(super) struct Offered {
     pub(super) is_asleep: bool,
     /// Whether a task is to be woken.
     pub(super) is_awaited: bool,
-    /// A cell that another record has left.
+    /// A cell that another record has left, and nobody else has.
     pub(super) left: Option<usize>,
 }
 
@@ -336,9 +336,12 @@ impl Place<'_> {
         }
         cell.hold();
         let (number, left) = self.ring().put(index);
-        if let Some(left) = left.and_then(|index| self.cells.get(index)) {
-            left.leave();
-        }
+        let left = left.filter(|&index| {
+            self.cells.get(index).is_some_and(|cell| {
+                cell.leave();
+                cell.is_free()
+            })
+        });
         // Release: the record is in. Acquire: whoever waits has said so; whoever has
         // left has taken out what was there.
         let waiting = ASLEEP | AWAITED;
