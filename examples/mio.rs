@@ -71,6 +71,8 @@ fn receive(signals: &Receiver) -> Result<bool, signalfd::Error> {
     }
 }
 
+/// Sends back what comes, until there is no more. A server would also keep what the other side
+/// does not take at once, and forget a socket that has been closed.
 fn echo(socket: &mut UnixStream) -> std::io::Result<()> {
     let mut buffer = [0; 512];
     loop {

@@ -39,7 +39,7 @@ fn receive(mut demo: Option<Demo>) -> Result<ExitCode, Box<dyn Error>> {
     let pid = std::process::id();
     println!("pid {pid} receives {}", signals.signals());
     println!("try: kill -HUP {pid}");
-    println!("     kill -s RTMIN+1 --queue 42 {pid}");
+    println!("     env kill -q 42 -s RTMIN+1 {pid}");
     println!("     kill -TERM {pid}, or Ctrl-C, to end it");
     if let Some(demo) = &mut demo {
         demo.begin()?;

@@ -61,7 +61,7 @@ async fn serve(
     let mut server = Server::default();
     let first = tokio::select! {
         first = recv_first(shutdown) => first?,
-        failed = server.accept(&listener) => match failed? {},
+        never = server.accept(&listener) => match never {},
     };
     // From here on the kernel acts on a second signal, and after this time.
     shutdown.deadline(Duration::from_secs(10))?;
@@ -70,6 +70,9 @@ async fn serve(
     server.finish().await;
     Ok(server)
 }
+
+/// How long to wait where a connection cannot be accepted.
+const MOMENT: Duration = Duration::from_millis(10);
 
 #[derive(Default)]
 struct Server {
@@ -80,15 +83,19 @@ struct Server {
 
 impl Server {
     /// Accepts connections, until it is dropped where it waits.
-    async fn accept(
-        &mut self,
-        listener: &TcpListener,
-    ) -> io::Result<Infallible> {
+    async fn accept(&mut self, listener: &TcpListener) -> Infallible {
         loop {
             tokio::select! {
                 accepted = listener.accept() => {
-                    let (stream, _) = accepted?;
-                    self.begin(stream);
+                    match accepted {
+                        Ok((stream, _)) => self.begin(stream),
+                        // The client has gone again; or there is no descriptor left, and
+                        // those that end give some back.
+                        Err(error) => {
+                            eprintln!("accept: {error}");
+                            tokio::time::sleep(MOMENT).await;
+                        }
+                    }
                 }
                 Some(ended) = self.connections.join_next() => {
                     self.completed += usize::from(matches!(ended, Ok(Ok(()))));

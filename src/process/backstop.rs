@@ -339,11 +339,17 @@ fn address() -> usize {
 /// Installs the handler for a signal.
 fn put_handler(signal: Signal) -> Result<Action, Error> {
     EVER.fetch_or(SignalSet::from(signal).bits(), Ordering::SeqCst);
-    let mut flags = libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK;
+    let previous = previous(signal);
+    let mut flags = libc::SA_SIGINFO | libc::SA_RESTART;
+    // It may have to call the previous handler, which is to have the stack that it is for.
+    let is_handler =
+        ![libc::SIG_DFL, libc::SIG_IGN].contains(&previous.handler);
+    if !is_handler || previous.flags & libc::SA_ONSTACK != 0 {
+        flags |= libc::SA_ONSTACK;
+    }
     if signal == Signal::CHLD {
         // Children that nobody has to wait for are none afterwards either. The
         // kernel then sends the signal all the same (`do_notify_parent()`).
-        let previous = previous(signal);
         flags |= previous.flags & (libc::SA_NOCLDSTOP | libc::SA_NOCLDWAIT);
         if previous.handler == libc::SIG_IGN {
             flags |= libc::SA_NOCLDWAIT;

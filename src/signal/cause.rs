@@ -73,14 +73,16 @@ pub enum Cause {
         /// Its system CPU time, in clock ticks.
         stime: u64,
     },
-    /// A fault or trap. A real one cannot be received; a `SIGTRAP` that
+    /// A fault or trap. A real one cannot be received: it ends a process that blocks the
+    /// signal; a `SIGTRAP` that
     /// something else raised may look like this.
     #[non_exhaustive]
     Fault {
         /// The address it happened at.
         addr: u64,
     },
-    /// A system call was caught by seccomp or by user dispatch.
+    /// A system call was caught by seccomp or by user dispatch. A real one cannot be received
+    /// either.
     #[non_exhaustive]
     Syscall {
         /// Its number.

@@ -209,8 +209,8 @@ impl SigInfo {
 
     /// Returns the process id of the sender, or of the child for `SIGCHLD`.
     ///
-    /// It is the id in the receiver's PID namespace, 0 for a process outside it. The
-    /// process may have ended since, and the id may have been reused.
+    /// It is the id in the receiver's PID namespace, 0 for a process outside it (but see
+    /// [`Sender::Verified`]). The process may have ended since, and the id may have been reused.
     /// [`sender`](Self::sender) tells whether it can be trusted.
     #[doc(alias = "si_pid")]
     #[doc(alias = "ssi_pid")]

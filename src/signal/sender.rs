@@ -28,12 +28,15 @@ use super::SigInfo;
 pub enum Sender {
     /// A process that the kernel itself named: `kill(2)`, `tgkill(2)`.
     ///
-    /// The process may have ended since, and its id may have been reused. A process can
+    /// The uid is vouched for; the pid is a hint. The process may have ended since, and its id
+    /// may have been reused. One in a PID namespace of its own that sends to its whole process
+    /// group (`kill(0, ..)`) is named by its number there. And the signal that a process has
+    /// asked for when its parent ends (`PR_SET_PDEATHSIG`) names the parent. A process can
     /// forge such a record for itself, but for no other. Pending signals are kept by
     /// `execve(2)`, so what a program finds pending at its start may be forged by whoever
     /// started it: a program with more rights than that must not believe it.
     Verified {
-        /// The sender's process id in the receiver's PID namespace.
+        /// The sender's process id, in the receiver's PID namespace but for what is said above.
         pid: u32,
         /// The sender's real user id in the receiver's user namespace; 65534
         /// where it has none there.

@@ -41,6 +41,14 @@ macro_rules! standard_flags {
 /// itself. A set may still hold these (`Signal::KILL.into()`); functions that would block
 /// or receive them return an error that names them.
 ///
+/// `SIGTRAP` and `SIGSYS` are in it, since other processes may send them. But those that the
+/// kernel raises, at a breakpoint or where a sandbox traps a system call, end a process that
+/// blocks them, whatever handler it has. Leave them out where there may be any.
+///
+/// Where the C library keeps more or fewer real-time numbers than was known when the program
+/// was built (Android), [`Signal::rt`] says what there is, and not
+/// [`REALTIME`](Self::REALTIME).
+///
 /// Functions that take signals take `impl Into<SignalSet>`: one signal, an
 /// array of them, or a set. To look for one signal use [`has`](Self::has), and
 /// to go through them [`signals`](Self::signals): the methods `contains` and

@@ -63,6 +63,7 @@ cases! {
     a_wake_that_is_late_takes_no_action,
     a_wake_that_is_later_still_finds_the_handler,
     a_handler_that_has_to_stay_hands_on,
+    it_has_the_stack_that_the_handler_of_before_is_for,
     a_late_handler_lets_the_one_that_is_back_run,
     a_wake_without_a_timer_takes_no_action_either,
     what_is_left_late_takes_the_action_that_is_back,
@@ -1059,6 +1060,21 @@ fn a_wake_that_is_later_still_finds_the_handler() {
     // The next receiver for every thread finds it as it should be.
     drop(mask::block_every_thread(rt(0)).unwrap());
     assert_eq!(action(rt(0)).0, libc::SIG_DFL);
+}
+
+/// The handler may have to call the one from before.
+fn it_has_the_stack_that_the_handler_of_before_is_for() {
+    for (flags, on_stack) in [(0, 0), (libc::SA_ONSTACK, libc::SA_ONSTACK)] {
+        set_action(rt(0), counting(), flags);
+        let signals = open(rt(0));
+        let (handler, flags, _) = action(rt(0));
+        assert_ne!(handler, counting());
+        assert_eq!(flags & libc::SA_ONSTACK, on_stack);
+        drop(signals);
+    }
+    let signals = open(Signal::TERM);
+    assert_ne!(action(Signal::TERM).1 & libc::SA_ONSTACK, 0);
+    drop(signals);
 }
 
 /// Who was about to wake somebody is stopped for longer than anyone waits for it. So the

@@ -40,6 +40,7 @@ cases! {
     kill_names_its_sender_though_the_queue_is_full,
     who_is_outside_the_pid_namespace_is_nobody,
     root_of_another_user_namespace_is_not_root,
+    who_is_in_a_namespace_of_its_own_names_its_pid_there,
     a_user_without_a_number_here_is_the_overflow_user,
     a_descriptor_of_another_process_makes_the_kernel_send,
     a_forged_sigchld_hides_the_real_one_and_no_child,
@@ -282,6 +283,29 @@ fn expect_success(child: Child) {
         }
         end => assert_eq!(end, End::Exited(0)),
     }
+}
+
+/// The kernel translates the uid, but not the pid.
+fn who_is_in_a_namespace_of_its_own_names_its_pid_there() {
+    let signals = open(Signal::USR1).unwrap();
+    // A group of this process and its children.
+    // SAFETY: takes numbers.
+    check(unsafe { libc::setpgid(0, 0) }).unwrap();
+    expect_success(Child::fork(|| {
+        let own = libc::CLONE_NEWUSER | libc::CLONE_NEWPID;
+        // SAFETY: takes a number.
+        if check(unsafe { libc::unshare(own) }).is_err() {
+            return crate::harness::SKIPPED;
+        }
+        let first = Child::fork(|| {
+            kill(0, Signal::USR1);
+            0
+        });
+        first.wait_for_success();
+        0
+    }));
+    let sender = next(&signals).sender();
+    assert!(matches!(sender, Sender::Verified { pid: 1, .. }), "{sender:?}");
 }
 
 fn root_of_another_user_namespace_is_not_root() {

@@ -96,9 +96,10 @@
 //! room in the queue, the next receiver of the process that reads gets it.)
 //!
 //! So no record comes to anybody twice, and none is lost but those that
-//! [`missed`](Subscriber::missed) counts, and those in the ring of a subscriber that is
-//! never dropped ([`core::mem::forget`]). Such a subscriber keeps its place as well; it
-//! does no other harm.
+//! [`missed`](Subscriber::missed) counts; those of standard signals of which one is pending
+//! already when they go back, for the kernel keeps one of each; and those in the ring of a
+//! subscriber that is never dropped ([`core::mem::forget`]). Such a subscriber keeps its place
+//! as well; it does no other harm.
 //!
 //! # After a fork
 //!
