@@ -199,7 +199,9 @@ impl EveryThread {
     ///
     /// A thread that is stuck in the kernel, or stopped by a debugger, runs the handler
     /// only when it goes on; [`heal`](Self::heal) and the like wait for it for a second
-    /// or so. No signal is lost by that.
+    /// or so, and longer where there are hundreds of threads. No signal is lost by that. But if
+    /// a debugger holds it just where it is to run the handler, and the receiver is dropped
+    /// meanwhile, the record that it was sent takes the previous action.
     ///
     /// # Errors
     ///

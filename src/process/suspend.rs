@@ -57,6 +57,11 @@ const TSTP: Signal = Signal::TSTP;
 /// # Ok::<(), signalfd::Error>(())
 /// ```
 ///
+/// # Children
+///
+/// For a moment the signal is ignored, and a child that another thread starts just then goes on
+/// to ignore it. Start none meanwhile.
+///
 /// # References
 ///
 /// [signal(7)](https://man7.org/linux/man-pages/man7/signal.7.html),

@@ -128,6 +128,11 @@ impl SigInfo {
     /// that was put back under the private code is known by its bytes, and its sender is
     /// not believed.)
     ///
+    /// With [`Options::every_thread`](crate::Options::every_thread) the crate sends signals of
+    /// its own to the process, and may have records that the kernel had no room for. Only its
+    /// own receivers know the former and have the latter: do not read the descriptor yourself
+    /// then.
+    ///
     /// # Errors
     ///
     /// [`Error::InvalidNumber`] or [`Error::Reserved`] if the bytes do not begin
