@@ -319,7 +319,7 @@ fn have_it_know_no_request() {
     }
 }
 
-fn is_of_one_shot<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
+fn expect_one_shot<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
     ring: &mut IoUring<S, C>,
     source: &mut impl AnySource,
 ) {
@@ -342,17 +342,10 @@ fn a_hundred_thousand_by_reads_of_one_shot_in_every_ring() {
     have_it_know_no_request();
     in_every_ring!(|ring| {
         let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
-        is_of_one_shot(&mut ring, &mut source);
+        expect_one_shot(&mut ring, &mut source);
         a_hundred_thousand(&mut ring, &mut source);
     });
-    in_every_ring!(|ring| {
-        let mut groups = 1..;
-        let make = |ring: &_| {
-            ReadSource::new(&signals, ring, groups.next().unwrap()).unwrap()
-        };
-        let last = |source, _: &mut _, _: &mut _| drop(source);
-        made_anew(&mut ring, &signals, make, last, in_any_order);
-    });
+    dropped_and_made_anew(&signals);
     assert_eq!(signals.try_recv().unwrap(), None);
 }
 
@@ -855,14 +848,17 @@ fn reading_sources_stopped_and_made_anew_in_the_storm() {
 }
 
 fn reading_sources_dropped_and_made_anew_in_the_storm() {
-    let signals = open(rt()).unwrap();
+    dropped_and_made_anew(&open(rt()).unwrap());
+}
+
+fn dropped_and_made_anew(signals: &Signals) {
     in_every_ring!(|ring| {
         let mut groups = 1..;
         let make = |ring: &_| {
-            ReadSource::new(&signals, ring, groups.next().unwrap()).unwrap()
+            ReadSource::new(signals, ring, groups.next().unwrap()).unwrap()
         };
         let last = |source, _: &mut _, _: &mut _| drop(source);
-        made_anew(&mut ring, &signals, make, last, in_any_order);
+        made_anew(&mut ring, signals, make, last, in_any_order);
     });
 }
 
