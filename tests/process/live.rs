@@ -91,7 +91,9 @@ fn a_task_notices_what_was_left_of_what_is_inserted() {
     let signals = open(Signal::USR1 | rt).unwrap();
     signals.remove(rt).unwrap();
     let _guard = mask::block(rt).unwrap();
-    leave(rt);
+    if !leave(rt) {
+        return;
+    }
     let (count, waker) = WakeCount::new();
     let mut cx = Context::from_waker(&waker);
     assert!(signals.poll_recv(&mut cx).is_pending());
@@ -104,21 +106,23 @@ fn a_task_notices_what_was_left_of_what_is_inserted() {
     assert_eq!((info.signal(), info.value()), (rt, Some(7)));
 }
 
-/// Has a receiver find no room in the queue when it puts a signal back.
-fn leave(signal: Signal) {
+/// Has a receiver find no room in the queue when it puts a signal back, where a ring can read
+/// ahead.
+fn leave(signal: Signal) -> bool {
     let ahead = options()
         .backend(Backend::Uring)
         .kind(Kind::Completion)
         .receiver(signal)
         .unwrap();
     if ahead.backend().kind() != Some(Kind::Completion) {
-        skip("no ring reads ahead here");
+        return false;
     }
     sigqueue(pid(), signal, 7).unwrap();
     wait_until("it has been read", || !is_pending(signal));
     let limit = set_limit(libc::RLIMIT_SIGPENDING, 0);
     drop(ahead);
     set_limit(libc::RLIMIT_SIGPENDING, limit);
+    true
 }
 
 /// The thread never sleeps, so the change finds it anywhere in a read.

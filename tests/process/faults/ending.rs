@@ -10,7 +10,7 @@ use signalfd::{
 
 use super::opening::OPENS;
 use super::receiving::{AWAITS, WAITS, flat};
-use super::trial::{Signals, Trial, both};
+use super::trial::{Signals, Trial, both, kept};
 use super::{Operations, inject, inject_into_an_end, operations};
 use crate::common::{Child, End, check, open, options};
 use crate::harness::cases;
@@ -37,6 +37,8 @@ fn shuts_down(
     tells: &[Op],
     mut wait: impl FnMut(&mut Shutdown) -> Result<SigInfo, Error>,
 ) {
+    // Others that are pending would end the process.
+    let _guard = mask::block(kept()).unwrap();
     let opens = &[OPENS, &[Op::Sigaction]].concat();
     let open = || options().shutdown(both());
     let Ok(mut shutdown) = trial.all_or_nothing(opens, open) else { return };
