@@ -210,6 +210,7 @@ impl Watches {
     }
 
     /// Takes all entries out, and wakes nobody.
+    #[cfg(not(loom))]
     pub(super) fn forget_all(&self) {
         for (entry, watched) in self.in_use().iter().zip(self.all()) {
             drop(watched.and_then(|it| entry.take(it.fd)));
