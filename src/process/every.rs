@@ -301,12 +301,12 @@ fn heal_others(set: SignalSet) -> Result<(), Error> {
 }
 
 /// Sends a probe to each thread that does not block the set, and tells whether there
-/// is, or may be, one.
+/// is one.
 fn probe_all(set: SignalSet, starting: &mut Starting) -> Result<bool, Error> {
     let mut is_one = false;
     let takes_probes = backstop::take_probes(set)?;
     starting.begin_look();
-    let are_all = for_each_thread(|tid, status| {
+    let _are_all = for_each_thread(|tid, status| {
         starting.note(tid, status);
         let Some(thread) = status.unblocked(tid, set)? else { return Ok(()) };
         is_one = true;
@@ -324,7 +324,7 @@ fn probe_all(set: SignalSet, starting: &mut Starting) -> Result<bool, Error> {
             Err(errno) => Err(Error::os(Op::Tgsigqueueinfo, errno)),
         }
     })?;
-    Ok(is_one || !are_all)
+    Ok(is_one)
 }
 
 /// Chooses a signal to send to a thread: best one that the kernel queues or refuses,

@@ -170,7 +170,7 @@ pub(super) fn is_quiet() -> bool {
         is_pending |= status.pending.bits() & probes != 0;
         Ok(())
     });
-    if is_pending || looked != Ok(true) {
+    if is_pending || looked.is_err() {
         return false;
     }
     // One may be on its way into the handler still. Then they differ later by that one, and
