@@ -360,5 +360,5 @@ mod models {
     #[path = "../process/whole.rs"]
     mod whole;
 
-    use wake_each::WakeEach;
+    use wake_each::wake_each;
 }

@@ -342,9 +342,7 @@ fn put_handler(signal: Signal) -> Result<Action, Error> {
     let previous = previous(signal);
     let mut flags = libc::SA_SIGINFO | libc::SA_RESTART;
     // It may have to call the previous handler, which is to have the stack that it is for.
-    let is_handler =
-        ![libc::SIG_DFL, libc::SIG_IGN].contains(&previous.handler);
-    if !is_handler || previous.flags & libc::SA_ONSTACK != 0 {
+    if !is_handler(&previous) || previous.flags & libc::SA_ONSTACK != 0 {
         flags |= libc::SA_ONSTACK;
     }
     if signal == Signal::CHLD {

@@ -306,7 +306,7 @@ fn probe_all(set: SignalSet, starting: &mut Starting) -> Result<bool, Error> {
     let mut is_one = false;
     let takes_probes = backstop::take_probes(set)?;
     starting.begin_look();
-    let _are_all = for_each_thread(|tid, status| {
+    for_each_thread(|tid, status| {
         starting.note(tid, status);
         let Some(thread) = status.unblocked(tid, set)? else { return Ok(()) };
         is_one = true;

@@ -74,21 +74,16 @@ pub fn current() -> Result<SignalSet, Error> {
 /// Unblocks those of the set that the thread blocks, though no guard and no receiver of the
 /// process has them, and returns them.
 pub(crate) fn lift_unclaimed(set: SignalSet, birth: Birth) -> SignalSet {
-    let none = SignalSet::empty();
     let is_unclaimed = |&signal: &Signal| !claim::is_claimed(signal, birth);
     let unclaimed: SignalSet = set.signals().filter(is_unclaimed).collect();
-    let blocked = current().unwrap_or(none) & unclaimed;
-    if blocked.is_empty() {
-        return none;
-    }
-    match sys::sigprocmask(Some((How::Unblock, blocked))) {
-        Ok(_) => blocked,
-        Err(_) => none,
+    match sys::sigprocmask(Some((How::Unblock, unclaimed))) {
+        Ok(before) => before & unclaimed,
+        Err(_) => SignalSet::empty(),
     }
 }
 
 /// Blocks again what was unblocked.
-pub(crate) fn put_down(lifted: SignalSet) {
+pub(crate) fn block_again(lifted: SignalSet) {
     if !lifted.is_empty() {
         // It fails where a sandbox has come since.
         let _blocked = sys::sigprocmask(Some((How::Block, lifted)));

@@ -36,9 +36,8 @@ use crate::sys::{self, Deadline};
 /// thread](crate::mask::block_every_thread).
 ///
 /// It opens one file of `/proc` for each thread, and allocates nothing. Where threads end
-/// meanwhile all are looked at again, 16 times at most, and if there are more than some eighty,
-/// memory is mapped for that. Kernel
-/// threads that serve the process (`io_uring`'s) block everything and pass.
+/// meanwhile all are looked at again, 16 times at most, and memory is mapped to list them in.
+/// Kernel threads that serve the process (`io_uring`'s) block everything and pass.
 ///
 /// # Errors
 ///
@@ -70,7 +69,7 @@ fn check_all(set: SignalSet) -> Result<(), Error> {
     let mut starting = Starting::new();
     loop {
         starting.begin_look();
-        let _are_all = for_each_thread(|tid, status| {
+        for_each_thread(|tid, status| {
             starting.note(tid, status);
             status
                 .unblocked(tid, set)?
@@ -145,21 +144,21 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often all threads are looked at where some end meanwhile.
 const LOOKS: u32 = 16;
-/// The room to list them in: for some eighty, and where there are more, some ten thousand.
+/// The room to list some eighty in, and, where some end meanwhile, some ten thousand.
 const LITTLE: usize = 2048;
 const MUCH: usize = 256 * 1024;
 
-/// Looks at all threads that have not ended, perhaps more than once, and tells whether none
-/// was overlooked.
+/// Looks at all threads that have not ended, perhaps more than once.
 ///
 /// The kernel goes from one thread to the next. If the one where it is ends in that moment, or
 /// has ended when it is asked to go on, it stops, or goes on by number (`next_tid()` and
 /// `first_tid()` in `fs/proc/base.c`), and leaves others out. So the threads are listed once
-/// more: if the list is the same, none that it has had ended while it was made. In one piece it
-/// is made quickest.
+/// more: if the second list begins as the first one is, none in that had ended while it was
+/// made. (New ones come at the end.) Else they are looked at again, and listed in one piece,
+/// which takes the least time.
 pub(super) fn for_each_thread(
     mut look: impl FnMut(u32, &Status) -> Result<(), Error>,
-) -> Result<bool, Error> {
+) -> Result<(), Error> {
     let mut look = |tasks: BorrowedFd<'_>, name: &CStr, tid| {
         match read_status(tasks, name) {
             Ok(status) if status.ended => Ok(()),
@@ -174,57 +173,56 @@ pub(super) fn for_each_thread(
     let mut much = None;
     for _ in 0..LOOKS {
         let room = much.as_mut().map_or(&mut little[..], Room::bytes);
-        let list = list_threads(room, &mut look)?;
-        if list == list_threads(room, &mut |_, _, _| Ok(()))? {
-            return Ok(true);
+        let list = list_threads(room, u32::MAX, &mut look)?;
+        if list_threads(room, list.count, &mut |_, _, _| Ok(()))? == list {
+            break;
         }
-        if list.pieces > 1 && much.is_none() {
+        if much.is_none() {
             much = Room::map(MUCH).ok();
         }
     }
-    Ok(false)
+    Ok(())
 }
 
 const fn failed(errno: Errno) -> Error {
     Error::os(Op::ThreadCheck, errno)
 }
 
-/// What tells a list of threads from another.
+/// What tells a list of threads from another: how many they are, and a hash of their numbers
+/// in their order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct List {
-    /// In how many pieces it came.
-    pieces: u32,
-    /// Of its numbers, in their order.
+    count: u32,
     hash: u64,
 }
 
 impl List {
-    const EMPTY: Self = Self { pieces: 0, hash: 0xCBF2_9CE4_8422_2325 };
+    const EMPTY: Self = Self { count: 0, hash: 0xCBF2_9CE4_8422_2325 };
 
     /// FNV-1a, a number at a time.
     const fn add(&mut self, tid: u32) {
-        let hash = self.hash ^ tid as u64;
-        self.hash = hash.wrapping_mul(0x0100_0000_01B3);
+        self.count += 1;
+        self.hash = (self.hash ^ tid as u64).wrapping_mul(0x0100_0000_01B3);
     }
 }
 
-/// Lists the threads, and does something with each.
+/// Lists the first so many threads, and does something with each.
 fn list_threads(
     room: &mut [MaybeUninit<u8>],
+    most: u32,
     work: &mut dyn FnMut(BorrowedFd<'_>, &CStr, u32) -> Result<(), Error>,
 ) -> Result<List, Error> {
     let tasks = sys::open_tasks().map_err(failed)?;
     let mut entries = sys::entries(tasks.as_fd(), room);
     let mut list = List::EMPTY;
-    loop {
-        let begins = entries.is_buffer_empty();
-        let Some(entry) = entries.next() else { return Ok(list) };
+    while list.count < most {
+        let Some(entry) = entries.next() else { break };
         let entry = entry.map_err(failed)?;
-        list.pieces += u32::from(begins);
         let Some(tid) = number(entry.file_name()) else { continue };
         list.add(tid);
         work(tasks.as_fd(), entry.file_name(), tid)?;
     }
+    Ok(list)
 }
 
 /// Reads a thread id; the directory also holds `.` and `..`.

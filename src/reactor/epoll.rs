@@ -7,7 +7,7 @@ use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use crate::error::Error;
 use crate::process::Birth;
-use crate::receive::{Receiver, WakeEach};
+use crate::receive::{Receiver, wake_each};
 use crate::sys::{self, Deadline};
 
 /// Wakes the tasks that await receivers, when a thread of the caller drives it.
@@ -109,7 +109,7 @@ impl<R: AsRef<Receiver>, const N: usize> Epoll<R, N> {
             self.receivers.get(index)?.as_ref().take_waker()
         });
         // All of them, even if a waker panics: an edge is told only once.
-        drop(WakeEach(&mut wakers));
+        wake_each(&mut wakers);
         Ok(ready)
     }
 }

@@ -58,4 +58,4 @@ pub use shutdown::Shutdown;
 pub use signalfd::SignalFd;
 pub use signals::{Signals, open};
 pub use until::Until;
-pub(crate) use wake_each::WakeEach;
+pub(crate) use wake_each::wake_each;

@@ -42,13 +42,12 @@ use crate::sys::{self, Deadline, Timer};
 /// other process the `Shutdown` itself changes no action.
 ///
 /// **What was blocked before**, by the parent of the process or by other code, is unblocked in
-/// this thread when the first signal has been received: neither the second nor the deadline
-/// would do anything. But what a guard ([`mask::block`]) or another receiver of the process
-/// has stays blocked, and the second signal goes there, or stays pending.
+/// this thread when the first signal has been received, or neither the second nor the deadline
+/// would do anything; dropping the `Shutdown` blocks it again. But what a guard
+/// ([`mask::block`], [`mask::block_every_thread`]) or another receiver of the process has stays
+/// blocked, and the second signal goes there, or stays pending.
 ///
-/// **In every thread** ([`Options::every_thread`]) it works the same. But a second signal
-/// stays pending if another guard ([`mask::block_every_thread`]) keeps it blocked, or the
-/// program itself.
+/// **In every thread** ([`Options::every_thread`]) it works the same.
 ///
 /// A mask belongs to a thread, so this cannot leave the thread that opened it:
 ///
@@ -373,7 +372,7 @@ impl Drop for Shutdown {
         if let (Some(timer), Ok(())) = (self.timer, self.birth.check()) {
             timer.delete();
         }
-        mask::put_down(self.lifted);
+        mask::block_again(self.lifted);
     }
 }
 

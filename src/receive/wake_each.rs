@@ -2,15 +2,11 @@
 
 use core::task::Waker;
 
-/// Wakes each of these when it is dropped, also the rest if one of them panics.
-pub(crate) struct WakeEach<'i>(pub(crate) &'i mut dyn Iterator<Item = Waker>);
-
-impl Drop for WakeEach<'_> {
-    fn drop(&mut self) {
-        let rest = Rest(self.0);
-        for waker in &mut *rest.0 {
-            waker.wake();
-        }
+/// Wakes each of these, also the rest if one of them panics.
+pub(crate) fn wake_each(wakers: &mut dyn Iterator<Item = Waker>) {
+    let rest = Rest(wakers);
+    for waker in &mut *rest.0 {
+        waker.wake();
     }
 }
 

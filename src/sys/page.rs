@@ -1,4 +1,4 @@
-//! A word that a forked child finds zero.
+//! Memory that is mapped, and a word that a forked child finds zero.
 
 use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;

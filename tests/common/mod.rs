@@ -508,21 +508,21 @@ pub(crate) fn leave_the_user() {
 /// root only in a user namespace, have nothing to give up.
 pub(crate) fn become_nobody() {
     // SAFETY: takes a number.
-    match check(unsafe { libc::setuid(65534) }) {
-        Err(error)
-            if matches!(
-                error.raw_os_error(),
-                Some(libc::EPERM | libc::EINVAL)
-            ) => {}
-        result => {
-            result.unwrap();
-            let yes: libc::c_ulong = 1;
-            // SAFETY: takes a number.
-            let result =
-                unsafe { libc::prctl(libc::PR_SET_DUMPABLE, yes, 0, 0, 0) };
-            check(result).unwrap();
-        }
+    let result = check(unsafe { libc::setuid(65534) });
+    let errno = result.as_ref().err().and_then(io::Error::raw_os_error);
+    if matches!(errno, Some(libc::EPERM | libc::EINVAL)) {
+        return;
     }
+    result.unwrap();
+    may_look_at_itself();
+}
+
+/// One that has become another user may still read what `/proc` says of it.
+pub(crate) fn may_look_at_itself() {
+    let yes: libc::c_ulong = 1;
+    // SAFETY: takes numbers.
+    let result = unsafe { libc::prctl(libc::PR_SET_DUMPABLE, yes, 0, 0, 0) };
+    check(result).unwrap();
 }
 
 /// Has a signal pending for this process that the thread takes in a moment in which it blocks

@@ -187,20 +187,25 @@ fn rt() -> Signal {
     Signal::rt(1).unwrap()
 }
 
+/// Sends a number, as soon as there is room for it.
+fn send(receiver: i32, value: i32) {
+    wait_until("there is room in the queue", || {
+        match sigqueue(receiver, rt(), value) {
+            Ok(()) => true,
+            Err(error) => {
+                assert_eq!(error.raw_os_error(), Some(libc::EAGAIN));
+                false
+            }
+        }
+    });
+}
+
 /// Lets another process send numbers from 0 up.
 fn storm(count: i32) -> Child {
     let receiver = pid();
     Child::fork(move || {
         for value in 0..count {
-            wait_until("there is room in the queue", || {
-                match sigqueue(receiver, rt(), value) {
-                    Ok(()) => true,
-                    Err(error) => {
-                        assert_eq!(error.raw_os_error(), Some(libc::EAGAIN));
-                        false
-                    }
-                }
-            });
+            send(receiver, value);
         }
         0
     })
@@ -760,10 +765,7 @@ fn storm_in_shares() -> (Child, UnixStream) {
             if value % share() == 0 {
                 theirs.read_exact(&mut [0]).unwrap();
             }
-            // Others of the user may have filled the queue.
-            wait_until("there is room in the queue", || {
-                sigqueue(receiver, rt(), value).is_ok()
-            });
+            send(receiver, value);
         }
         0
     });

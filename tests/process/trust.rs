@@ -20,9 +20,9 @@ use signalfd::{
 
 use crate::allocations::without_allocating;
 use crate::common::{
-    Child, DEADLINE, End, Forged, HeldCalls, check, kill, open, options, pid,
-    queued, set_action, set_limit, set_mask, sigqueue, storm_size, tid, uid,
-    wait_until, wait_until_asleep,
+    Child, DEADLINE, End, Forged, HeldCalls, check, kill, may_look_at_itself,
+    open, options, pid, queued, set_action, set_limit, set_mask, sigqueue,
+    storm_size, tid, uid, wait_until, wait_until_asleep,
 };
 use crate::every::have_some_left;
 use crate::examples::{assert_line, example, run};
@@ -81,11 +81,7 @@ fn become_other(wholly: bool) {
     let rest = if wholly { OTHER } else { 0 };
     // SAFETY: takes numbers.
     check(unsafe { libc::setresuid(OTHER, rest, rest) }).unwrap();
-    // It may still look at itself.
-    let yes: libc::c_ulong = 1;
-    // SAFETY: takes numbers.
-    let result = unsafe { libc::prctl(libc::PR_SET_DUMPABLE, yes, 0, 0, 0) };
-    check(result).unwrap();
+    may_look_at_itself();
 }
 
 /// Has another process do something, once.

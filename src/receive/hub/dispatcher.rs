@@ -8,7 +8,7 @@ use super::cells::Cell;
 use super::seat::Offered;
 use crate::error::Error;
 use crate::process::Birth;
-use crate::receive::WakeEach;
+use crate::receive::wake_each;
 use crate::signal::SigInfo;
 use crate::sys;
 
@@ -89,7 +89,7 @@ impl<'h> Dispatcher<'h> {
             if is_awaited { place.seat.waker().take() } else { None }
         });
         // All of them get it, even if a waker panics.
-        drop(WakeEach(&mut wakers));
+        wake_each(&mut wakers);
         // If all who got it have left by now without seeing it, this holds it alone.
         Ok(if held.end() { 0 } else { count })
     }

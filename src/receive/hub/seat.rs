@@ -336,11 +336,10 @@ impl Place<'_> {
         }
         cell.hold();
         let (number, left) = self.ring().put(index);
-        let left = left.filter(|&index| {
-            self.cells.get(index).is_some_and(|cell| {
-                cell.leave();
-                cell.is_free()
-            })
+        let left = left.and_then(|index| {
+            let cell = self.cells.get(index)?;
+            cell.leave();
+            cell.is_free().then_some(index)
         });
         // Release: the record is in. Acquire: whoever waits has said so; whoever has
         // left has taken out what was there.

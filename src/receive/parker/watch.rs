@@ -25,7 +25,7 @@ use core::time::Duration;
 
 use rustix::fd::RawFd;
 
-use super::WakeEach;
+use super::wake_each;
 use crate::primitive::{
     AtomicI32, AtomicU64, AtomicUsize, Ordering, UnsafeCell, fence,
 };
@@ -200,7 +200,7 @@ impl Watches {
             .iter()
             .zip(ready)
             .filter_map(|(entry, fd)| entry.take((*fd)?));
-        drop(WakeEach(&mut wakers));
+        wake_each(&mut wakers);
     }
 
     /// Takes all entries out and wakes their tasks: each looks for itself
