@@ -2,7 +2,7 @@
 
 use super::{Birth, backstop};
 use crate::error::{Error, Op};
-use crate::signal::{Signal, SignalSet};
+use crate::signal::Signal;
 use crate::sys::{self, How};
 
 const TSTP: Signal = Signal::TSTP;
@@ -14,8 +14,8 @@ const TSTP: Signal = Signal::TSTP;
 /// restore the terminal in `before`, stop, and set it up again in `after`. `after` runs
 /// whenever `before` did, also if the process could not be stopped.
 ///
-/// In between, the default action is installed, and the signal is unblocked in the
-/// calling thread and sent to this thread. Once the process is continued, mask and action
+/// In between, the default action is installed, and the signal is sent to the calling thread
+/// and unblocked there. Once the process is continued, mask and action
 /// are restored exactly. The shell sees a process that `SIGTSTP` has stopped.
 ///
 /// - All threads stop. Others that change signal actions wait until this is done
@@ -57,11 +57,6 @@ const TSTP: Signal = Signal::TSTP;
 /// # Ok::<(), signalfd::Error>(())
 /// ```
 ///
-/// # Children
-///
-/// For a moment the signal is ignored, and a child that another thread starts just then goes on
-/// to ignore it. Start none meanwhile.
-///
 /// # References
 ///
 /// [signal(7)](https://man7.org/linux/man-pages/man7/signal.7.html),
@@ -81,28 +76,33 @@ pub fn suspend(
     stopped
 }
 
-/// Stops with the default action, and puts back the one that was there.
+/// Stops, and puts the mask back.
 fn stop() -> Result<(), Error> {
-    let blocked = sys::sigprocmask(None)?;
-    // What is pending goes, so that it does not stop the process once more.
-    let action = sys::set_ignored(TSTP)?;
-    let stopped = stop_unblocked(blocked);
-    // The mask is as it was by now: the old action sees nothing that it was
-    // blocked from.
+    let before = sys::sigprocmask(Some((How::Block, TSTP.into())))?;
+    let stopped = stop_blocked();
+    let restored = sys::sigprocmask(Some((How::Set, before)));
+    stopped.and(restored.map(drop))
+}
+
+/// Stops with the default action, and puts back the one that was there. That sees nothing
+/// that it was blocked from.
+fn stop_blocked() -> Result<(), Error> {
+    let action = sys::set_default(TSTP)?;
+    let stopped = stop_by_default();
     let restored = sys::restore(TSTP, &action);
     stopped.and(restored)
 }
 
-/// Stops, and blocks the signal again if it was blocked.
-fn stop_unblocked(blocked: SignalSet) -> Result<(), Error> {
-    sys::sigprocmask(Some((How::Unblock, TSTP.into())))?;
-    let stopped = stop_by_default();
-    let block = blocked & SignalSet::TSTP;
-    let restored = sys::sigprocmask(Some((How::Block, block)));
-    stopped.and(restored.map(drop))
-}
-
+/// Sends the signal while it is blocked, so that what is pending already is part of the same
+/// stop: the continuation removes whatever would stop (`prepare_signal()`).
 fn stop_by_default() -> Result<(), Error> {
-    sys::set_default(TSTP)?;
-    sys::action::tgkill_self(TSTP).map_err(|errno| Error::os(Op::Tgkill, errno))
+    sys::action::tgkill_self(TSTP)
+        .map_err(|errno| Error::os(Op::Tgkill, errno))?;
+    let stopped = sys::sigprocmask(Some((How::Unblock, TSTP.into())));
+    if stopped.is_err() {
+        // It is not to be left behind.
+        let _ignored = sys::set_ignored(TSTP);
+    }
+    let blocked = sys::sigprocmask(Some((How::Block, TSTP.into())));
+    stopped.and(blocked).map(drop)
 }

@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use signalfd::{Error, Op, Signal, SignalSet, Signals, mask, suspend};
 
@@ -18,6 +19,7 @@ cases! {
     mask_and_action_come_back,
     a_receiver_stops_by_the_record_and_receives_the_continuation,
     one_that_is_pending_is_part_of_the_stop,
+    it_is_never_ignored,
     what_stops_and_is_not_fatal_ends_when_it_is_continued,
     an_orphaned_process_group_goes_on_at_once,
     pid_1_goes_on_at_once,
@@ -192,6 +194,32 @@ fn one_that_is_pending_is_part_of_the_stop() {
         0
     });
     assert_stops_once_and_succeeds(&child);
+}
+
+/// What another thread finds, a child that it starts would inherit.
+fn it_is_never_ignored() {
+    const ROUNDS: u32 = 200;
+    let child = fork_in_group(|| {
+        let signals = open(Signal::TSTP | Signal::HUP).unwrap();
+        let stopped = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while stopped.load(Ordering::Relaxed) < ROUNDS {
+                    let action = kernel_action(libc::SIGTSTP);
+                    assert_ne!(action[0], libc::SIG_IGN);
+                }
+            });
+            for _ in 0..ROUNDS {
+                assert!(suspends_well_inside(&signals));
+                stopped.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        0
+    });
+    for _ in 0..ROUNDS {
+        assert_stops(&child, Signal::TSTP);
+    }
+    assert_ends(&child, 0);
 }
 
 fn what_stops_and_is_not_fatal_ends_when_it_is_continued() {
