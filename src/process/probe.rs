@@ -120,9 +120,11 @@ pub(super) fn is_probe(info: &SigInfo) -> bool {
     info.code() == PROBE && info.sigval() == secret()
 }
 
-/// Where something of ours is: the kernel's secret.
+/// What others cannot guess: where something of ours is, which not every program has the
+/// kernel choose, and what the kernel has given this one at random.
 pub(super) fn secret() -> u64 {
-    ptr::from_ref(&SENT).addr() as u64
+    let address = ptr::from_ref(&SENT).addr() as u64;
+    address ^ u64::from(sys::random()).wrapping_mul(0x1_0000_0001)
 }
 
 /// A probe has come to the handler, or was read and does not come there any more.

@@ -2,7 +2,7 @@
 
 use super::{Birth, backstop};
 use crate::error::{Error, Op};
-use crate::signal::Signal;
+use crate::signal::{Signal, SignalSet};
 use crate::sys::{self, How};
 
 const TSTP: Signal = Signal::TSTP;
@@ -80,7 +80,8 @@ pub fn suspend(
 fn stop() -> Result<(), Error> {
     let before = sys::sigprocmask(Some((How::Block, TSTP.into())))?;
     let stopped = stop_blocked();
-    let restored = sys::sigprocmask(Some((How::Set, before)));
+    let unblock = SignalSet::TSTP - before;
+    let restored = sys::sigprocmask(Some((How::Unblock, unblock)));
     stopped.and(restored.map(drop))
 }
 

@@ -31,7 +31,6 @@ use core::ffi::{c_int, c_long};
 use core::mem::{size_of, size_of_val};
 use core::ptr;
 use core::slice;
-#[cfg(feature = "std")]
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -281,11 +280,22 @@ use libc::__errno as errno_location;
 #[cfg(not(target_os = "android"))]
 use libc::__errno_location as errno_location;
 
-/// A number that other processes cannot guess, the same each time; 0 if there is none.
+/// A number that other processes cannot guess, the same each time, and odd; 1 if there is none.
 ///
+/// It is kept, since what it is made of is the program's to wipe.
+pub(crate) fn random() -> u32 {
+    static KEPT: AtomicU32 = AtomicU32::new(0);
+    let mut number = KEPT.load(Ordering::Relaxed);
+    if number == 0 {
+        number = given_at_random() | 1;
+        KEPT.store(number, Ordering::Relaxed);
+    }
+    number
+}
+
 /// It is made of what the kernel has given the program at its start, of which the C
 /// library makes secrets of its own. They cannot be told from the half of a product.
-pub(crate) fn random() -> u32 {
+fn given_at_random() -> u32 {
     // SAFETY: has no preconditions.
     let at = unsafe { libc::getauxval(libc::AT_RANDOM) };
     let at = usize::try_from(at).unwrap_or(0);

@@ -74,7 +74,6 @@
 //! who sleeps is woken by the next signal or when a timer can be made, and one signal that
 //! the process sends itself with `kill(2)`, or that has no record, is taken for the wake.
 
-use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
 use super::notes::{self, ON_ITS_WAY, STARTED, Word};
@@ -114,16 +113,9 @@ pub(super) fn is_this_process() -> bool {
 }
 
 /// What the records of the timers have for a value: one that others cannot guess, and no
-/// address, since `/proc/PID/timers` may show it to anyone. It is kept, since what it is
-/// made of is the program's to wipe.
+/// address, since `/proc/PID/timers` may show it to anyone.
 fn value() -> usize {
-    static VALUE: AtomicU32 = AtomicU32::new(0);
-    let mut value = VALUE.load(Ordering::Relaxed);
-    if value == 0 {
-        value = sys::random() | 1;
-        VALUE.store(value, Ordering::Relaxed);
-    }
-    value as usize
+    sys::random() as usize
 }
 
 /// Makes a timer for a signal if it has none, so that who wakes has one; which may be
