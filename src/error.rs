@@ -384,6 +384,13 @@ impl Op {
                 "the ring was made with IORING_SETUP_R_DISABLED: enable it first \
                  (IORING_REGISTER_ENABLE_RINGS)"
             }
+            (Self::UringEnter, libc::EBUSY) => {
+                "there is no room for completions: take some first"
+            }
+            (Self::UringEnter, libc::EAGAIN) => {
+                "the kernel has no memory for the request: take completions \
+                 first, or try again"
+            }
             (Self::TimerCreate, libc::EAGAIN) => {
                 "the user's queue of signals is full, which a timer needs a \
                  place in: raise RLIMIT_SIGPENDING"

@@ -5,6 +5,7 @@ use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 
 use super::Receiver;
+use super::kept::Kept;
 use crate::error::Error;
 use crate::signal::SigInfo;
 
@@ -37,8 +38,8 @@ impl Receiver {
     /// # Cancel safety
     ///
     /// Nothing is taken before this completes: dropping it at any time drops the future
-    /// that it runs, and loses no signal. (If a destructor of the cancelled future
-    /// panics, the record is lost.)
+    /// that it runs, and loses no signal. If a destructor of the cancelled future
+    /// panics, the record is put back ([`put_back`](Self::put_back)).
     ///
     /// # Examples
     ///
@@ -65,9 +66,20 @@ impl Receiver {
         &self,
         future: F,
     ) -> Result<Until<F::Output>, Error> {
-        let mut future = pin!(future);
-        poll_fn(|cx| poll_until(cx, future.as_mut(), |cx| self.poll_recv(cx)))
-            .await
+        let mut future = pin!(Some(future));
+        let until = poll_fn(|cx| match future.as_mut().as_pin_mut() {
+            Some(future) => poll_until(cx, future, |cx| self.poll_recv(cx)),
+            None => Poll::Pending,
+        })
+        .await?;
+        if let Until::Signal(info) = &until {
+            let mut room = [*info];
+            let mut kept = Kept::new(&mut room, self.signalfd().birth());
+            kept.add(1);
+            future.set(None);
+            let _one = kept.hand_over();
+        }
+        Ok(until)
     }
 }
 

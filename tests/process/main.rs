@@ -155,7 +155,7 @@ fn main() -> std::process::ExitCode {
         #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
         (faults::threads::CASES, EPOLL),
         (forks::CASES, ALL),
-        (full::CASES, KINDS),
+        (full::CASES, ALL),
         (hub::CASES, ALL),
         (kernel::CASES, EPOLL),
         (late::CASES, EPOLL),
@@ -202,7 +202,7 @@ fn main() -> std::process::ExitCode {
         (suites::trio::CASES, ALL),
         (suspend::CASES, ALL),
         (threads::CASES, EPOLL),
-        (trust::CASES, KINDS),
+        (trust::CASES, ALL),
     ];
     // What async-signal and tokio test of themselves is asked of the adapters, too.
     for cases in [suites::async_signal::CASES, suites::tokio::CASES] {

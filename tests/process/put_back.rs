@@ -1,8 +1,12 @@
 //! Records that go back to the kernel.
 
+use std::future::pending;
 use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use signalfd::{Cause, ChildState, Error, Op, Sender, SigInfo, Signal};
+use signalfd::{
+    Cause, ChildState, Error, Op, Sender, SigInfo, Signal, block_on,
+};
 
 use crate::common::{Child, Forged, kill, open, pid, set_limit, sigqueue, uid};
 use crate::harness::cases;
@@ -17,6 +21,7 @@ cases! {
     a_full_queue_is_an_error,
     a_full_queue_loses_no_real_time_signal_of_kill,
     a_record_of_no_kernel_cannot_be_put_back_from_another_thread,
+    a_destructor_of_cancelled_work_that_panics_loses_nothing,
 }
 
 /// One record of every kind that can be received, made by this process.
@@ -210,4 +215,23 @@ fn a_record_of_no_kernel_cannot_be_put_back_from_another_thread() {
     assert_eq!(error, refused);
     signals.put_back(&info).unwrap();
     assert_eq!(signals.wait().unwrap(), info);
+}
+
+fn a_destructor_of_cancelled_work_that_panics_loses_nothing() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("as it is dropped");
+        }
+    }
+    let rt = Signal::rt(1).unwrap();
+    let signals = open(rt).unwrap();
+    sigqueue(pid(), rt, 7).unwrap();
+    let until = signals.until(async {
+        let _panics = Panics;
+        pending::<()>().await;
+    });
+    catch_unwind(AssertUnwindSafe(|| block_on(until))).unwrap_err();
+    assert_eq!(signals.wait().unwrap().value(), Some(7));
+    assert_eq!(signals.try_recv(), Ok(None));
 }

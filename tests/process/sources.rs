@@ -350,6 +350,7 @@ fn a_hundred_thousand_by_reads_of_one_shot_in_every_ring() {
         expect_one_shot(&mut ring, &mut source);
         a_hundred_thousand(&mut ring, &mut source);
     });
+    stopped_and_made_anew(&signals);
     dropped_and_made_anew(&signals);
     assert_eq!(signals.try_recv().unwrap(), None);
 }
@@ -835,17 +836,20 @@ fn polling_sources_made_anew_in_the_storm() {
 }
 
 fn reading_sources_stopped_and_made_anew_in_the_storm() {
-    let signals = open(rt()).unwrap();
+    stopped_and_made_anew(&open(rt()).unwrap());
+}
+
+fn stopped_and_made_anew(signals: &Signals) {
     in_every_ring!(|ring| {
         let mut groups = 1..;
         let make = |ring: &_| {
-            ReadSource::new(&signals, ring, groups.next().unwrap()).unwrap()
+            ReadSource::new(signals, ring, groups.next().unwrap()).unwrap()
         };
         let last = |mut source: ReadSource<_>, _: &mut _, values: &mut _| {
             source.stop().unwrap();
             take(&mut source, values);
         };
-        made_anew(&mut ring, &signals, make, last, in_order);
+        made_anew(&mut ring, signals, make, last, in_order);
     });
 }
 

@@ -77,6 +77,9 @@ use crate::signal::SigInfo;
 ///
 /// # Threads
 ///
+/// It reads the signals for the process, and those directed at the thread that has submitted
+/// the request ([the module](crate::uring#whose-signals) says more).
+///
 /// A ring with `IORING_SETUP_SINGLE_ISSUER` accepts `io_uring_register(2)` from one
 /// thread only. Dropping the source calls it, so the source stays on its thread.
 ///
@@ -223,6 +226,12 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// Returns the submission, as [`Source::arm`](super::Source::arm) does. It is for the
     /// ring that the source was made with; in another one it finds no buffers, or those
     /// of somebody else.
+    ///
+    /// # Safety of pushing it
+    ///
+    /// It names no memory but a group of buffers, by its number. The kernel writes to those
+    /// that the ring has under that number: the source's own, which stay mapped for as long
+    /// as the kernel may write to them.
     ///
     /// # Errors
     ///

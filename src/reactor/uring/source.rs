@@ -69,7 +69,8 @@ impl<R: AsRef<Receiver>> Source<R> {
     ///
     /// # Errors
     ///
-    /// - [`Error::QueueFull`]: submit first; nothing has changed.
+    /// - [`Error::QueueFull`]: submit first; nothing has changed, and the next call makes the
+    ///   same submission.
     /// - [`Error::AlreadyArmed`]: the request is in the ring.
     /// - [`Error::Os`]: the request has failed for good.
     /// - [`Error::Forked`]: in a forked child.
@@ -87,6 +88,12 @@ impl<R: AsRef<Receiver>> Source<R> {
     /// Returns the submission, for a ring that [`push`](Self::push) cannot reach. The
     /// source counts as armed from now on: if the queue is full, keep the entry and push
     /// it later.
+    ///
+    /// # Safety of pushing it
+    ///
+    /// [`SubmissionQueue::push`](squeue::SubmissionQueue::push) is unsafe because of the
+    /// memory that an entry may name. This one names none, so any queue may have it at any
+    /// time.
     ///
     /// # Errors
     ///
@@ -218,7 +225,8 @@ impl<R: AsRef<Receiver>> Source<R> {
     /// Returns a submission that cancels the request, with a `user_data` of its own;
     /// `None` if nothing is in the ring, or in a forked child, where the request is the
     /// parent's. The last completion of the request comes after that; from then on the
-    /// source does not ask to be armed.
+    /// source does not ask to be armed. Like the one of [`arm`](Self::arm) it names no
+    /// memory, so it may be pushed to any queue.
     #[must_use = "it cancels nothing until it is submitted"]
     pub fn cancel(&mut self, user_data: u64) -> Option<squeue::Entry> {
         self.receiver.as_ref().check_process().ok()?;

@@ -41,6 +41,12 @@
 //!   on it is a request of one shot. Idle.
 //! - Anything else, and `EINVAL` to a request of one shot: failed.
 //!
+//! A count of bytes stands for the whole records in it, and the rest of one is none: the
+//! kernel writes whole ones (`signalfd_read_iter()`). More than a buffer has room for, and a
+//! count without a buffer, is not this request's. Where the completion queue overflows the
+//! kernel keeps completions until there is room (`IORING_FEAT_NODROP`), so all come, later;
+//! and it ends a request of many shots, as above.
+//!
 //! A completion in any other phase than armed and stopping is not this request's:
 //! it is given twice, or invented. So is one that names no buffer, or a buffer
 //! that there is not. It is refused, and nothing changes.
