@@ -76,34 +76,27 @@ pub fn suspend(
     stopped
 }
 
-/// Stops, and puts the mask back.
+/// Stops with the default action, and puts back the one that was there.
 fn stop() -> Result<(), Error> {
-    let before = sys::sigprocmask(Some((How::Block, TSTP.into())))?;
-    let stopped = stop_blocked();
-    let unblock = SignalSet::TSTP - before;
-    let restored = sys::sigprocmask(Some((How::Unblock, unblock)));
-    stopped.and(restored.map(drop))
-}
-
-/// Stops with the default action, and puts back the one that was there. That sees nothing
-/// that it was blocked from.
-fn stop_blocked() -> Result<(), Error> {
+    let blocked = sys::sigprocmask(None)? & SignalSet::TSTP;
     let action = sys::set_default(TSTP)?;
-    let stopped = stop_by_default();
+    let stopped = stop_by_default(blocked);
+    // The mask is as it was by now: the old action sees nothing that it was
+    // blocked from.
     let restored = sys::restore(TSTP, &action);
     stopped.and(restored)
 }
 
-/// Sends the signal while it is blocked, so that what is pending already is part of the same
-/// stop: the continuation removes whatever would stop (`prepare_signal()`).
-fn stop_by_default() -> Result<(), Error> {
+/// Sends the signal, and then unblocks it if it is blocked. So what is pending already is part
+/// of the same stop: the continuation removes whatever would stop (`prepare_signal()`).
+fn stop_by_default(blocked: SignalSet) -> Result<(), Error> {
     sys::action::tgkill_self(TSTP)
         .map_err(|errno| Error::os(Op::Tgkill, errno))?;
-    let stopped = sys::sigprocmask(Some((How::Unblock, TSTP.into())));
+    let stopped = sys::sigprocmask(Some((How::Unblock, blocked)));
     if stopped.is_err() {
         // It is not to be left behind.
         let _ignored = sys::set_ignored(TSTP);
     }
-    let blocked = sys::sigprocmask(Some((How::Block, TSTP.into())));
-    stopped.and(blocked).map(drop)
+    let restored = sys::sigprocmask(Some((How::Block, blocked)));
+    stopped.and(restored).map(drop)
 }

@@ -20,10 +20,11 @@ impl Receiver {
     /// `SIGCONT` removes pending stop signals, and they remove it, as when they
     /// are sent.
     ///
-    /// From the main thread the record comes back byte for byte. From any other thread
-    /// the kernel refuses codes that only it may send, so the record travels under a
-    /// private code; so does, from any thread, a real-time signal that was sent by
-    /// `kill(2)`. The crate undoes this on receipt, but since anyone could send that
+    /// From the main thread the record comes back byte for byte; on newer kernels from any
+    /// thread (those with `PIDFD_SELF_THREAD`, as Linux 6.18 is), except where `tgkill(2)`
+    /// has sent it. From any other thread the kernel refuses codes that only it may send, so
+    /// the record travels under a private code; so does, from any thread, a real-time signal
+    /// that was sent by `kill(2)`. The crate undoes this on receipt, but since anyone could send that
     /// code, the sender is then never [`Verified`](crate::Sender::Verified). Other code
     /// that reads the signal sees the private code.
     ///
@@ -33,10 +34,10 @@ impl Receiver {
     /// - [`Error::Os`] with `EAGAIN`: the user has no room for another queued
     ///   signal (`RLIMIT_SIGPENDING`). A real-time signal is then not put back.
     ///   A standard signal always is, but it may come back with nothing but its
-    ///   number, unless this is the main thread and `kill(2)` or the kernel has sent
-    ///   it.
+    ///   number, unless `kill(2)` or the kernel has sent it and it comes back byte for
+    ///   byte.
     /// - [`Error::Os`] with `EPERM`: the kernel could not have made this record,
-    ///   and this is not the main thread.
+    ///   and this is not the main thread, on a kernel that is not one of the newer ones.
     ///
     /// # Examples
     ///
@@ -54,7 +55,8 @@ impl Receiver {
     /// # References
     ///
     /// [rt_sigqueueinfo(2)](https://man7.org/linux/man-pages/man2/rt_sigqueueinfo.2.html),
-    /// `do_rt_sigqueueinfo()` in `kernel/signal.c`
+    /// [pidfd_send_signal(2)](https://man7.org/linux/man-pages/man2/pidfd_send_signal.2.html),
+    /// `do_rt_sigqueueinfo()` and `do_pidfd_send_signal()` in `kernel/signal.c`
     #[doc(alias = "rt_sigqueueinfo")]
     pub fn put_back(&self, info: &SigInfo) -> Result<(), Error> {
         self.check_process()?;

@@ -275,6 +275,29 @@ pub(crate) fn sigqueueinfo(info: &SigInfo) -> Result<(), Errno> {
     check(result).map(drop)
 }
 
+/// Sends a record to this process, as it stands, also with a code that only the main thread
+/// may give to [`sigqueueinfo`]; but `SI_TKILL` arrives as `SI_USER`. Older kernels do not
+/// know the number that stands for the calling thread (`EBADF`).
+pub(crate) fn pidfd_send_signal(info: &SigInfo) -> Result<(), Errno> {
+    // Of `linux/fcntl.h` and `linux/pidfd.h`. A thread may send itself any code, and then
+    // have the signal be for its process (`do_pidfd_send_signal()` in `kernel/signal.c`).
+    const PIDFD_SELF_THREAD: c_long = -10_000;
+    const PIDFD_SIGNAL_THREAD_GROUP: c_long = 1 << 1;
+    let record = KernelSigInfo::new(info);
+    // SAFETY: pidfd_send_signal(2) reads a `siginfo_t` of 128 bytes at the pointer, which
+    // is a `KernelSigInfo` of that size that lives past the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            PIDFD_SELF_THREAD,
+            c_long::from(info.signal().as_raw()),
+            ptr::from_ref(&record),
+            PIDFD_SIGNAL_THREAD_GROUP,
+        )
+    };
+    check(result).map(drop)
+}
+
 #[cfg(target_os = "android")]
 use libc::__errno as errno_location;
 #[cfg(not(target_os = "android"))]

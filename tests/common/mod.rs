@@ -245,6 +245,18 @@ pub(crate) fn raise(signal: Signal) {
     tgkill(tid(), signal);
 }
 
+/// Whether the kernel lets any thread queue a record with any code for its process.
+pub(crate) fn can_queue_any_code() -> bool {
+    let (this_thread, none) = (long(-10_000), ptr::null::<libc::siginfo_t>());
+    let (nothing, flags) = (long(0), long(0));
+    // SAFETY: sends no signal, and reads nothing at null.
+    let result = unsafe {
+        let call = libc::SYS_pidfd_send_signal;
+        libc::syscall(call, this_thread, nothing, none, flags)
+    };
+    result == 0
+}
+
 /// Queues a signal with a value, as `sigqueue(3)` does.
 pub(crate) fn sigqueue(pid: i32, signal: Signal, value: i32) -> io::Result<()> {
     let value = value as u32 as usize;

@@ -21,9 +21,9 @@ use signalfd::{
 use super::exit::fork_pid_1;
 use super::scopes::race_with_the_end;
 use crate::common::{
-    Child, DEADLINE, End, Forged, HeldCalls, action, forbid, kill,
-    leave_the_user, options, pid, set_action, set_limit, set_mask,
-    set_masked_action, sigqueue, sigqueue_to_thread, storm_size,
+    Child, DEADLINE, End, Forged, HeldCalls, action, can_queue_any_code,
+    forbid, kill, leave_the_user, options, pid, set_action, set_limit,
+    set_mask, set_masked_action, sigqueue, sigqueue_to_thread, storm_size,
     take_in_a_moment, tgkill, tid, trap, uid, wait_until, wait_until_asleep,
 };
 use crate::harness::{
@@ -41,6 +41,7 @@ cases! {
     nothing_is_lost_with_the_queue_at_its_limit,
     threads_that_are_born_unblocked_in_the_storm,
     what_a_record_says_is_kept,
+    with_a_full_queue_a_standard_signal_keeps_its_sender_on_newer_kernels,
     what_is_for_a_thread_becomes_the_process_s,
     what_a_timer_says_is_kept,
     a_mask_for_a_moment_is_no_mask,
@@ -532,9 +533,14 @@ fn what_a_record_says_is_kept() {
     assert_eq!(info.cause(), Cause::Kill);
     assert_eq!((info.pid(), info.uid()), (Some(me), Some(uid())));
     if !battery().reads_ahead() {
-        // Anyone could have sent what it came as.
-        let claimed = Sender::Claimed { pid: me, uid: uid() };
-        assert_eq!(info.sender(), claimed);
+        // On older kernels anyone could have sent what it came as.
+        let (pid, uid) = (me, uid());
+        let sender = if can_queue_any_code() {
+            Sender::Verified { pid, uid }
+        } else {
+            Sender::Claimed { pid, uid }
+        };
+        assert_eq!(info.sender(), sender);
     }
 
     let info = through_the_handler(&signals, || {
@@ -607,6 +613,22 @@ fn what_a_timer_says_is_kept() {
     }
     threads.end();
     while signals.try_recv().unwrap().is_some() {}
+}
+
+/// The kernel keeps the record of what it has sent itself, or for `kill(2)`.
+fn with_a_full_queue_a_standard_signal_keeps_its_sender_on_newer_kernels() {
+    let signals = open(Signal::TERM);
+    let info = through_the_handler(&signals, || {
+        set_limit(libc::RLIMIT_SIGPENDING, 0);
+        kill(pid(), Signal::TERM);
+    });
+    let (pid, uid) = (std::process::id(), uid());
+    let sender = if can_queue_any_code() || battery().reads_ahead() {
+        Sender::Verified { pid, uid }
+    } else {
+        Sender::Unknown
+    };
+    assert_eq!(info.sender(), sender);
 }
 
 fn what_is_for_a_thread_becomes_the_process_s() {

@@ -167,6 +167,7 @@ fn system_calls_forbidden() {
     assert_eq!(mask::current().unwrap(), both);
     assert_eq!(signals.signals(), Signal::TERM.into());
     forbid(libc::SYS_rt_sigqueueinfo, libc::EPERM);
+    forbid(libc::SYS_pidfd_send_signal, libc::EPERM);
     kill(pid(), Signal::TERM);
     let info = signals.wait().unwrap();
     let error = signals.put_back(&info).unwrap_err();

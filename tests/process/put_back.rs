@@ -8,12 +8,17 @@ use signalfd::{
     Cause, ChildState, Error, Op, Sender, SigInfo, Signal, block_on,
 };
 
-use crate::common::{Child, Forged, kill, open, pid, set_limit, sigqueue, uid};
+use crate::common::{
+    Child, Forged, can_queue_any_code, forbid, kill, open, pid, set_limit,
+    sigqueue, uid,
+};
 use crate::harness::cases;
 
 cases! {
     from_the_main_thread_a_record_comes_back_as_it_was,
+    from_any_thread_it_does_on_newer_kernels,
     from_another_thread_a_record_comes_back_but_for_the_sender,
+    with_a_full_queue_a_standard_signal_keeps_its_sender_on_newer_kernels,
     what_came_back_from_another_thread_is_never_verified_again,
     the_private_code_sent_by_another_process_is_only_claimed,
     a_record_goes_to_the_back_of_the_queue,
@@ -84,7 +89,39 @@ fn around(
     signals.wait()
 }
 
+fn from_any_thread_it_does_on_newer_kernels() {
+    let records = records();
+    let signals = all_signals();
+    for info in &records {
+        let back = around(&signals, info).unwrap();
+        if can_queue_any_code() && info.code() != libc::SI_TKILL {
+            assert_eq!(&back, info);
+        } else {
+            assert!(matches!(back.sender(), Sender::Claimed { .. }));
+        }
+    }
+}
+
+fn with_a_full_queue_a_standard_signal_keeps_its_sender_on_newer_kernels() {
+    let signals = open(Signal::USR1).unwrap();
+    kill(pid(), Signal::USR1);
+    let info = signals.wait().unwrap();
+    set_limit(libc::RLIMIT_SIGPENDING, 0);
+    let back = around(&signals, &info).unwrap();
+    if can_queue_any_code() {
+        assert_eq!(back, info);
+    } else {
+        assert_eq!(back.sender(), Sender::Unknown);
+    }
+}
+
+/// As kernels do that know no number for the calling thread.
+fn be_an_older_kernel() {
+    forbid(libc::SYS_pidfd_send_signal, libc::EBADF);
+}
+
 fn from_another_thread_a_record_comes_back_but_for_the_sender() {
+    be_an_older_kernel();
     let records = records();
     let signals = all_signals();
     for info in &records {
@@ -105,6 +142,7 @@ fn from_another_thread_a_record_comes_back_but_for_the_sender() {
 }
 
 fn what_came_back_from_another_thread_is_never_verified_again() {
+    be_an_older_kernel();
     let signals = all_signals();
     kill(pid(), Signal::USR1);
     let first = signals.wait().unwrap();
@@ -210,6 +248,10 @@ fn a_record_of_no_kernel_cannot_be_put_back_from_another_thread() {
     bytes[8..12].copy_from_slice(&0x1234_i32.to_ne_bytes());
     let info = SigInfo::from_bytes(bytes).unwrap();
     let signals = open(Signal::USR1).unwrap();
+    if can_queue_any_code() {
+        assert_eq!(around(&signals, &info), Ok(info));
+    }
+    be_an_older_kernel();
     let error = around(&signals, &info).unwrap_err();
     let refused = Error::Os { op: Op::Sigqueueinfo, errno: libc::EPERM };
     assert_eq!(error, refused);

@@ -1453,6 +1453,7 @@ fn the_loop_of_the_readme_takes_what_was_left() {
     ring.submit().unwrap();
     kill(pid(), Signal::TERM);
     forbid(libc::SYS_rt_sigqueueinfo, libc::EPERM);
+    forbid(libc::SYS_pidfd_send_signal, libc::EPERM);
     drop(source);
     drop(receiver);
     readme::run();

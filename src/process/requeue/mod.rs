@@ -30,7 +30,13 @@ pub(crate) fn return_record(info: &SigInfo) -> Result<(), Errno> {
     let is_silent = info.code() == libc::SI_USER && info.signal().is_realtime();
     if !info.is_restored() && !is_silent {
         match sys::sigqueueinfo(info) {
-            Err(Errno::PERM) => {}
+            Err(Errno::PERM) => {
+                // `SI_TKILL` would not arrive as that.
+                let is_kernels = info.code() >= libc::SI_USER;
+                if is_kernels && sys::pidfd_send_signal(info).is_ok() {
+                    return Ok(());
+                }
+            }
             done => return done,
         }
     }

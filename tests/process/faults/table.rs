@@ -179,6 +179,12 @@ pub(super) const TABLE: &[Row] = &[
         ToldIfLast(Op::Sigqueueinfo),
     ),
     row(
+        libc::SYS_pidfd_send_signal,
+        On::Anything,
+        errnos![EAGAIN, EBADF, EINVAL; sandbox],
+        Unnoticed,
+    ),
+    row(
         libc::SYS_rt_tgsigqueueinfo,
         On::Anything,
         // The thread has ended, or gets one when there is room.
@@ -455,7 +461,8 @@ pub(super) fn name_of(call: c_long) -> String {
     names! {
         SYS_signalfd4 SYS_rt_sigprocmask SYS_read SYS_write SYS_ppoll
         SYS_epoll_create1 SYS_epoll_ctl SYS_epoll_pwait SYS_eventfd2
-        SYS_rt_sigqueueinfo SYS_rt_tgsigqueueinfo SYS_rt_sigaction
+        SYS_rt_sigqueueinfo SYS_pidfd_send_signal SYS_rt_tgsigqueueinfo
+        SYS_rt_sigaction
         SYS_rt_sigtimedwait SYS_tgkill SYS_kill SYS_openat SYS_getdents64
         SYS_fcntl SYS_mmap SYS_madvise SYS_timer_create SYS_timer_settime
         SYS_futex SYS_waitid SYS_io_uring_setup SYS_io_uring_enter
