@@ -337,11 +337,12 @@ fn address() -> usize {
 }
 
 /// What is blocked while the handler runs. No other runs on top of it, since a stack for
-/// signals may be small, but for what the kernel raises: of that the process would die if it
-/// were blocked (`force_sig_info_to_task()`), and a sandbox may have a handler make system
-/// calls in the place of ours (`SECCOMP_RET_TRAP`).
-const MASK: SignalSet =
-    SignalSet::all().difference(SignalSet::SYS.union(SignalSet::TRAP));
+/// signals may be small, but for that of what the kernel raises: the process would die of it
+/// if it were blocked (`force_sig_info_to_task()`), and a sandbox may have a handler make
+/// system calls in the place of ours (`SECCOMP_RET_TRAP`).
+const MASK: SignalSet = SignalSet::all().difference(RAISED);
+
+const RAISED: SignalSet = SignalSet::SYS.union(SignalSet::TRAP);
 
 /// Installs the handler for a signal.
 fn put_handler(signal: Signal) -> Result<Action, Error> {
@@ -360,9 +361,11 @@ fn put_handler(signal: Signal) -> Result<Action, Error> {
             flags |= libc::SA_NOCLDWAIT;
         }
     }
+    // As that of another signal it may be on top already.
+    let mask = if RAISED.has(signal) { SignalSet::all() } else { MASK };
     // SAFETY: the handler makes system calls and uses atomic numbers, and keeps
     // `errno`; it was given `SA_SIGINFO`, for its three arguments.
-    unsafe { action::set_handler(signal, address(), flags, MASK) }
+    unsafe { action::set_handler(signal, address(), flags, mask) }
 }
 
 /// Brings the previous action, which is this, back in the place of the handler.
@@ -575,8 +578,8 @@ unsafe fn who_hands_on(
 
 /// Whether this other handler has called this one, in a thread that had blocked these.
 ///
-/// The kernel may have called this one a moment ago. It does so with [`MASK`] blocked, and
-/// not faults, which a handler with a full mask (`sigfillset(3)`) blocks as well. Where so much
+/// The kernel may have called this one a moment ago. It does so with [`MASK`] blocked at least,
+/// and not faults, which a handler with a full mask (`sigfillset(3)`) blocks as well. Where so much
 /// is blocked with the other, too, it counts as the one that has called: what was sent to
 /// the thread once more for its sake would come here again.
 fn was_called_by(
@@ -759,9 +762,12 @@ fn put_handler_again(signal: Signal, previous: &Action) -> Result<(), Error> {
 /// Sends a record to the calling thread, or the signal alone where a sandbox forbids that
 /// call. Fails for a real-time signal if the queue is full.
 fn send_to_this_thread(info: &SigInfo) -> bool {
-    let this = sys::thread_id();
-    sys::action::tgsigqueueinfo(this, info).is_ok()
-        || sys::action::tgkill_self(info.signal()).is_ok()
+    match sys::action::tgsigqueueinfo(sys::thread_id(), info) {
+        Ok(()) => true,
+        // By now there may be room, but for the record as well.
+        Err(Errno::AGAIN) => false,
+        Err(_) => sys::action::tgkill_self(info.signal()).is_ok(),
+    }
 }
 
 /// How many signals the handler has sent on, in all.

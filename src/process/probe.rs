@@ -121,10 +121,11 @@ pub(super) fn is_probe(info: &SigInfo) -> bool {
 }
 
 /// What others cannot guess: where something of ours is, which not every program has the
-/// kernel choose, and what the kernel has given this one at random.
+/// kernel choose, and a number that was given at random. As much as a pointer has room for.
 pub(super) fn secret() -> u64 {
-    let address = ptr::from_ref(&SENT).addr() as u64;
-    address ^ u64::from(sys::random()).wrapping_mul(0x1_0000_0001)
+    let [number, _] = sys::random().map(|it| it as usize);
+    let address = ptr::from_ref(&SENT).addr();
+    (address ^ number ^ number.rotate_left(usize::BITS / 2)) as u64
 }
 
 /// A probe has come to the handler, or was read and does not come there any more.

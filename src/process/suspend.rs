@@ -21,7 +21,8 @@ const TSTP: Signal = Signal::TSTP;
 /// - All threads stop. Others that change signal actions wait until this is done
 ///   ([`mask::block_every_thread`](crate::mask::block_every_thread)).
 /// - A `SIGTSTP` that is pending already is part of this stop, and one that comes
-///   before the action is restored stops the process too.
+///   before the action is restored stops the process too. A child that another thread forks
+///   before that has the default action.
 /// - Stopping removes a pending `SIGCONT`, and continuing a pending `SIGTSTP`, also where
 ///   they are blocked. The `SIGCONT` that ends the stop can be received afterwards. A
 ///   `SIGCONT` that comes after the `SIGTSTP` was received, but before this is called,

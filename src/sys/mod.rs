@@ -31,7 +31,9 @@ use core::ffi::{c_int, c_long};
 use core::mem::{size_of, size_of_val};
 use core::ptr;
 use core::slice;
-use core::sync::atomic::{AtomicU32, Ordering};
+#[cfg(feature = "std")]
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::fs::OFlags;
@@ -303,22 +305,24 @@ use libc::__errno as errno_location;
 #[cfg(not(target_os = "android"))]
 use libc::__errno_location as errno_location;
 
-/// A number that other processes cannot guess, the same each time, and odd; 1 if there is none.
+/// Two numbers that other processes cannot guess, also where they know one of them; the same
+/// each time.
 ///
-/// It is kept, since what it is made of is the program's to wipe.
-pub(crate) fn random() -> u32 {
-    static KEPT: AtomicU32 = AtomicU32::new(0);
-    let mut number = KEPT.load(Ordering::Relaxed);
-    if number == 0 {
-        number = given_at_random() | 1;
-        KEPT.store(number, Ordering::Relaxed);
+/// They are kept, since what they are made of is the program's to wipe.
+pub(crate) fn random() -> [u32; 2] {
+    static KEPT: AtomicU64 = AtomicU64::new(0);
+    let mut both = KEPT.load(Ordering::Relaxed);
+    if both == 0 {
+        both = given_at_random().max(1);
+        KEPT.store(both, Ordering::Relaxed);
     }
-    number
+    let [a, b, c, d, rest @ ..] = both.to_le_bytes();
+    [[a, b, c, d], rest].map(u32::from_le_bytes)
 }
 
 /// It is made of what the kernel has given the program at its start, of which the C
 /// library makes secrets of its own. They cannot be told from the half of a product.
-fn given_at_random() -> u32 {
+fn given_at_random() -> u64 {
     // SAFETY: has no preconditions.
     let at = unsafe { libc::getauxval(libc::AT_RANDOM) };
     let at = usize::try_from(at).unwrap_or(0);
@@ -328,10 +332,7 @@ fn given_at_random() -> u32 {
     }
     // SAFETY: the address of 16 random bytes, which stay where they are (getauxval(3)).
     let [one, two] = unsafe { at.read_unaligned() };
-    let product =
-        (one ^ two.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let [.., a, b, c, d] = product.to_le_bytes();
-    u32::from_le_bytes([a, b, c, d])
+    (one ^ two.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// Turns the result of a C function into the value or the error number.

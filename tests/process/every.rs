@@ -623,12 +623,15 @@ fn with_a_full_queue_a_standard_signal_keeps_its_sender_on_newer_kernels() {
         kill(pid(), Signal::TERM);
     });
     let (pid, uid) = (std::process::id(), uid());
-    let sender = if can_queue_any_code() || battery().reads_ahead() {
-        Sender::Verified { pid, uid }
+    let (kept, dropped) = (Sender::Verified { pid, uid }, Sender::Unknown);
+    if can_queue_any_code() {
+        assert_eq!(info.sender(), kept);
+    } else if battery().reads_ahead() {
+        // The ring may have been faster than the thread.
+        assert!([kept, dropped].contains(&info.sender()));
     } else {
-        Sender::Unknown
-    };
-    assert_eq!(info.sender(), sender);
+        assert_eq!(info.sender(), dropped);
+    }
 }
 
 fn what_is_for_a_thread_becomes_the_process_s() {
@@ -928,7 +931,6 @@ fn several_signals_at_once_need_no_larger_stack() {
     threads.end();
 }
 
-/// There is no room in the queue for the signal, but there is for waking who waits.
 /// What the sandbox of a browser does: a handler looks at the call that was trapped, and
 /// answers for the kernel.
 #[cfg(target_arch = "x86_64")]
@@ -957,6 +959,7 @@ fn a_sandbox_that_makes_the_calls_itself() {
     }
 }
 
+/// There is no room in the queue for the signal, but there is for waking who waits.
 fn who_sleeps_is_woken_by_what_is_left() {
     is_woken_where(&[]);
 }

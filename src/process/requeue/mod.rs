@@ -21,6 +21,10 @@ pub(crate) use {
     records::{BUFFER_BYTES, BUFFERS, HEAD_ROOM, RECORDS, Records, TAKEN},
 };
 
+/// Whether a call that may be newer than the system can be tried. Android's sandbox ends a
+/// process that makes one.
+const MAY_ASK: bool = cfg!(not(target_os = "android"));
+
 /// Queues the record as it is if the kernel lets us, and sealed if not.
 pub(crate) fn return_record(info: &SigInfo) -> Result<(), Errno> {
     // What came sealed goes back sealed: queued as it is by the main thread, it
@@ -33,7 +37,8 @@ pub(crate) fn return_record(info: &SigInfo) -> Result<(), Errno> {
             Err(Errno::PERM) => {
                 // `SI_TKILL` would not arrive as that.
                 let is_kernels = info.code() >= libc::SI_USER;
-                if is_kernels && sys::pidfd_send_signal(info).is_ok() {
+                if is_kernels && MAY_ASK && sys::pidfd_send_signal(info).is_ok()
+                {
                     return Ok(());
                 }
             }

@@ -115,7 +115,8 @@ pub(super) fn is_this_process() -> bool {
 /// What the records of the timers have for a value: one that others cannot guess, and no
 /// address, since `/proc/PID/timers` may show it to anyone.
 fn value() -> usize {
-    sys::random() as usize
+    let [_, number] = sys::random();
+    (number | 1) as usize
 }
 
 /// Makes a timer for a signal if it has none, so that who wakes has one; which may be
