@@ -161,7 +161,7 @@ extern "C" fn note(
 fn a_late_signal_takes_its_course_where_the_queue_is_full() {
     let noting: extern "C" fn(_, _, _) = note;
     let signal = Signal::rt(0).unwrap();
-    let end_of = |handler| {
+    let end_of = |handler, leave_no_room: fn()| {
         let child = Child::fork(|| {
             set_action(signal, handler, libc::SA_SIGINFO);
             let ours = ours(signal);
@@ -176,15 +176,21 @@ fn a_late_signal_takes_its_course_where_the_queue_is_full() {
             unsafe { libc::sigaddset(&raw mut set, signal.as_raw()) };
             // SAFETY: reads a set, and writes a record.
             unsafe { libc::sigwaitinfo(&raw const set, &raw mut info) };
-            set_limit(libc::RLIMIT_SIGPENDING, 0);
+            leave_no_room();
             calls_late(ours, &info);
             assert_eq!(COUNTED.load(Ordering::Relaxed), 1);
             NOTED.load(Ordering::Relaxed)
         });
         child.wait()
     };
-    assert_eq!(end_of(noting as usize), End::Exited(7));
-    assert_eq!(end_of(libc::SIG_DFL), End::Killed(signal.as_raw()));
+    let full = || {
+        set_limit(libc::RLIMIT_SIGPENDING, 0);
+    };
+    assert_eq!(end_of(noting as usize, full), End::Exited(7));
+    assert_eq!(end_of(libc::SIG_DFL, full), End::Killed(signal.as_raw()));
+    // There would be room again for the signal alone.
+    let was_full = || forbid(libc::SYS_rt_tgsigqueueinfo, libc::EAGAIN);
+    assert_eq!(end_of(noting as usize, was_full), End::Exited(7));
 }
 
 /// Which has not called the crate's: the kernel has, before.
