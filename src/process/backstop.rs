@@ -336,14 +336,6 @@ fn address() -> usize {
     handler as usize
 }
 
-/// What is blocked while the handler runs. No other runs on top of it, since a stack for
-/// signals may be small, but for that of what the kernel raises: the process would die of it
-/// if it were blocked (`force_sig_info_to_task()`), and a sandbox may have a handler make
-/// system calls in the place of ours (`SECCOMP_RET_TRAP`).
-const MASK: SignalSet = SignalSet::all().difference(RAISED);
-
-const RAISED: SignalSet = SignalSet::SYS.union(SignalSet::TRAP);
-
 /// Installs the handler for a signal.
 fn put_handler(signal: Signal) -> Result<Action, Error> {
     EVER.fetch_or(SignalSet::from(signal).bits(), Ordering::SeqCst);
@@ -361,8 +353,8 @@ fn put_handler(signal: Signal) -> Result<Action, Error> {
             flags |= libc::SA_NOCLDWAIT;
         }
     }
-    // As that of another signal it may be on top already.
-    let mask = if RAISED.has(signal) { SignalSet::all() } else { MASK };
+    // No other handler runs on top of it: a stack for signals may be small.
+    let mask = SignalSet::all();
     // SAFETY: the handler makes system calls and uses atomic numbers, and keeps
     // `errno`; it was given `SA_SIGINFO`, for its three arguments.
     unsafe { action::set_handler(signal, address(), flags, mask) }
@@ -578,8 +570,8 @@ unsafe fn who_hands_on(
 
 /// Whether this other handler has called this one, in a thread that had blocked these.
 ///
-/// The kernel may have called this one a moment ago. It does so with [`MASK`] blocked at least,
-/// and not faults, which a handler with a full mask (`sigfillset(3)`) blocks as well. Where so much
+/// The kernel may have called this one a moment ago. It does so with everything blocked but
+/// faults, which a handler with a full mask (`sigfillset(3)`) blocks as well. Where so much
 /// is blocked with the other, too, it counts as the one that has called: what was sent to
 /// the thread once more for its sake would come here again.
 fn was_called_by(
@@ -587,8 +579,9 @@ fn was_called_by(
     signal: Signal,
     before: Option<SignalSet>,
 ) -> bool {
-    let is_of_ours =
-        |mask: SignalSet| mask.contains(MASK) && !mask.has(Signal::SEGV);
+    let is_of_ours = |mask: SignalSet| {
+        mask.contains(SignalSet::all()) && !mask.has(Signal::SEGV)
+    };
     before.is_none_or(|it| is_of_ours(it | other.mask | signal))
         || !sys::sigprocmask(None).is_ok_and(is_of_ours)
 }

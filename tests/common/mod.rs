@@ -566,11 +566,6 @@ pub(crate) fn forbid(syscall: c_long, errno: c_int) {
     check(filter(Some(&[syscall]), action, 0)).unwrap();
 }
 
-/// Has a system call raise `SIGSYS` in this process from now on.
-pub(crate) fn trap(syscall: c_long) {
-    check(filter(Some(&[syscall]), libc::SECCOMP_RET_TRAP, 0)).unwrap();
-}
-
 /// Lets a system call end this process from now on.
 pub(crate) fn forbid_on_pain_of_death(syscall: c_long) {
     let action = libc::SECCOMP_RET_KILL_PROCESS;

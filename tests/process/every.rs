@@ -24,7 +24,7 @@ use crate::common::{
     Child, DEADLINE, End, Forged, HeldCalls, action, can_queue_any_code,
     forbid, kill, leave_the_user, options, pid, set_action, set_limit,
     set_mask, set_masked_action, sigqueue, sigqueue_to_thread, storm_size,
-    take_in_a_moment, tgkill, tid, trap, uid, wait_until, wait_until_asleep,
+    take_in_a_moment, tgkill, tid, uid, wait_until, wait_until_asleep,
 };
 use crate::harness::{
     battery, cases, racing_rounds, rounds_with_receivers, skip,
@@ -54,8 +54,6 @@ cases! {
     a_stuck_thread_does_not_die_of_what_it_was_sent,
     threads_that_end_meanwhile_leave_no_handler,
     several_signals_at_once_need_no_larger_stack,
-    #[cfg(target_arch = "x86_64")]
-    a_sandbox_that_makes_the_calls_itself,
     who_sleeps_is_woken_by_what_is_left,
     what_was_left_takes_its_action_once_or_was_read,
     the_queue_is_full_when_it_begins,
@@ -929,34 +927,6 @@ fn several_signals_at_once_need_no_larger_stack() {
     wait_until("it is caught", || every(&signals).caught() > 0);
     assert!(signals.wait().is_ok());
     threads.end();
-}
-
-/// What the sandbox of a browser does: a handler looks at the call that was trapped, and
-/// answers for the kernel.
-#[cfg(target_arch = "x86_64")]
-fn a_sandbox_that_makes_the_calls_itself() {
-    extern "C" fn refuse(
-        _: c_int,
-        _: *mut libc::siginfo_t,
-        context: *mut libc::c_void,
-    ) {
-        // SAFETY: the kernel's third argument, which nobody else has.
-        let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
-        let result = &mut context.uc_mcontext.gregs[libc::REG_RAX as usize];
-        *result = (-libc::EAGAIN).into();
-    }
-    let signals = open(Signal::TERM);
-    let refuse: extern "C" fn(c_int, *mut libc::siginfo_t, *mut libc::c_void) =
-        refuse;
-    set_action(Signal::SYS, refuse as usize, libc::SA_SIGINFO);
-    trap(libc::SYS_rt_sigqueueinfo);
-    for value in 0..3 {
-        sigqueue_to_thread(tid(), Signal::TERM, value);
-        // The handler runs, and cannot send it on.
-        set_mask(SignalSet::empty());
-        let info = signals.try_recv().unwrap().unwrap();
-        assert_eq!(info.value(), Some(value));
-    }
 }
 
 /// There is no room in the queue for the signal, but there is for waking who waits.
