@@ -211,11 +211,15 @@ async fn give_up(signals: &Signals) {
 fn while_asleep<R>(signal: Signal, f: impl FnOnce() -> R) -> R {
     let main = tid();
     thread::scope(|scope| {
-        scope.spawn(move || {
+        let sender = scope.spawn(move || {
             wait_until_asleep(main);
             sigqueue(pid(), signal, 0).unwrap();
         });
-        f()
+        let result = f();
+        // The end of a scope does not wait until the thread is gone, and it would take what
+        // it does not block.
+        sender.join().unwrap();
+        result
     })
 }
 
