@@ -15,8 +15,8 @@ const TSTP: Signal = Signal::TSTP;
 /// whenever `before` did, also if the process could not be stopped.
 ///
 /// In between, the default action is installed, and the signal is sent to the calling thread
-/// and unblocked there. Once the process is continued, mask and action
-/// are restored exactly. The shell sees a process that `SIGTSTP` has stopped.
+/// and unblocked there. Once the process is continued, mask and action are restored exactly.
+/// The shell sees a process that `SIGTSTP` has stopped.
 ///
 /// - All threads stop. Others that change signal actions wait until this is done
 ///   ([`mask::block_every_thread`](crate::mask::block_every_thread)).

@@ -24,9 +24,9 @@ impl Receiver {
     /// thread (those with `PIDFD_SELF_THREAD`, as Linux 6.18 is), except where `tgkill(2)`
     /// has sent it. From any other thread the kernel refuses codes that only it may send, so
     /// the record travels under a private code; so does, from any thread, a real-time signal
-    /// that was sent by `kill(2)`. The crate undoes this on receipt, but since anyone could send that
-    /// code, the sender is then never [`Verified`](crate::Sender::Verified). Other code
-    /// that reads the signal sees the private code.
+    /// that was sent by `kill(2)`. The crate undoes this on receipt, but since anyone could
+    /// send that code, the sender is then never [`Verified`](crate::Sender::Verified). Other
+    /// code that reads the signal sees the private code.
     ///
     /// # Errors
     ///
@@ -37,7 +37,7 @@ impl Receiver {
     ///   number, unless `kill(2)` or the kernel has sent it and it comes back byte for
     ///   byte.
     /// - [`Error::Os`] with `EPERM`: the kernel could not have made this record,
-    ///   and this is not the main thread, on a kernel that is not one of the newer ones.
+    ///   and neither is this the main thread, nor the kernel one of the newer ones.
     ///
     /// # Examples
     ///

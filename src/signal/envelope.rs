@@ -2,10 +2,10 @@
 //!
 //! Only the main thread may queue a record whose `si_code` the kernel reserves
 //! to itself (`si_code >= 0`, and `SI_TKILL`), unless the kernel has a newer call
-//! (`sys::pidfd_send_signal`). From any other thread such a record is *sealed*: sent under a private negative code that carries the real
-//! one, and *opened* again when it is read. For a negative code the kernel
-//! returns four fields, `pid`, `uid`, the value and `errno`, so what the record
-//! holds is moved into these:
+//! (`sys::pidfd_send_signal`). From any other thread such a record is *sealed*: sent
+//! under a private negative code that carries the real one, and *opened* again when
+//! it is read. For a negative code the kernel returns four fields, `pid`, `uid`, the
+//! value and `errno`, so what the record holds is moved into these:
 //!
 //! | layout | `pid` | `uid` | value | `errno` | in the code |
 //! |---|---|---|---|---|---|

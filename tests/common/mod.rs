@@ -257,6 +257,11 @@ pub(crate) fn can_queue_any_code() -> bool {
     result == 0
 }
 
+/// Refuses that, as kernels do that know no number for the calling thread.
+pub(crate) fn be_an_older_kernel() {
+    forbid(libc::SYS_pidfd_send_signal, libc::EBADF);
+}
+
 /// Queues a signal with a value, as `sigqueue(3)` does.
 pub(crate) fn sigqueue(pid: i32, signal: Signal, value: i32) -> io::Result<()> {
     let value = value as u32 as usize;

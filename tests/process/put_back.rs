@@ -9,8 +9,8 @@ use signalfd::{
 };
 
 use crate::common::{
-    Child, Forged, can_queue_any_code, forbid, kill, open, pid, set_limit,
-    sigqueue, uid,
+    Child, Forged, be_an_older_kernel, can_queue_any_code, kill, open, pid,
+    set_limit, sigqueue, uid,
 };
 use crate::harness::cases;
 
@@ -113,11 +113,6 @@ fn with_a_full_queue_a_standard_signal_keeps_its_sender_on_newer_kernels() {
     } else {
         assert_eq!(back.sender(), Sender::Unknown);
     }
-}
-
-/// As kernels do that know no number for the calling thread.
-fn be_an_older_kernel() {
-    forbid(libc::SYS_pidfd_send_signal, libc::EBADF);
 }
 
 fn from_another_thread_a_record_comes_back_but_for_the_sender() {

@@ -21,10 +21,6 @@ pub(crate) use {
     records::{BUFFER_BYTES, BUFFERS, HEAD_ROOM, RECORDS, Records, TAKEN},
 };
 
-/// Whether a call that may be newer than the system can be tried. Android's sandbox ends a
-/// process that makes one.
-const MAY_ASK: bool = cfg!(not(target_os = "android"));
-
 /// Queues the record as it is if the kernel lets us, and sealed if not.
 pub(crate) fn return_record(info: &SigInfo) -> Result<(), Errno> {
     // What came sealed goes back sealed: queued as it is by the main thread, it
@@ -34,18 +30,21 @@ pub(crate) fn return_record(info: &SigInfo) -> Result<(), Errno> {
     let is_silent = info.code() == libc::SI_USER && info.signal().is_realtime();
     if !info.is_restored() && !is_silent {
         match sys::sigqueueinfo(info) {
-            Err(Errno::PERM) => {
-                // `SI_TKILL` would not arrive as that.
-                let is_kernels = info.code() >= libc::SI_USER;
-                if is_kernels && MAY_ASK && sys::pidfd_send_signal(info).is_ok()
-                {
-                    return Ok(());
-                }
-            }
+            Err(Errno::PERM) if goes_from_any_thread(info) => return Ok(()),
+            Err(Errno::PERM) => {}
             done => return done,
         }
     }
     sys::sigqueueinfo(&signal::seal(info).ok_or(Errno::PERM)?)
+}
+
+/// Queues a record with a code of the kernel's as it is, where the kernel lets any thread.
+fn goes_from_any_thread(info: &SigInfo) -> bool {
+    // Android's sandbox ends a process that makes a call which is newer than the system.
+    const MAY_ASK: bool = cfg!(not(target_os = "android"));
+    // Not of `tgkill(2)`, whose code is negative: it would not arrive as that.
+    let is_kernels = info.code() >= libc::SI_USER;
+    MAY_ASK && is_kernels && sys::pidfd_send_signal(info).is_ok()
 }
 
 /// Puts a record back, or leaves it to the next receiver. It fails only if there is

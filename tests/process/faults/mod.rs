@@ -39,7 +39,7 @@ use std::fmt::Write as _;
 use self::supervisor::{Fault, Made, Supervisor};
 use self::table::SANDBOX;
 use self::trial::{Adversity, Signals, Trial};
-use crate::common::{End, storm_size};
+use crate::common::End;
 use crate::harness::cases;
 
 cases! {
@@ -122,7 +122,7 @@ fn inject_into_an_end(operations: Operations, is_good: impl Fn(End) -> bool) {
 
 /// Each error, of the first call of its kind in an operation. Those after it take turns
 /// with them: where the error comes from makes no difference there, but where it hits, and
-/// whether it lasts. So do all where an emulator is in the way.
+/// whether it lasts.
 fn faults_of(made: Made) -> Vec<Fault> {
     let mut faults = Vec::new();
     for row in table::lines(made.call, made.on) {
@@ -131,9 +131,7 @@ fn faults_of(made: Made) -> Vec<Fault> {
         let lasting = row.errnos.iter().filter(|it| SANDBOX.contains(it));
         let lasting = lasting.map(|it| fault(it, true));
         match made.nth {
-            0 if storm_size() >= 100_000 => {
-                faults.extend(single.chain(lasting));
-            }
+            0 => faults.extend(single.chain(lasting)),
             nth => {
                 faults.extend(single.cycle().nth(nth));
                 faults.extend(lasting.cycle().nth(nth));
