@@ -43,10 +43,11 @@
 //!
 //! `ACTIVE` is what the handler looks at. It grows before the handler is installed
 //! and shrinks after it was taken away. All else is changed in turns (`Turn`), by who
-//! opens and who leaves. The handler may bring the previous action back, or itself with its record, while
-//! somebody opens, but for one that ignores the signal. It looks at `ACTIVE` again
-//! afterwards; so either it sees that, and installs itself again, or that one installs it
-//! after. Other code of the program may change actions at any time. So whoever replaces one
+//! opens and who leaves. The handler may bring the previous action back, or itself with its
+//! record, but not one that ignores the signal. It says so in `RESTORING` before it looks at
+//! `ACTIVE` once more; so either it sees that somebody opens, and leaves the action, or that
+//! one waits until it is done. A thread that is stopped just there is not waited for long: it
+//! looks again afterwards, and installs the handler again. Other code of the program may change actions at any time. So whoever replaces one
 //! looks at what it has replaced, and if that is not what it has seen before, it comes back.
 //!
 //! The handler goes in these steps, each of which sees what those before it have left
@@ -95,6 +96,8 @@ static COUNTS: PerSignal<AtomicU32> =
 /// Those of which the previous action comes back, or does when nobody claims them any
 /// more (`claim.rs`).
 static LEAVING: AtomicU64 = AtomicU64::new(0);
+/// How many threads are in the handler that bring an action back.
+static RESTORING: AtomicU32 = AtomicU32::new(0);
 /// Those for which the handler was ever installed.
 static EVER: AtomicU64 = AtomicU64::new(0);
 /// The action of each signal before ours, and the one before that, if it was installed over
@@ -117,6 +120,7 @@ pub(super) fn in_turn<R>(birth: Birth, f: impl FnOnce() -> R) -> R {
 fn begin_afresh(birth: Birth) {
     ACTIVE.store(0, Ordering::SeqCst);
     LEAVING.store(0, Ordering::SeqCst);
+    RESTORING.store(0, Ordering::SeqCst);
     for count in COUNTS.iter() {
         count.store(0, Ordering::Relaxed);
     }
@@ -141,6 +145,7 @@ pub(super) fn install(set: SignalSet) -> Result<(), Error> {
     requeue::make_room(set, BIRTH.load())?;
     ACTIVE.fetch_or(set.bits(), Ordering::SeqCst);
     LEAVING.fetch_and(!set.bits(), Ordering::SeqCst);
+    await_restoring();
     let mut installed = SignalSet::empty();
     for signal in set.signals() {
         if let Err(error) = install_one(signal) {
@@ -151,6 +156,15 @@ pub(super) fn install(set: SignalSet) -> Result<(), Error> {
         installed |= signal;
     }
     Ok(())
+}
+
+/// Waits a moment for those who have begun to bring an action back before it was said that
+/// somebody opens.
+fn await_restoring() {
+    let end = Deadline::after(Some(PATIENCE));
+    while RESTORING.load(Ordering::SeqCst) > 0 && !end.is_over() {
+        rustix::thread::sched_yield();
+    }
 }
 
 fn install_one(signal: Signal) -> Result<(), Error> {
@@ -670,10 +684,6 @@ type PlainHandler = extern "C" fn(c_int);
 /// would do; and to set it would drop what is pending for others, who may have begun to
 /// receive by now. It is left to who comes next or goes.
 ///
-/// Others are brought back though somebody may have opened. The moment until the handler is
-/// there again is this signal's: it came when nobody received it, and may take the action.
-/// If that ends the process, it has ended by this one.
-///
 /// The thread may have had another mask for a moment (`ppoll(2)`), and block the signal when
 /// the handler returns, in what it gets back. Then the signal takes its course in here.
 fn let_take_its_course(
@@ -716,9 +726,24 @@ fn let_take_its_course(
 }
 
 /// Brings the previous action, which is this and does not ignore the signal, back in the
-/// place of the handler; and that again, if somebody has come to want it.
+/// place of the handler, unless somebody has come to want that.
 // In parts, for a stack for signals may be small.
 fn bring_back(signal: Signal, previous: &Action) -> Result<(), Error> {
+    RESTORING.fetch_add(1, Ordering::SeqCst);
+    let restored = if active().has(signal) {
+        Ok(())
+    } else {
+        bring_back_for_now(signal, previous)
+    };
+    // In a forked child it may be 0 again.
+    let one_less = |count: u32| count.checked_sub(1);
+    let order = Ordering::SeqCst;
+    let _before = RESTORING.fetch_update(order, order, one_less);
+    restored
+}
+
+/// Whoever opens waits; but not for ever, and then the handler comes again.
+fn bring_back_for_now(signal: Signal, previous: &Action) -> Result<(), Error> {
     put_previous(signal, previous).inspect_err(|_| {
         if previous.handler == libc::SIG_DFL {
             end_all_the_same(signal);

@@ -348,6 +348,9 @@ pub(crate) enum End {
     Killed(i32),
 }
 
+/// The exit status of a case that cannot run here.
+pub(crate) const SKIPPED: i32 = 77;
+
 impl Child {
     /// Forks a child that runs the function and exits with what it returns; 101
     /// if it panics.
@@ -386,8 +389,13 @@ impl Child {
         }
     }
 
+    /// Waits until it has succeeded. If it has skipped what it was to do, so does this
+    /// process.
     pub(crate) fn wait_for_success(self) {
-        assert_eq!(self.wait(), End::Exited(0));
+        match self.wait() {
+            End::Exited(SKIPPED) => std::process::exit(SKIPPED),
+            end => assert_eq!(end, End::Exited(0)),
+        }
     }
 }
 
@@ -744,6 +752,16 @@ fn filter(
     let mode = libc::SECCOMP_SET_MODE_FILTER;
     // SAFETY: reads the program and its filter, which live past the call.
     unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, &raw const program) }
+}
+
+/// Whether the kernel is of this version or a later one.
+pub(crate) fn kernel_is_from(version: (u32, u32)) -> bool {
+    let release =
+        std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|number| number.parse().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap()) >= version
 }
 
 /// Returns how many descriptors the process has open.

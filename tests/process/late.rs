@@ -8,7 +8,8 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use libc::c_int;
-use signalfd::{Signal, SignalSet, mask};
+use rustix::event::{PollFd, PollFlags};
+use signalfd::{Receiver, Signal, SignalSet, mask};
 
 use super::every::{before_each_call_of_a_drop, calls_late};
 use crate::common::{
@@ -19,7 +20,9 @@ use crate::harness::{cases, skip};
 
 cases! {
     a_late_handler_drops_nothing_of_who_has_opened_meanwhile,
-    an_action_that_does_not_ignore_is_there_for_a_moment,
+    a_late_handler_leaves_the_action_to_who_has_opened_meanwhile,
+    who_opens_waits_for_an_action_that_is_coming_back,
+    an_action_is_there_for_a_moment_where_its_thread_is_stopped,
     a_late_signal_takes_its_course_where_the_queue_is_full,
     a_late_signal_is_for_the_handler_that_has_come_since,
     an_action_that_ignores_is_brought_back_by_who_comes_next,
@@ -56,6 +59,13 @@ fn ours(signal: Signal) -> usize {
     let (ours, ..) = action(signal);
     drop(guard);
     set_mask(SignalSet::empty());
+    ours
+}
+
+/// The same, where other code has installed it again.
+fn installed_again(signal: Signal) -> usize {
+    let ours = ours(signal);
+    set_action(signal, ours, libc::SA_SIGINFO);
     ours
 }
 
@@ -114,24 +124,74 @@ fn a_late_handler_drops_nothing_of_who_has_opened_meanwhile() {
     }
 }
 
-/// It is set by the one that is late, and then the handler again, which is looked for.
-fn an_action_that_does_not_ignore_is_there_for_a_moment() {
+fn open_for_every_thread(signal: Signal) -> signalfd::Signals {
+    options().every_thread(true).open(signal).unwrap()
+}
+
+/// It was about to bring back the default action, which would end the process.
+fn a_late_handler_leaves_the_action_to_who_has_opened_meanwhile() {
+    let ours = ours(Signal::TERM);
+    let mut signals = None;
+    let set = late(Signal::TERM, ours, |asked, _| {
+        if asked == 2 {
+            signals = Some(open_for_every_thread(Signal::TERM));
+        }
+    });
+    assert_eq!(set, 0);
+    let signals = signals.expect("it has asked twice");
+    assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
+    assert_eq!(signals.try_recv(), Ok(None));
+}
+
+/// So that nothing takes it once there is a receiver.
+fn who_opens_waits_for_an_action_that_is_coming_back() {
+    let ours = installed_again(Signal::TERM);
+    let mut opens = None;
+    let set = late(Signal::TERM, ours, |_, set| {
+        if set != 1 {
+            return;
+        }
+        let (tell, told) = channel();
+        let opener = thread::spawn(move || {
+            let held = HeldCalls::of_this_thread(&[libc::SYS_sched_yield]);
+            tell.send(held.unwrap()).unwrap();
+            mask::block_every_thread(Signal::TERM).unwrap()
+        });
+        let held = told.recv().unwrap();
+        // It is left there until the action is back.
+        let mut fds = [PollFd::new(&held, PollFlags::IN)];
+        rustix::event::poll(&mut fds, None).unwrap();
+        opens = Some((opener, held));
+    });
+    assert_eq!(set, 2, "it has seen that somebody opens");
+    let (opener, held) = opens.expect("the action has come back");
+    assert!(held.before_the_next(|_| ()), "it has not waited");
+    while held.before_the_next(|_| ()) {}
+    let guard = opener.join().unwrap();
+    assert_eq!(action(Signal::TERM).0, ours);
+    let receiver = Receiver::new(Signal::TERM).unwrap();
+    assert_eq!(receiver.wait().unwrap().signal(), Signal::TERM);
+    assert_eq!(receiver.try_recv(), Ok(None));
+    drop(guard);
+}
+
+/// It is not waited for long.
+fn an_action_is_there_for_a_moment_where_its_thread_is_stopped() {
     let end_of = |takes_it: bool| {
         let child = Child::fork(|| {
-            let ours = ours(Signal::TERM);
+            let ours = installed_again(Signal::TERM);
             let mut signals = None;
-            let set = late(Signal::TERM, ours, |asked, set| {
-                if (asked, set) == (2, 0) {
-                    let every = options().every_thread(true);
-                    signals = Some(every.open(Signal::TERM).unwrap());
+            let set = late(Signal::TERM, ours, |_, set| {
+                if set == 1 {
+                    signals = Some(open_for_every_thread(Signal::TERM));
                 }
                 if set == 2 && takes_it {
                     set_mask(SignalSet::empty());
                     kill(pid(), Signal::TERM);
                 }
             });
-            assert!(set >= 2, "{set}");
-            let signals = signals.expect("it has asked twice");
+            assert_eq!(set, 2);
+            let signals = signals.expect("the action has come back");
             assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
             assert_eq!(signals.try_recv(), Ok(None));
             0
@@ -368,8 +428,7 @@ fn where_actions_cannot_be_changed_signals_take_their_course() {
 fn the_handler_leaves_sigaction_to_the_kernel() {
     let signal = Signal::ABRT;
     set_action(signal, counting(), 0);
-    let ours = ours(signal);
-    set_action(signal, ours, libc::SA_SIGINFO);
+    let ours = installed_again(signal);
     let (tell, told) = channel();
     let thread = thread::spawn(move || {
         let held = HeldCalls::of_this_thread(&[libc::SYS_rt_sigaction]);

@@ -1,6 +1,6 @@
 //! A ring of the receiver's own: where it runs, where not, and why.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -14,9 +14,10 @@ use signalfd::{
 
 use crate::common::{
     Child, DEADLINE, End, HeldCall, HeldCalls, OwnEpoll, WakeCount,
-    become_nobody, check, forbid, is_pending, kill, leave_the_user,
-    open_descriptors, pid, set_limit, sigqueue, sigqueue_to_thread, storm_size,
-    tgkill, tid, wait_until, wait_until_asleep, without_memory,
+    become_nobody, check, forbid, forbid_on_pain_of_death, is_pending,
+    kernel_is_from, kill, leave_the_user, open_descriptors, pid, set_limit,
+    sigqueue, sigqueue_to_thread, storm_size, tgkill, tid, wait_until,
+    wait_until_asleep, without_memory,
 };
 use crate::harness::{cases, skip};
 
@@ -67,13 +68,21 @@ cases! {
     a_forked_child_keeps_the_ring_alive,
     a_forked_child_lets_nothing_gather_at_the_ring,
     nothing_of_a_ring_is_left_open,
+    a_poll_is_cancelled_as_any_kernel_can,
     a_descriptor_is_readable_as_long_as_there_is_something,
     the_end_of_many_is_announced_again,
 }
 
 const KINDS: [Kind; 2] = [Kind::Readiness, Kind::Completion];
 
-const fn ring(kind: Kind) -> Options {
+fn ring(kind: Kind) -> Options {
+    let (major, minor) = match kind {
+        Kind::Readiness => (5, 11),
+        _ => (6, 0),
+    };
+    if !kernel_is_from((major, minor)) {
+        skip(&format!("{kind:?} needs Linux {major}.{minor}"));
+    }
     Options::new().backend(Backend::Uring).kind(kind)
 }
 
@@ -1037,6 +1046,36 @@ fn nothing_of_a_ring_is_left_open() {
     assert_eq!(open_descriptors(), before);
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     assert!(!maps.contains("io_uring"), "{maps}");
+}
+
+/// Otherwise a kernel from before Linux 5.18 would wait for the poll's end.
+fn a_poll_is_cancelled_as_any_kernel_can() {
+    // IORING_OP_POLL_ADD
+    const POLL: &str = "op=6";
+    let signals = ring(Kind::Readiness).open(rt()).unwrap();
+    let soon = Duration::from_millis(1);
+    assert_eq!(signals.wait_timeout(soon).unwrap(), None);
+    let ring = another_descriptor_of_the_ring();
+    let what = || {
+        let fd = ring.as_raw_fd();
+        std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap()
+    };
+    assert!(what().contains(POLL), "{}", what());
+    forbid_on_pain_of_death(libc::SYS_io_uring_register);
+    drop(signals);
+    assert!(!what().contains(POLL), "{}", what());
+}
+
+fn another_descriptor_of_the_ring() -> OwnedFd {
+    let is_ring = |fd: &i32| {
+        let name = std::fs::read_link(format!("/proc/self/fd/{fd}"));
+        name.is_ok_and(|name| name.ends_with("anon_inode:[io_uring]"))
+    };
+    let fd = (0..100).find(is_ring).expect("there is a ring");
+    #[expect(unsafe_code, reason = "a descriptor of somebody else's")]
+    // SAFETY: it is open for as long as this takes.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    fd.try_clone_to_owned().unwrap()
 }
 
 fn a_descriptor_is_readable_as_long_as_there_is_something() {

@@ -10,17 +10,22 @@ use std::time::{Duration, Instant};
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use signalfd::uring::{ReadSource, Source};
-use signalfd::{Batch, Error, Op, Receiver, SigInfo, Signal, Signals};
+use signalfd::{
+    Backend, Batch, Error, Kind, Op, Options, Receiver, SigInfo, Signal,
+    SignalSet, Signals,
+};
 
 use crate::allocations::without_allocating;
 use crate::common::{
-    Child, DEADLINE, End, HeldCalls, OwnEpoll, forbid, is_pending, kill, open,
-    options, pid, set_limit, set_mask, sigqueue, sigqueue_to_thread,
-    storm_size, tid, wait_until, wait_until_asleep, without_memory,
+    self, Child, DEADLINE, End, HeldCalls, OwnEpoll, forbid, is_pending,
+    kernel_is_from, kill, pid, set_limit, set_mask, sigqueue,
+    sigqueue_to_thread, storm_size, tid, wait_until, wait_until_asleep,
+    without_memory,
 };
 use crate::harness::{cases, skip};
 
 cases! {
+    a_hundred_thousand_by_polling,
     a_hundred_thousand_by_polling_in_every_ring,
     a_hundred_thousand_by_reading_in_every_ring,
     a_hundred_thousand_by_reads_of_one_shot_in_every_ring,
@@ -54,6 +59,8 @@ cases! {
     a_file_that_is_not_registered,
     a_file_that_is_another,
     a_ring_with_restrictions,
+    a_ring_in_which_something_waits,
+    a_kernel_that_would_wait_is_not_asked,
     a_ring_that_may_read_and_not_look,
     a_look_is_not_taken_for_a_read_that_was_cancelled,
     the_loop_of_the_readme,
@@ -187,6 +194,18 @@ fn rt() -> Signal {
     Signal::rt(1).unwrap()
 }
 
+/// The options for receivers of sources in rings of all kinds.
+fn options() -> Options {
+    if !kernel_is_from((6, 1)) {
+        skip("some kinds of rings need Linux 6.1");
+    }
+    common::options()
+}
+
+fn open(set: impl Into<SignalSet>) -> Result<Signals, Error> {
+    options().open(set)
+}
+
 /// Sends a number, as soon as there is room for it.
 fn send(receiver: i32, value: i32) {
     wait_until("there is room in the queue", || {
@@ -283,6 +302,14 @@ fn a_hundred_thousand<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
     child.wait_for_success();
 }
 
+/// In a ring that every kernel has which knows of rings.
+fn a_hundred_thousand_by_polling() {
+    let signals = common::open(rt()).unwrap();
+    let mut ring: IoUring = IoUring::new(8).unwrap();
+    a_hundred_thousand(&mut ring, &mut Source::new(&signals));
+    assert_eq!(signals.try_recv().unwrap(), None);
+}
+
 fn a_hundred_thousand_by_polling_in_every_ring() {
     let signals = open(rt()).unwrap();
     in_every_ring!(|ring| {
@@ -301,9 +328,8 @@ fn a_hundred_thousand_by_reading_in_every_ring() {
     assert_eq!(signals.try_recv().unwrap(), None);
 }
 
-/// Has the kernel say of no request that it knows it, as one of before 5.6 does. Then it is
-/// asked for reads of one shot.
-fn have_it_know_no_request() {
+/// Has the kernel say that it knows requests up to this one, as an older kernel does.
+fn have_it_know_requests(last: u8) {
     const IORING_REGISTER_PROBE: u64 = 8;
     let (tell, told) = std::sync::mpsc::channel::<HeldCalls>();
     // It begins before there is a filter that it would inherit.
@@ -311,7 +337,7 @@ fn have_it_know_no_request() {
         let held = told.recv().unwrap();
         while let Some(call) = held.wait_for_the_next() {
             if call.data.args[1] == IORING_REGISTER_PROBE {
-                // It writes nothing, and succeeds.
+                answer_probe(call.data.args[2], last);
                 call.fail(0);
             } else {
                 call.go_on();
@@ -321,6 +347,28 @@ fn have_it_know_no_request() {
     match HeldCalls::each_once(Some(&[libc::SYS_io_uring_register])) {
         Ok(held) => tell.send(held).unwrap(),
         Err(_) => skip("seccomp cannot hold all system calls here"),
+    }
+}
+
+/// Writes what the kernel would, while the thread that asks is held.
+fn answer_probe(address: u64, last: u8) {
+    /// `struct io_uring_probe`, and how many `struct io_uring_probe_op` follow.
+    const HEAD: usize = 16;
+    const OP: usize = 8;
+    const IO_URING_OP_SUPPORTED: u8 = 1;
+    let known = usize::from(last) + 1;
+    let mut bytes = vec![0; HEAD + known * OP];
+    bytes[..2].copy_from_slice(&[last, last + 1]);
+    for (op, number) in bytes[HEAD..].chunks_exact_mut(OP).zip(0..) {
+        op[0] = number;
+        op[2] = IO_URING_OP_SUPPORTED;
+    }
+    let address = address.try_into().unwrap();
+    let to = std::ptr::with_exposed_provenance_mut::<u8>(address);
+    #[expect(unsafe_code, reason = "stands for the kernel")]
+    // SAFETY: the caller has room for 256 operations there, for the kernel to write.
+    unsafe {
+        to.copy_from(bytes.as_ptr(), bytes.len());
     }
 }
 
@@ -344,7 +392,7 @@ fn expect_one_shot<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
 /// As on kernels before 6.7.
 fn a_hundred_thousand_by_reads_of_one_shot_in_every_ring() {
     let signals = open(rt()).unwrap();
-    have_it_know_no_request();
+    have_it_know_requests(opcode::ReadMulti::CODE - 1);
     in_every_ring!(|ring| {
         let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
         expect_one_shot(&mut ring, &mut source);
@@ -353,6 +401,21 @@ fn a_hundred_thousand_by_reads_of_one_shot_in_every_ring() {
     stopped_and_made_anew(&signals);
     dropped_and_made_anew(&signals);
     assert_eq!(signals.try_recv().unwrap(), None);
+}
+
+/// Before Linux 5.18, asked whether it can cancel at once, it would wait until the ring is
+/// empty, and then say that it cannot.
+fn a_kernel_that_would_wait_is_not_asked() {
+    let signals = open(rt() | Signal::HUP).unwrap();
+    let ring: IoUring = IoUring::new(8).unwrap();
+    have_it_know_requests(opcode::Socket::CODE - 1);
+    let too_old = Error::Os { op: Op::UringRegister, errno: libc::EINVAL };
+    let error = ReadSource::new(&signals, &ring, GROUP).unwrap_err();
+    assert_eq!(error, too_old);
+    assert!(error.to_string().contains("too old"), "{error}");
+    let own = Options::new().backend(Backend::Uring).kind(Kind::Completion);
+    let own = own.open(Signal::HUP).unwrap();
+    assert_eq!(own.backend().fallback(), Some(too_old));
 }
 
 fn moderated(delay: Duration) -> Signals {
@@ -566,7 +629,7 @@ fn have_it_look(ring: &mut IoUring, source: &mut ReadSource<&Signals>) {
 /// is looked at. It costs no system call, of which who waits for an edge would hear.
 fn at_the_end_of_many_a_look_goes_along() {
     if !has_many_shots() {
-        return;
+        skip("multishot reads need Linux 6.7");
     }
     let signals = open(rt()).unwrap();
     let (other, epoll) = OwnEpoll::of_announcements(Signal::HUP);
@@ -594,7 +657,7 @@ fn at_the_end_of_many_a_look_goes_along() {
 /// something, and the read brings nothing. Neither does it after a second look.
 fn what_a_look_has_found_is_announced() {
     if !has_many_shots() {
-        return;
+        skip("multishot reads need Linux 6.7");
     }
     let signals = open(rt()).unwrap();
     let (other, epoll) = OwnEpoll::of_announcements(Signal::HUP);
@@ -624,7 +687,7 @@ fn what_a_look_has_found_is_announced() {
 /// Their last completions are alike, so either of them ends the other one.
 fn a_look_or_a_read_that_ends_with_its_thread() {
     if !has_many_shots() {
-        return;
+        skip("multishot reads need Linux 6.7");
     }
     let signals = open(rt()).unwrap();
     for [reads, looks] in [[true, false], [false, true], [true, true]] {
@@ -670,7 +733,7 @@ fn a_look_or_a_read_that_ends_with_its_thread() {
 /// Whatever it is about to do.
 fn a_source_that_looks_is_stopped_and_dropped() {
     if !has_many_shots() {
-        return;
+        skip("multishot reads need Linux 6.7");
     }
     let signals = open(rt()).unwrap();
     for builder in builders() {
@@ -1130,9 +1193,8 @@ fn a_source_is_armed_once() {
 }
 
 fn a_receiver_whose_ring_reads_is_refused() {
-    use signalfd::{Backend, Kind, Options};
     let ring: IoUring = IoUring::new(8).unwrap();
-    let options = Options::new().backend(Backend::Uring);
+    let options = options().backend(Backend::Uring);
     let signals = options.kind(Kind::Completion).open(rt()).unwrap();
     let error = ReadSource::new(&signals, &ring, GROUP).unwrap_err();
     assert_eq!(error, Error::ReadsAlready);
@@ -1317,7 +1379,7 @@ fn a_ring_that_may_read_and_not_look() {
     const ENABLE_RINGS: u8 = 12;
     const OF_SOURCES: [u8; 4] = [8, 22, 23, 24];
     if !has_many_shots() {
-        return;
+        skip("multishot reads need Linux 6.7");
     }
     let signals = open(rt()).unwrap();
     let mut builder = IoUring::builder();
@@ -1348,7 +1410,7 @@ fn a_ring_that_may_read_and_not_look() {
 /// The read has ended and was pushed anew, and the look is found in the ring.
 fn a_look_is_not_taken_for_a_read_that_was_cancelled() {
     if !has_many_shots() {
-        return;
+        skip("multishot reads need Linux 6.7");
     }
     let signals = open(rt()).unwrap();
     for is_stopped in [true, false] {
@@ -1401,6 +1463,29 @@ fn a_look_is_not_taken_for_a_read_that_was_cancelled() {
     }
 }
 
+/// It is served or refused, and not waited for until nothing waits there.
+fn a_ring_in_which_something_waits() {
+    let signals = common::open(rt()).unwrap();
+    let mut ring: IoUring = IoUring::new(8).unwrap();
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+    let fd = types::Fd(ours.as_raw_fd());
+    let poll = opcode::PollAdd::new(fd, libc::POLLIN as u32).build();
+    submit(&mut ring, poll);
+    ring.submit().unwrap();
+    match ReadSource::new(&signals, &ring, GROUP) {
+        Ok(mut source) => {
+            queue(0..1);
+            let mut values = Vec::new();
+            turn(&mut ring, &mut source, &mut values);
+            assert_eq!(values, [0]);
+        }
+        Err(error) => {
+            let errno = libc::EINVAL;
+            assert_eq!(error, Error::Os { op: Op::UringRegister, errno });
+        }
+    }
+}
+
 fn a_ring_with_restrictions() {
     let signals = open(rt()).unwrap();
     let mut builder = IoUring::builder();
@@ -1446,7 +1531,7 @@ fn the_loop_of_the_readme() {
 /// No completion tells of it.
 fn the_loop_of_the_readme_takes_what_was_left() {
     let _guard = signalfd::block(Signal::HUP | Signal::TERM).unwrap();
-    let receiver = Receiver::new(Signal::TERM).unwrap();
+    let receiver = options().receiver(Signal::TERM).unwrap();
     let mut ring = IoUring::new(8).unwrap();
     let mut source = ReadSource::new(&receiver, &ring, GROUP).unwrap();
     arm(&mut ring, &mut source, MINE);
@@ -2294,7 +2379,7 @@ fn an_end_that_is_invented_is_not_believed() {
     let _guard = signalfd::block(rt()).unwrap();
     let mut ring = IoUring::new(8).unwrap();
     {
-        let receiver = Receiver::new(rt()).unwrap();
+        let receiver = options().receiver(rt()).unwrap();
         let mut source = ReadSource::new(&receiver, &ring, GROUP).unwrap();
         source.push(&mut ring.submission(), MINE).unwrap();
         source.complete(invented_end()).unwrap();
@@ -2359,7 +2444,7 @@ fn what_follows_an_invented_end_reads_no_other_file() {
     for (first, second) in [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)] {
         let mut ring = IoUring::new(8).unwrap();
         {
-            let receiver = Receiver::new(rt()).unwrap();
+            let receiver = options().receiver(rt()).unwrap();
             let mut source = ReadSource::new(&receiver, &ring, GROUP).unwrap();
             source.push(&mut ring.submission(), MINE).unwrap();
             submit_some(&ring, first);
@@ -2390,7 +2475,7 @@ fn a_late_request_that_cannot_be_refused_reads_no_other_file() {
     let _guard = signalfd::block(rt()).unwrap();
     let mut ring = IoUring::new(8).unwrap();
     {
-        let receiver = Receiver::new(rt()).unwrap();
+        let receiver = options().receiver(rt()).unwrap();
         let mut source = ReadSource::new(&receiver, &ring, GROUP).unwrap();
         source.push(&mut ring.submission(), MINE).unwrap();
         forbid(libc::SYS_io_uring_register, libc::EPERM);

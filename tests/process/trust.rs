@@ -283,7 +283,7 @@ fn enter_user_namespace(is_root_there: bool) {
 /// What [`skip`] says in a child goes on in its parent.
 fn expect_success(child: Child) {
     match child.wait() {
-        End::Exited(crate::harness::SKIPPED) => {
+        End::Exited(crate::common::SKIPPED) => {
             skip("no user namespace can be made here")
         }
         end => assert_eq!(end, End::Exited(0)),
@@ -300,7 +300,7 @@ fn who_is_in_a_namespace_of_its_own_names_its_pid_there() {
         let own = libc::CLONE_NEWUSER | libc::CLONE_NEWPID;
         // SAFETY: takes a number.
         if check(unsafe { libc::unshare(own) }).is_err() {
-            return crate::harness::SKIPPED;
+            return crate::common::SKIPPED;
         }
         let first = Child::fork(|| {
             kill(0, Signal::USR1);

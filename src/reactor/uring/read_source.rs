@@ -154,11 +154,12 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         if receiver.as_ref().reads_ahead() {
             return Err(Error::ReadsAlready);
         }
-        let request = Request::reading(ring);
+        let probe = ring::probe(ring);
+        let request = Request::reading(probe.as_ref());
         let signalfd = ring::duplicate(receiver.as_ref().signalfd())?;
         let ring = ring::duplicate(ring::descriptor(ring))?;
         // Whether it can be stopped is known before it is begun.
-        ring::can_cancel(ring.as_fd())
+        ring::can_cancel(ring.as_fd(), probe.as_ref())
             .map_err(|errno| Error::os(Op::UringRegister, errno))?;
         let inbox = Inbox::new(&mut calls(&ring, &receiver), group)?;
         let raw = signalfd.as_raw_fd();

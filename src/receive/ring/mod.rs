@@ -22,7 +22,9 @@ use look::{Look, Whose};
 pub(super) use own::OwnRing;
 pub(crate) use reading::{Kernel, Reading};
 use register::cancel_all;
-pub(crate) use register::{Calls, can_cancel, descriptor, duplicate, push};
+pub(crate) use register::{
+    Calls, can_cancel, descriptor, duplicate, probe, push,
+};
 use request::filled;
 pub(crate) use request::{Outcome, Request, Shots, Target, Unannounced};
 pub(crate) use slot::Slot;

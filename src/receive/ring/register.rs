@@ -9,7 +9,7 @@
 use core::ffi::{c_int, c_long, c_uint, c_void};
 use core::ptr;
 
-use io_uring::{IoUring, cqueue, opcode, squeue};
+use io_uring::{IoUring, Probe, cqueue, opcode, squeue};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
@@ -156,8 +156,30 @@ impl Kernel for Calls<'_> {
     }
 }
 
+/// What the kernel knows to do in a ring, if it says so.
+pub(crate) fn probe<S, C>(ring: &IoUring<S, C>) -> Option<Probe>
+where
+    S: squeue::EntryMarker,
+    C: cqueue::EntryMarker,
+{
+    let mut probe = Probe::new();
+    let asked = ring.submitter().register_probe(&mut probe);
+    asked.is_ok().then_some(probe)
+}
+
 /// Whether requests can be cancelled at once. It cancels none.
-pub(crate) fn can_cancel(ring: BorrowedFd<'_>) -> Result<(), Errno> {
+///
+/// Before Linux 5.18 the kernel waits until no request is in the ring, before it says that
+/// it does not know an operation (`io_register_op_must_quiesce()`). So it is asked only if
+/// it knows of something that is younger, or does not say. Where it does not, a sandbox or
+/// the ring forbids to ask, and the answer comes at once.
+pub(crate) fn can_cancel(
+    ring: BorrowedFd<'_>,
+    probe: Option<&Probe>,
+) -> Result<(), Errno> {
+    if probe.is_some_and(|it| !it.is_supported(opcode::Socket::CODE)) {
+        return Err(Errno::INVAL);
+    }
     // Nothing is mapped there.
     let nowhere = ptr::without_provenance(size_of::<SyncCancelReg>());
     match register_at(ring, IORING_REGISTER_SYNC_CANCEL, nowhere) {

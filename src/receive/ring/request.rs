@@ -53,7 +53,7 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use io_uring::{IoUring, Probe, cqueue, opcode, squeue, types};
+use io_uring::{Probe, cqueue, opcode, squeue, types};
 use rustix::fd::RawFd;
 
 use super::{BUFFERS, RECORDS};
@@ -152,20 +152,12 @@ impl Request {
         Self { phase: Phase::Idle, shots, kind }
     }
 
-    /// A read in this ring, of many shots if the kernel says that it has those.
-    pub(crate) fn reading<S, C>(ring: &IoUring<S, C>) -> Self
-    where
-        S: squeue::EntryMarker,
-        C: cqueue::EntryMarker,
-    {
-        let mut probe = Probe::new();
-        let asked = ring.submitter().register_probe(&mut probe);
-        let knows = probe.is_supported(opcode::ReadMulti::CODE);
-        let shots = match asked {
-            Ok(()) if !knows => Shots::One,
-            // Where it does not say, the first completion will.
-            _ => Shots::Many,
-        };
+    /// A read, of many shots unless the kernel says that it has none. Where it does not
+    /// say, the first completion will.
+    pub(crate) fn reading(probe: Option<&Probe>) -> Self {
+        let knows = |it: &Probe| it.is_supported(opcode::ReadMulti::CODE);
+        let shots =
+            if probe.is_none_or(knows) { Shots::Many } else { Shots::One };
         Self { shots, ..Self::new(Kind::Completion) }
     }
 

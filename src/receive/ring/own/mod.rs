@@ -134,16 +134,15 @@ impl OwnRing {
         if !queues.params().is_feature_ext_arg() {
             return Err(Error::os(Op::UringSetup, Errno::INVAL));
         }
-        let request = match kind {
-            Kind::Readiness => Request::new(kind),
-            Kind::Completion => Request::reading(&queues),
-        };
+        let mut request = Request::new(kind);
         let mut ring = LinuxRing::new(queues.as_raw_fd());
         let mut buffers = None;
         if kind == Kind::Completion {
             let fd = descriptor(&queues);
+            let probe = super::probe(&queues);
+            request = Request::reading(probe.as_ref());
             // Whether it can be stopped is known before it is begun.
-            super::can_cancel(fd)
+            super::can_cancel(fd, probe.as_ref())
                 .map_err(|errno| Error::os(Op::UringRegister, errno))?;
             let epoll = wait::epoll_create()?;
             epoll_add(epoll.as_fd(), fd)?;
@@ -255,10 +254,13 @@ impl<R: Ring> OwnRing<R> {
     /// The end.
     fn end(&self) {
         let fd = self.ring.fd();
-        let cancelled = self.ring.cancel_all();
         if !self.reads() {
+            // A poll writes nowhere, but stays in the ring of a forked child. It is not
+            // cancelled as below: a kernel that does not know that waits until it is over.
+            let _done = self.turns.take(|inner| self.cancel(inner, fd));
             return;
         }
+        let cancelled = self.ring.cancel_all();
         let _done = self.turns.take(|inner| {
             inner.request.stop();
             if cancelled.is_err() {

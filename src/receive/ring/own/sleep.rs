@@ -130,13 +130,20 @@ impl<R: Ring> OwnRing<R> {
     /// thread that lets them gather. Who takes next puts it there again.
     pub(crate) fn withdraw(&self, signalfd: &SignalFd, tell: &dyn Fn()) {
         if self.stands() && self.failure().is_none() {
-            let cancel = |inner: &mut Inner<R::Queues>| {
-                if inner.request.is_in_flight() {
-                    let cancel = Submission::Cancel(inner.last);
-                    self.submit(inner, &cancel, signalfd.as_fd());
-                }
-            };
-            let _done = self.turn(tell, signalfd, cancel);
+            let fd = signalfd.as_fd();
+            let _done =
+                self.turn(tell, signalfd, |inner| self.cancel(inner, fd));
+        }
+    }
+
+    /// Asks for the request to be cancelled, if there is one.
+    pub(super) fn cancel(
+        &self,
+        inner: &mut Inner<R::Queues>,
+        signalfd: BorrowedFd<'_>,
+    ) {
+        if inner.request.is_in_flight() {
+            self.submit(inner, &Submission::Cancel(inner.last), signalfd);
         }
     }
 }
