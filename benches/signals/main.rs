@@ -2,14 +2,16 @@
 //! counted.
 //!
 //! ```sh
-//! cargo bench                  # everything, about ten minutes
+//! cargo bench                  # everything, about ten minutes, and keeps a record
 //! cargo bench -- --quick       # less than a minute, once it is built
 //! cargo bench -- counts        # only what is counted, and no time
 //! cargo bench -- raw peers     # some of: raw, peers, python, counts
 //! cargo bench -- raw rtt       # some groups; with a name that there is not, it lists all
-//! cargo bench -- --record      # writes benches/record/<date>-<kernel>.txt, .csv, .svg
+//! cargo bench -- rtt --record  # keeps a record of that
 //! cargo bench -- counts --gate # fails if a count is over its bar
 //! ```
+//!
+//! A record is `benches/record/<date>-<kernel>.txt`, `.csv` and `.svg`.
 //!
 //! Each contender runs in a process of its own, which is started anew for each
 //! round, and all of them take turns within a round. So what slows the machine

@@ -585,6 +585,12 @@ pub(crate) fn forbid_on_pain_of_death(syscall: c_long) {
     check(filter(Some(&[syscall]), action, 0)).unwrap();
 }
 
+/// Sends `SIGSYS` instead of a system call in this process from now on.
+pub(crate) fn trap(syscall: c_long) {
+    let action = libc::SECCOMP_RET_TRAP;
+    check(filter(Some(&[syscall]), action, 0)).unwrap();
+}
+
 /// Holds the system calls that threads make.
 #[derive(Debug)]
 pub(crate) struct HeldCalls(OwnedFd);

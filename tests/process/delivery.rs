@@ -13,7 +13,7 @@ use crate::common::{
     Child, DEADLINE, SharedCount, WakeCount, kill, open, options, pid,
     sigqueue, storm_size, wait_until,
 };
-use crate::harness::cases;
+use crate::harness::{cases, many};
 
 cases! {
     ten_thousand_by_try_recv,
@@ -40,7 +40,7 @@ cases! {
 }
 
 fn count() -> i32 {
-    storm_size().min(10_000)
+    many()
 }
 
 fn rt() -> Signal {
@@ -293,15 +293,17 @@ fn ten_thousand_by_two_receivers() {
 }
 
 fn ten_thousand_over_receivers_opened_again_and_again() {
+    // Each takes up to five.
+    let count = storm_size().min(10_000);
     let outer = open(rt()).unwrap();
     let receiver = pid();
     let child = Child::fork(move || {
-        send(receiver, rt(), 0..count());
+        send(receiver, rt(), 0..count);
         0
     });
     let mut values = Vec::new();
     let mut batch = Batch::<4>::new();
-    while values.len() < count() as usize {
+    while values.len() < count as usize {
         let inner = open(rt()).unwrap();
         values.extend(inner.try_recv().unwrap().map(value));
         drop(inner);
@@ -312,7 +314,7 @@ fn ten_thousand_over_receivers_opened_again_and_again() {
         // What is put back goes behind what came meanwhile.
         values.sort_unstable();
     }
-    assert!(values.into_iter().eq(0..count()));
+    assert!(values.into_iter().eq(0..count));
     child.wait_for_success();
 }
 

@@ -84,7 +84,13 @@ pub(crate) fn rounds_with_receivers() -> i32 {
     racing_rounds() / if are_few { 10 } else { 1 }
 }
 
-/// Whether no race is to be run less often.
+/// How many signals are to be received by each of many ways: ten thousand, and ten times as
+/// many if all are asked for.
+pub(crate) fn many() -> i32 {
+    if all_rounds() { storm_size() } else { storm_size().min(10_000) }
+}
+
+/// Whether no race is to be run less often, and no storm is to be shorter.
 pub(crate) fn all_rounds() -> bool {
     env::var_os("ALL_ROUNDS").is_some()
 }

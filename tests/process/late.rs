@@ -14,7 +14,7 @@ use signalfd::{Receiver, Signal, SignalSet, mask};
 use super::every::{before_each_call_of_a_drop, calls_late};
 use crate::common::{
     Child, End, HeldCalls, action, forbid, kernel_action, kill, options, pid,
-    set_action, set_limit, set_mask, set_masked_action, sigqueue,
+    set_action, set_limit, set_mask, set_masked_action, sigqueue, trap,
 };
 use crate::harness::{cases, skip};
 
@@ -32,6 +32,7 @@ cases! {
     a_handler_with_our_mask_that_hands_on_is_no_endless_loop,
     where_actions_cannot_be_changed_signals_take_their_course,
     the_handler_leaves_sigaction_to_the_kernel,
+    a_call_of_the_handler_that_a_sandbox_traps_ends_the_process => libc::SIGSYS,
 }
 
 static COUNTED: AtomicI32 = AtomicI32::new(0);
@@ -453,4 +454,19 @@ fn the_handler_leaves_sigaction_to_the_kernel() {
     callers.dedup();
     assert_eq!(callers.len(), 1);
     assert_eq!(action(signal).0, counting());
+}
+
+/// It blocks all signals, that of the trap as well.
+fn a_call_of_the_handler_that_a_sandbox_traps_ends_the_process() {
+    set_action(Signal::SYS, counting(), 0);
+    trap(libc::SYS_rt_sigqueueinfo);
+    // SAFETY: takes numbers, and sends nothing.
+    unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, 0, 0, 0) };
+    assert_eq!(COUNTED.load(Ordering::Relaxed), 1);
+    let _guard = mask::block_every_thread(Signal::USR1).unwrap();
+    set_mask(SignalSet::empty());
+    trap(libc::SYS_pidfd_send_signal);
+    trap(libc::SYS_rt_sigaction);
+    kill(pid(), Signal::USR1);
+    unreachable!("{}", COUNTED.load(Ordering::Relaxed));
 }

@@ -69,6 +69,12 @@ impl Asked {
         self.modules.is_empty() && self.groups.is_empty()
     }
 
+    /// Whether a record is to be kept: of all there is, at its full length, or if it is asked
+    /// for.
+    pub(crate) fn keeps_record(&self) -> bool {
+        self.record || self.wants_all() && !self.quick
+    }
+
     pub(crate) fn wants_counts(&self) -> bool {
         self.wants_all() || self.modules.iter().any(|one| one == "counts")
     }

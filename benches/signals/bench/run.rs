@@ -209,7 +209,7 @@ fn all(asked: &Asked) -> std::result::Result<bool, String> {
     last.push(String::new());
     last.extend(bars::lines(&values));
     println!();
-    if asked.record {
+    if asked.keeps_record() {
         record::write(&machine, &results, &last)
             .map_err(|error| error.to_string())?;
     }

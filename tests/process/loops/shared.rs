@@ -7,12 +7,13 @@ use signalfd::{SigInfo, Signal, block};
 
 use super::{Way, rt};
 use crate::common::{
-    Child, SharedCount, kill, pid, receiver_for, sigqueue, storm_size, tid,
-    wait_until, wait_until_asleep,
+    Child, SharedCount, kill, pid, receiver_for, sigqueue, tid, wait_until,
+    wait_until_asleep,
 };
+use crate::harness::many;
 
 pub(super) fn count() -> usize {
-    storm_size().min(10_000) as usize
+    many() as usize
 }
 
 /// The values of so many signals.
