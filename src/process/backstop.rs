@@ -43,12 +43,13 @@
 //!
 //! `ACTIVE` is what the handler looks at. It grows before the handler is installed
 //! and shrinks after it was taken away. All else is changed in turns (`Turn`), by who
-//! opens and who leaves. The handler may bring the previous action back, or itself with its
-//! record, but not one that ignores the signal. It says so in `RESTORING` before it looks at
-//! `ACTIVE` once more; so either it sees that somebody opens, and leaves the action, or that
-//! one waits until it is done. A thread that is stopped just there is not waited for long: it
-//! looks again afterwards, and installs the handler again. Other code of the program may change actions at any time. So whoever replaces one
-//! looks at what it has replaced, and if that is not what it has seen before, it comes back.
+//! opens and who leaves. But the handler may bring itself back with its record; and the
+//! previous action, if that does not ignore the signal. It says so in `RESTORING` before it
+//! looks at `ACTIVE` once more; so either it sees that somebody opens, and leaves the action,
+//! or that one waits until it is done. A thread that does not run just then is not waited for
+//! long: it looks again afterwards, and installs the handler again. Other code of the program
+//! may change actions at any time. So whoever replaces one looks at what it has replaced, and
+//! if that is not what it has seen before, it comes back.
 //!
 //! The handler goes in these steps, each of which sees what those before it have left
 //! behind in threads that are in the handler:
@@ -77,6 +78,7 @@ use rustix::io::Errno;
 
 use super::action::{end_all_the_same, ends_as_pid_1};
 use super::claim::is_claimed;
+use super::fork::OfProcess;
 use super::found::Found;
 use super::{AtomicBirth, Birth, probe, requeue};
 use crate::error::{Error, Op};
@@ -97,7 +99,7 @@ static COUNTS: PerSignal<AtomicU32> =
 /// more (`claim.rs`).
 static LEAVING: AtomicU64 = AtomicU64::new(0);
 /// How many threads are in the handler that bring an action back.
-static RESTORING: AtomicU32 = AtomicU32::new(0);
+static RESTORING: OfProcess = OfProcess::new();
 /// Those for which the handler was ever installed.
 static EVER: AtomicU64 = AtomicU64::new(0);
 /// The action of each signal before ours, and the one before that, if it was installed over
@@ -120,7 +122,6 @@ pub(super) fn in_turn<R>(birth: Birth, f: impl FnOnce() -> R) -> R {
 fn begin_afresh(birth: Birth) {
     ACTIVE.store(0, Ordering::SeqCst);
     LEAVING.store(0, Ordering::SeqCst);
-    RESTORING.store(0, Ordering::SeqCst);
     for count in COUNTS.iter() {
         count.store(0, Ordering::Relaxed);
     }
@@ -161,8 +162,8 @@ pub(super) fn install(set: SignalSet) -> Result<(), Error> {
 /// Waits a moment for those who have begun to bring an action back before it was said that
 /// somebody opens.
 fn await_restoring() {
-    let end = Deadline::after(Some(PATIENCE));
-    while RESTORING.load(Ordering::SeqCst) > 0 && !end.is_over() {
+    let (birth, end) = (BIRTH.load(), Deadline::after(Some(PATIENCE)));
+    while RESTORING.load(birth) > 0 && !end.is_over() {
         rustix::thread::sched_yield();
     }
 }
@@ -729,16 +730,14 @@ fn let_take_its_course(
 /// place of the handler, unless somebody has come to want that.
 // In parts, for a stack for signals may be small.
 fn bring_back(signal: Signal, previous: &Action) -> Result<(), Error> {
-    RESTORING.fetch_add(1, Ordering::SeqCst);
+    let birth = Birth::here();
+    RESTORING.update(birth, |count| count + 1);
     let restored = if active().has(signal) {
         Ok(())
     } else {
         bring_back_for_now(signal, previous)
     };
-    // In a forked child it may be 0 again.
-    let one_less = |count: u32| count.checked_sub(1);
-    let order = Ordering::SeqCst;
-    let _before = RESTORING.fetch_update(order, order, one_less);
+    RESTORING.update(birth, |count| count.saturating_sub(1));
     restored
 }
 

@@ -19,7 +19,7 @@ use crate::error::Error;
 #[non_exhaustive]
 pub enum Backend {
     /// What is fastest for a receiver on its own; that is [`Epoll`](Self::Epoll)
-    /// on every kernel measured so far.
+    /// where it was measured (Linux 6.18).
     #[default]
     Auto,
     /// Plain system calls: `read(2)`, `poll(2)`, and the descriptor in whatever

@@ -97,8 +97,8 @@ const KINDS: &[Battery] = &[
 ];
 #[cfg(not(feature = "io-uring"))]
 const KINDS: &[Battery] = EPOLL;
-/// Those of which one makes every system call that any of them makes, but for those of
-/// waiting.
+/// Those of which one makes every system call that any of them makes, but for waiting, and
+/// for the end of a ring that reads nothing, whose failure is of no consequence.
 #[cfg(all(feature = "io-uring", target_pointer_width = "64"))]
 const TWO_KINDS: &[Battery] = &[Battery::EPOLL, Battery::COMPLETION];
 #[cfg(all(not(feature = "io-uring"), target_pointer_width = "64"))]

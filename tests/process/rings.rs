@@ -925,6 +925,7 @@ fn signals_that_are_for_others_do_not_end_the_request() {
 /// The sender fills whatever room there is, so that next to nothing goes back.
 fn receivers_opened_again_and_again_where_the_queue_is_full() {
     const COUNT: i32 = 3000;
+    let options = ring(Kind::Completion);
     leave_the_user();
     set_limit(libc::RLIMIT_SIGPENDING, 100);
     let _guard = signalfd::block(rt()).unwrap();
@@ -939,7 +940,7 @@ fn receivers_opened_again_and_again_where_the_queue_is_full() {
     });
     let mut values = Vec::new();
     while values.len() < COUNT as usize {
-        let inner = ring(Kind::Completion).receiver(rt()).unwrap();
+        let inner = options.receiver(rt()).unwrap();
         for _ in 0..3 {
             let info = inner.try_recv().unwrap();
             values.extend(info.map(|info| info.value().unwrap()));
@@ -1066,7 +1067,8 @@ fn a_poll_is_cancelled_as_any_kernel_can() {
     assert!(!what().contains(POLL), "{}", what());
 }
 
-fn another_descriptor_of_the_ring() -> OwnedFd {
+/// Of the only one that there is.
+pub(crate) fn another_descriptor_of_the_ring() -> OwnedFd {
     let is_ring = |fd: &i32| {
         let name = std::fs::read_link(format!("/proc/self/fd/{fd}"));
         name.is_ok_and(|name| name.ends_with("anon_inode:[io_uring]"))

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::mem;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -23,6 +23,7 @@ use crate::common::{
     without_memory,
 };
 use crate::harness::{cases, skip};
+use crate::rings::another_descriptor_of_the_ring;
 
 cases! {
     a_hundred_thousand_by_polling,
@@ -44,6 +45,7 @@ cases! {
     a_look_or_a_read_that_ends_with_its_thread,
     a_source_that_looks_is_stopped_and_dropped,
     one_system_call_for_half_a_thousand_signals,
+    one_more_where_signals_are_read_as_they_come,
     more_than_the_buffers_hold,
     a_full_completion_queue,
     what_does_not_go_back_is_left_to_the_next_receiver,
@@ -992,6 +994,49 @@ fn one_system_call_for_half_a_thousand_signals() {
     }
 }
 
+/// The request then ends for lack of buffers, and the kernel is asked whether it has.
+fn one_more_where_signals_are_read_as_they_come() {
+    const DEPTH: i32 = 512;
+    const ROUNDS: i32 = 10;
+    if !has_many_shots() {
+        skip("multishot reads need Linux 6.7");
+    }
+    let signals = open(rt()).unwrap();
+    let receiver: &Receiver = &signals;
+    let [default, coop, ..] = builders();
+    for mut builder in [default, coop] {
+        let (tell, told) = channel();
+        let (begin, has_begun) = channel();
+        let mut calls = 0;
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                let register = [libc::SYS_io_uring_register];
+                tell.send(HeldCalls::of_this_thread(&register)).unwrap();
+                let mut ring: IoUring =
+                    builder.setup_cqsize(128).build(8).unwrap();
+                let mut source =
+                    ReadSource::new(receiver, &ring, GROUP).unwrap();
+                let mut values = Vec::new();
+                begin.send(()).unwrap();
+                for round in 1..=ROUNDS {
+                    queue(0..DEPTH);
+                    while values.len() < (round * DEPTH) as usize {
+                        turn(&mut ring, &mut source, &mut values);
+                    }
+                }
+                std::mem::forget(source);
+            });
+            let Ok(held) = told.recv().unwrap() else {
+                skip("seccomp cannot hold system calls here");
+            };
+            while held.before_the_next(|_| {
+                calls += i32::from(has_begun.try_recv().is_ok() || calls > 0);
+            }) {}
+        });
+        assert!((1..=ROUNDS).contains(&calls), "{calls}");
+    }
+}
+
 /// Whether a read may be answered more than once.
 fn has_many_shots() -> bool {
     let mut probe = io_uring::Probe::new();
@@ -1775,11 +1820,12 @@ fn mappings() -> Vec<(usize, usize)> {
         .collect()
 }
 
-/// Where something begins that was mapped and is not any more, from whichever mapping it was
-/// a part of.
+/// Where something of this length begins that was mapped and is not any more, from whichever
+/// mapping it was a part of.
 fn first_gap(
     before: &[(usize, usize)],
     after: &[(usize, usize)],
+    length: usize,
 ) -> Option<usize> {
     let gap_in = |&(mut at, end): &(usize, usize)| {
         for &(begin, next) in after {
@@ -1787,7 +1833,7 @@ fn first_gap(
                 at = next;
             }
         }
-        (at < end).then_some(at)
+        (at + length <= end).then_some(at)
     };
     before.iter().find_map(gap_in)
 }
@@ -1795,7 +1841,6 @@ fn first_gap(
 /// The length of a source's mapping.
 const LENGTH: usize = 64 * 1024 + 64 * 64 * 128;
 
-#[expect(unsafe_code, reason = "maps something where the buffers were")]
 fn nothing_is_written_where_the_buffers_were() {
     let signals = open(rt()).unwrap();
     in_every_ring!(|ring| {
@@ -1805,41 +1850,56 @@ fn nothing_is_written_where_the_buffers_were() {
             ring.submit().unwrap();
             // The kernel's thread takes its time.
             wait_until("it is submitted", || ring.submission().is_empty());
-            let before = mappings();
-            drop(source);
-            let begin = first_gap(&before, &mappings());
-            let begin = begin.expect("the buffers are unmapped");
-            let wanted = std::ptr::without_provenance_mut(begin);
-            // SAFETY: maps memory where there is none.
-            let other = unsafe {
-                libc::mmap(
-                    wanted,
-                    LENGTH,
-                    libc::PROT_READ | libc::PROT_WRITE,
-                    libc::MAP_PRIVATE
-                        | libc::MAP_ANONYMOUS
-                        | libc::MAP_FIXED_NOREPLACE,
-                    -1,
-                    0,
-                )
-            };
-            assert_eq!(other, wanted, "{}", io::Error::last_os_error());
-            queue(0..10);
-            let _submitted = ring.submit();
-            // SAFETY: the mapping of that length that was just made.
-            let bytes = unsafe {
-                std::slice::from_raw_parts(other.cast::<u64>(), LENGTH / 8)
-            };
-            assert!(bytes.iter().all(|&word| word == 0));
-            // SAFETY: nothing looks at it any more.
-            assert_eq!(unsafe { libc::munmap(other, LENGTH) }, 0);
-            for value in 0..10 {
-                let info = signals.try_recv().unwrap().unwrap();
-                assert_eq!(info.value(), Some(value));
-            }
+            nothing_is_written_where_it_was(source, &signals, || {
+                let _submitted = ring.submit();
+            });
             while ring.completion().next().is_some() {}
         }
     });
+    // Of the receiver's own, which somebody else has, too.
+    let own = options().backend(Backend::Uring).kind(Kind::Completion);
+    for is_shown in [false, true] {
+        for _ in 0..20 {
+            let receiver = own.receiver(rt()).unwrap();
+            let _ring = another_descriptor_of_the_ring();
+            if is_shown {
+                let _descriptor = receiver.as_fd();
+            }
+            nothing_is_written_where_it_was(receiver, &signals, || ());
+        }
+    }
+}
+
+/// Drops what has buffers, and lets signals come once something else is mapped there.
+#[expect(unsafe_code, reason = "maps something where the buffers were")]
+fn nothing_is_written_where_it_was<T>(
+    it: T,
+    signals: &Receiver,
+    work: impl FnOnce(),
+) {
+    let before = mappings();
+    drop(it);
+    let begin = first_gap(&before, &mappings(), LENGTH);
+    let begin = begin.expect("the buffers are unmapped");
+    let wanted = std::ptr::without_provenance_mut(begin);
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let flags = flags | libc::MAP_FIXED_NOREPLACE;
+    // SAFETY: maps memory where there is none.
+    let other = unsafe { libc::mmap(wanted, LENGTH, protection, flags, -1, 0) };
+    assert_eq!(other, wanted, "{}", io::Error::last_os_error());
+    queue(0..10);
+    work();
+    // SAFETY: the mapping of that length that was just made.
+    let bytes =
+        unsafe { std::slice::from_raw_parts(other.cast::<u64>(), LENGTH / 8) };
+    assert!(bytes.iter().all(|&word| word == 0));
+    // SAFETY: nothing looks at it any more.
+    assert_eq!(unsafe { libc::munmap(other, LENGTH) }, 0);
+    for value in 0..10 {
+        let info = signals.try_recv().unwrap().unwrap();
+        assert_eq!(info.value(), Some(value));
+    }
 }
 
 /// The calls that matter when something is dropped that a thread has made, each once
@@ -2284,7 +2344,7 @@ fn submitted_and_dropped_by_a_forked_child() {
         let before = mappings();
         // SAFETY: the child ends without looking at it again.
         drop(unsafe { std::ptr::read(&raw const source) });
-        let gap = first_gap(&before, &mappings());
+        let gap = first_gap(&before, &mappings(), 1);
         assert_eq!(gap, None, "they stay mapped");
         queue(0..3);
         0

@@ -157,7 +157,7 @@ impl Handle<'_> {
                 goes_on |= self.sleep(own, at);
                 if !self.is_asleep(at) {
                     // It takes something, and goes its way.
-                    self.take(own, self.number(at), 1, Next::Wait);
+                    self.take(own, self.number(at), 1, Next::WaitOn);
                 }
                 self.check(own);
             }
@@ -258,6 +258,9 @@ impl Handle<'_> {
             inner.is_quiet()
         });
         if own.kind == Kind::Readiness {
+            let goes_on = |it: &kernel::Asked| !it.is_cancelled;
+            let is_left = self.model().ring.iter().any(goes_on);
+            assert!(!is_exact || !is_left, "a poll is left");
             return;
         }
         assert!(!is_exact || ended.unwrap().result, "it is not over");

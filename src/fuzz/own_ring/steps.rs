@@ -357,7 +357,8 @@ impl Handle<'_> {
                 let byte = self.model().input.byte();
                 let room = 1 + usize::from(byte / 2) % ROOM;
                 let room = if byte & 1 == 1 { room } else { 1 };
-                let next = [Next::Wait, Next::Go][usize::from((byte / 2) & 1)];
+                let next = [Next::Wait, Next::Go, Next::WaitOn];
+                let next = next[usize::from(byte / 2 % 3)];
                 self.take(own, number, room, next);
             }
             12..25 => {

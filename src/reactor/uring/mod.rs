@@ -10,7 +10,7 @@
 //! | system calls | one for a batch, besides the loop's own | none besides the loop's own, but one each time a multishot request ends |
 //! | memory that the kernel writes to | none | a mapping of its own |
 //! | a signal that some thread does not block | goes to its handler | may be taken from its handler |
-//! | the same in every kind of ring | yes | but for the cost, and it stays on its thread |
+//! | the same in every kind of ring but `IORING_SETUP_IOPOLL` | yes | but for the cost, and it stays on its thread |
 //! | since | Linux 5.1 | Linux 6.0; multishot, 6.7 |
 //!
 //! Take [`Source`] unless signals come in thousands.

@@ -155,12 +155,12 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
             return Err(Error::ReadsAlready);
         }
         let probe = ring::probe(ring);
+        // Whether it can be stopped is known before it is begun.
+        ring::can_cancel(ring, probe.as_ref())
+            .map_err(|errno| Error::os(Op::UringRegister, errno))?;
         let request = Request::reading(probe.as_ref());
         let signalfd = ring::duplicate(receiver.as_ref().signalfd())?;
         let ring = ring::duplicate(ring::descriptor(ring))?;
-        // Whether it can be stopped is known before it is begun.
-        ring::can_cancel(ring.as_fd(), probe.as_ref())
-            .map_err(|errno| Error::os(Op::UringRegister, errno))?;
         let inbox = Inbox::new(&mut calls(&ring, &receiver), group)?;
         let raw = signalfd.as_raw_fd();
         Ok(Self {

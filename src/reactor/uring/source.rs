@@ -16,7 +16,8 @@ use crate::signal::SigInfo;
 /// wait; that takes no system call besides the one that waits. (A multishot poll can
 /// overlook a signal under a flood, seen on Linux 6.18.) It names no memory, and takes no
 /// signal: [`take`](Self::take) does, with a read of its own. So the source can be
-/// dropped, moved, forgotten or forked at any time, and works in a ring of any kind.
+/// dropped, moved, forgotten or forked at any time, and works in a ring of any kind but
+/// `IORING_SETUP_IOPOLL`.
 ///
 /// Dropping it leaves the request in the ring, and completions may still come; to prevent
 /// that, [`cancel`](Self::cancel) it before. They do no harm: the request takes nothing,

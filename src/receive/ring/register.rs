@@ -157,11 +157,18 @@ impl Kernel for Calls<'_> {
 }
 
 /// What the kernel knows to do in a ring, if it says so.
+///
+/// Before Linux 5.18 the kernel waits until no request is in the ring, before it says that
+/// it does not know an operation (`io_register_op_must_quiesce()`). This one came with Linux
+/// 5.6, as the feature did that is looked at.
 pub(crate) fn probe<S, C>(ring: &IoUring<S, C>) -> Option<Probe>
 where
     S: squeue::EntryMarker,
     C: cqueue::EntryMarker,
 {
+    if !ring.params().is_feature_rw_cur_pos() {
+        return None;
+    }
     let mut probe = Probe::new();
     let asked = ring.submitter().register_probe(&mut probe);
     asked.is_ok().then_some(probe)
@@ -169,19 +176,27 @@ where
 
 /// Whether requests can be cancelled at once. It cancels none.
 ///
-/// Before Linux 5.18 the kernel waits until no request is in the ring, before it says that
-/// it does not know an operation (`io_register_op_must_quiesce()`). So it is asked only if
-/// it knows of something that is younger, or does not say. Where it does not, a sandbox or
-/// the ring forbids to ask, and the answer comes at once.
-pub(crate) fn can_cancel(
-    ring: BorrowedFd<'_>,
+/// It is asked only where the kernel knows of something that is younger than Linux 5.18
+/// (see [`probe`]), or, if it does not say what it knows, as young: a sandbox or the ring
+/// forbids to ask, and most likely this as well.
+pub(crate) fn can_cancel<S, C>(
+    ring: &IoUring<S, C>,
     probe: Option<&Probe>,
-) -> Result<(), Errno> {
-    if probe.is_some_and(|it| !it.is_supported(opcode::Socket::CODE)) {
+) -> Result<(), Errno>
+where
+    S: squeue::EntryMarker,
+    C: cqueue::EntryMarker,
+{
+    let is_asked = probe.map_or_else(
+        || ring.params().is_feature_skip_cqe_on_success(),
+        |it| it.is_supported(opcode::Socket::CODE),
+    );
+    if !is_asked {
         return Err(Errno::INVAL);
     }
     // Nothing is mapped there.
     let nowhere = ptr::without_provenance(size_of::<SyncCancelReg>());
+    let ring = descriptor(ring);
     match register_at(ring, IORING_REGISTER_SYNC_CANCEL, nowhere) {
         Err(Errno::FAULT) => Ok(()),
         Err(errno) => Err(errno),

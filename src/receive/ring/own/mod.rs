@@ -142,7 +142,7 @@ impl OwnRing {
             let probe = super::probe(&queues);
             request = Request::reading(probe.as_ref());
             // Whether it can be stopped is known before it is begun.
-            super::can_cancel(fd, probe.as_ref())
+            super::can_cancel(&queues, probe.as_ref())
                 .map_err(|errno| Error::os(Op::UringRegister, errno))?;
             let epoll = wait::epoll_create()?;
             epoll_add(epoll.as_fd(), fd)?;
