@@ -160,9 +160,10 @@
 //!
 //! # Platforms
 //!
-//! Linux 3.2 and later (which `rustix` requires), and Android, on any architecture with
-//! 64-bit atomics but MIPS and SPARC, which number their signals in ways of their own.
-//! Before Linux 4.14 noticing a fork costs a system call. Rust 1.85.
+//! Linux 4.15 and later, and Android, on any architecture with 64-bit atomics but MIPS and
+//! SPARC, which number their signals in ways of their own. On older kernels (from 3.2 on,
+//! which `rustix` requires) all is received, but no sender is certain
+//! ([`Sender::Verified`]). Rust 1.85.
 //!
 //! [`wait`]: Receiver::wait
 //! [`wait_timeout`]: Receiver::wait_timeout

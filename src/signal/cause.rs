@@ -82,7 +82,7 @@ pub enum Cause {
         addr: u64,
     },
     /// A system call was caught by seccomp or by user dispatch. A real one cannot be received
-    /// either.
+    /// either. Before Linux 4.18 all three are 0.
     #[non_exhaustive]
     Syscall {
         /// Its number.

@@ -591,7 +591,7 @@ pub(crate) fn trap(syscall: c_long) {
     check(filter(Some(&[syscall]), action, 0)).unwrap();
 }
 
-/// Holds the system calls that threads make.
+/// Holds the system calls that threads make. Needs Linux 5.9.
 #[derive(Debug)]
 pub(crate) struct HeldCalls(OwnedFd);
 
@@ -606,7 +606,7 @@ pub(crate) struct HeldCall<'h> {
 
 impl HeldCalls {
     /// Holds those that the calling thread makes of some system calls, and the threads
-    /// and processes that it starts. Needs Linux 5.9.
+    /// and processes that it starts.
     pub(crate) fn of_this_thread(syscalls: &[c_long]) -> io::Result<Self> {
         Self::hold(Some(syscalls), 0)
     }
@@ -621,6 +621,10 @@ impl HeldCalls {
         syscalls: Option<&[c_long]>,
         flags: libc::c_ulong,
     ) -> io::Result<Self> {
+        if !kernel_is_from((5, 9)) {
+            // The end of a thread is not told.
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         let flags = flags | libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
         let listener = filter(syscalls, libc::SECCOMP_RET_USER_NOTIF, flags);
         let raw = check_value(listener)?.try_into().unwrap();

@@ -12,8 +12,8 @@ use libc::{c_int, c_long};
 use signalfd::{Cause, ChildState, Sender, SigInfo, Signal, Signals, open};
 
 use crate::common::{
-    Child, End, Forged, check, check_value, kill, pid, set_limit, sigqueue,
-    tid, uid, wait_until,
+    Child, End, Forged, check, check_value, kernel_is_from, kill, pid,
+    set_limit, sigqueue, tid, uid, wait_until,
 };
 use crate::harness::{cases, skip};
 
@@ -57,6 +57,9 @@ fn kill_from_another_process() {
 }
 
 fn kill_through_a_pidfd() {
+    if !kernel_is_from((5, 3)) {
+        skip("pidfds need Linux 5.3");
+    }
     let signals = open(Signal::TERM).unwrap();
     let own = rustix::process::getpid();
     let flags = rustix::process::PidfdFlags::empty();
@@ -335,6 +338,9 @@ fn a_fault_and_a_system_call() {
     assert!(matches!(info.cause(), Cause::Fault { addr: 0x1234, .. }));
     assert_eq!(info.addr(), Some(0x1234));
     assert_eq!(info.sender(), Sender::Kernel);
+    if !kernel_is_from((4, 18)) {
+        skip("what a signalfd says of a system call needs Linux 4.18");
+    }
     fault.signo = Signal::SYS.as_raw();
     fault.union[word..word + 2].copy_from_slice(&[39, 0xC000_003E]);
     fault.queue(pid()).unwrap();

@@ -69,6 +69,7 @@ cases! {
     a_forked_child_lets_nothing_gather_at_the_ring,
     nothing_of_a_ring_is_left_open,
     a_poll_is_cancelled_as_any_kernel_can,
+    a_ring_that_would_never_tell_is_refused,
     a_descriptor_is_readable_as_long_as_there_is_something,
     the_end_of_many_is_announced_again,
 }
@@ -1065,6 +1066,20 @@ fn a_poll_is_cancelled_as_any_kernel_can() {
     forbid_on_pain_of_death(libc::SYS_io_uring_register);
     drop(signals);
     assert!(!what().contains(POLL), "{}", what());
+}
+
+/// Before Linux 5.7 a thread of the kernel looks for its own signals.
+fn a_ring_that_would_never_tell_is_refused() {
+    let signals = signalfd::open(rt()).unwrap();
+    let Ok(mut ring) = io_uring::IoUring::new(8) else {
+        skip("there is no io_uring");
+    };
+    let mut source = signalfd::uring::Source::new(&signals);
+    source.push(&mut ring.submission(), 1).unwrap();
+    queue(0..1);
+    let waited = source.submit_and_wait(&mut ring);
+    assert_eq!(waited.is_ok(), kernel_is_from((5, 7)), "{waited:?}");
+    expect(&signals, 0..1);
 }
 
 /// Of the only one that there is.

@@ -21,9 +21,9 @@ use signalfd::{
 use crate::allocations::without_allocating;
 use crate::common::{
     Child, DEADLINE, End, Forged, HeldCalls, be_an_older_kernel,
-    can_queue_any_code, check, kill, may_look_at_itself, open, options, pid,
-    queued, set_action, set_limit, set_mask, sigqueue, storm_size, tid, uid,
-    wait_until, wait_until_asleep,
+    can_queue_any_code, check, kernel_is_from, kill, may_look_at_itself, open,
+    options, pid, queued, set_action, set_limit, set_mask, sigqueue,
+    storm_size, tid, uid, wait_until, wait_until_asleep,
 };
 use crate::every::have_some_left;
 use crate::examples::{assert_line, example, run};
@@ -149,6 +149,9 @@ fn what_a_sender_makes_up_is_only_claimed() {
 
 /// By whatever call.
 fn the_kernel_refuses_its_own_codes_from_others() {
+    if !kernel_is_from((5, 3)) {
+        skip("pidfds need Linux 5.3");
+    }
     let _signals = open(Signal::USR1).unwrap();
     let pid = pid();
     let (to, signal) = (c_long::from(pid), c_long::from(libc::SIGUSR1));

@@ -25,6 +25,9 @@ use crate::signal::SigInfo;
 /// submitted only then keeps that file open, as it would the signalfd: submit or cancel
 /// it before the receiver is dropped.
 ///
+/// Before Linux 5.7 the kernel looks for the signals of a thread of its own when it is woken
+/// (`io_poll_complete_work()`), so that the request never completes.
+///
 /// See [the module](crate::uring) for a loop.
 pub struct Source<R> {
     receiver: R,
@@ -182,7 +185,8 @@ impl<R: AsRef<Receiver>> Source<R> {
     /// # Errors
     ///
     /// - [`Error::Os`]: `io_uring_enter(2)` has failed, for instance with `EBUSY` when
-    ///   there is no room for completions: take some, and go on.
+    ///   there is no room for completions: take some, and go on. Or `EINVAL`, before Linux
+    ///   5.7.
     /// - [`Error::Forked`]: in a forked child.
     ///
     /// # Examples

@@ -29,6 +29,10 @@ where
     C: cqueue::EntryMarker,
 {
     receiver.check_process()?;
+    // Before Linux 5.7 a thread of the kernel looks, and sees its own signals.
+    if !ring.params().is_feature_fast_poll() {
+        return Err(Error::os(Op::UringPoll, Errno::INVAL));
+    }
     let waited = if ring.completion().is_empty() {
         match receiver.gathers_until() {
             Some(until) => gather(ring, until),

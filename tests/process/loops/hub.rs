@@ -9,9 +9,9 @@ use signalfd::{
     Batch, Dispatcher, Hub, Receiver, SigInfo, Signal, block, block_on,
 };
 
-use super::shared::{count, send};
+use super::shared::send;
 use super::{raw, rt};
-use crate::common::{Child, pid, receiver_for};
+use crate::common::{Child, pid, receiver_for, storm_size};
 use crate::harness::cases;
 
 cases! {
@@ -34,6 +34,10 @@ cases! {
 
 /// Each has room for all of them.
 static HUB: Hub<3, 10_001> = Hub::new();
+
+fn count() -> usize {
+    storm_size().min(10_000) as usize
+}
 
 /// What another process sends: so many, and then another one, which is the last.
 fn sender() -> Child {
