@@ -161,9 +161,8 @@
 //! # Platforms
 //!
 //! Linux 4.15 and later, and Android, on any architecture with 64-bit atomics but MIPS and
-//! SPARC, which number their signals in ways of their own. On older kernels (from 3.2 on,
-//! which `rustix` requires) all is received, but no sender is certain
-//! ([`Sender::Verified`]). Rust 1.85.
+//! SPARC, which number their signals in ways of their own. On older kernels (`rustix` requires
+//! 3.2) nothing is tested, and no sender is certain ([`Sender::Verified`]). Rust 1.85.
 //!
 //! [`wait`]: Receiver::wait
 //! [`wait_timeout`]: Receiver::wait_timeout

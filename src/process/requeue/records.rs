@@ -30,7 +30,7 @@ pub(crate) const RECORDS: usize = 64;
 /// has; what is not touched costs nothing.
 const HEAD: usize = 64 * 1024;
 /// Where in the head a mapping says something of itself.
-const LABEL: usize = 4096;
+const LABEL: usize = HEAD_ROOM;
 pub(crate) const BUFFER_BYTES: usize = RECORDS * size_of::<SigInfo>();
 const LENGTH: usize = HEAD + BUFFERS as usize * BUFFER_BYTES;
 
