@@ -433,7 +433,7 @@ impl Op {
                 libc::EINVAL | libc::EOPNOTSUPP | libc::EAGAIN,
             ) => {
                 "the kernel cannot do this, or not in a ring of this kind \
-                 (IORING_SETUP_IOPOLL)"
+                 (IORING_SETUP_IOPOLL, or before Linux 5.12 IORING_SETUP_SQPOLL)"
             }
             (Self::UringPoll | Self::UringRead, libc::EBADF) => {
                 "the ring has no such file: register the receiver's descriptor \

@@ -162,7 +162,8 @@
 //!
 //! Linux 4.15 and later, and Android, on any architecture with 64-bit atomics but MIPS and
 //! SPARC, which number their signals in ways of their own. On older kernels (`rustix` requires
-//! 3.2) nothing is tested, and no sender is certain ([`Sender::Verified`]). Rust 1.85.
+//! 3.2) nothing is promised, and before 4.14 no sender is certain ([`Sender::Verified`]).
+//! Rust 1.85.
 //!
 //! [`wait`]: Receiver::wait
 //! [`wait_timeout`]: Receiver::wait_timeout

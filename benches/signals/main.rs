@@ -11,7 +11,8 @@
 //! cargo bench -- counts --gate # fails if a count is over its bar
 //! ```
 //!
-//! A record is `benches/record/<date>-<kernel>.txt`, `.csv` and `.svg`.
+//! A record is `benches/record/<date>-<kernel>.txt`, `.csv` and `.svg`, or
+//! `<date>-<kernel>-part`; the last of a day is kept.
 //!
 //! Each contender runs in a process of its own, which is started anew for each
 //! round, and all of them take turns within a round. So what slows the machine

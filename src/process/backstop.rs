@@ -44,9 +44,9 @@
 //! `ACTIVE` is what the handler looks at. It grows before the handler is installed
 //! and shrinks after it was taken away. All else is changed in turns (`Turn`), by who
 //! opens and who leaves. But the handler may bring itself back with its record; and the
-//! previous action, if that does not ignore the signal. It says so in `RESTORING` before it
-//! looks at `ACTIVE` once more; so either it sees that somebody opens, and leaves the action,
-//! or that one waits until it is done. A thread that does not run just then is not waited for
+//! previous action, if that does not ignore the signal. Before it brings an action back it says
+//! so in `RESTORING`, and looks at `ACTIVE` once more; so either it sees that somebody opens, and
+//! leaves the action, or that one waits until it is done. A thread that does not run just then is not waited for
 //! long: it looks again afterwards, and installs the handler again. Other code of the program
 //! may change actions at any time. So whoever replaces one looks at what it has replaced, and
 //! if that is not what it has seen before, it comes back.
@@ -163,8 +163,11 @@ pub(super) fn install(set: SignalSet) -> Result<(), Error> {
 /// somebody opens.
 fn await_restoring() {
     let (birth, end) = (BIRTH.load(), Deadline::after(Some(PATIENCE)));
-    while RESTORING.load(birth) > 0 && !end.is_over() {
+    while RESTORING.load(birth) > 0 {
         rustix::thread::sched_yield();
+        if end.is_over() {
+            break;
+        }
     }
 }
 
@@ -213,8 +216,8 @@ fn mend_one(signal: Signal, found: &Action) -> Result<(), Error> {
     Ok(())
 }
 
-/// How long a probe may be on its way when the handler is to go, and how long it may take
-/// to wake somebody.
+/// How long a probe may be on its way when the handler is to go, how long it may take to wake
+/// somebody, and how long an action to come back.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Takes the handler away, where nobody else wants it. In turn.
@@ -727,7 +730,7 @@ fn let_take_its_course(
 }
 
 /// Brings the previous action, which is this and does not ignore the signal, back in the
-/// place of the handler, unless somebody has come to want that.
+/// place of the handler, unless somebody has come to want the handler.
 // In parts, for a stack for signals may be small.
 fn bring_back(signal: Signal, previous: &Action) -> Result<(), Error> {
     let birth = Birth::here();
@@ -741,7 +744,7 @@ fn bring_back(signal: Signal, previous: &Action) -> Result<(), Error> {
     restored
 }
 
-/// Whoever opens waits; but not for ever, and then the handler comes again.
+/// Who opens meanwhile waits, but not for ever: then the handler is put back.
 fn bring_back_for_now(signal: Signal, previous: &Action) -> Result<(), Error> {
     put_previous(signal, previous).inspect_err(|_| {
         if previous.handler == libc::SIG_DFL {

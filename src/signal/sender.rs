@@ -36,7 +36,7 @@ pub enum Sender {
     /// `execve(2)`, so what a program finds pending at its start may be forged by whoever
     /// started it: a program with more rights than that must not believe it.
     ///
-    /// Before Linux 4.15 anyone who may signal the process can imitate it: of the code that a
+    /// Before Linux 4.14 anyone who may signal the process can imitate it: of the code that a
     /// process sends, the kernel hands out the lower half (seen on Linux 4.4).
     Verified {
         /// The sender's process id, in the receiver's PID namespace but for what is said above.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, kill_process};
 
-use signalfd::{Signal, SignalSet};
+use signalfd::{Kind, Signal, SignalSet};
 
 use crate::common::{
     Battery, Child, SKIPPED, check, kernel_is_from, options, set_mask,
@@ -61,6 +61,11 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub(crate) fn skip(reason: &str) -> ! {
     println!("skipped: {reason}");
     process::exit(SKIPPED);
+}
+
+/// The first version of the kernel that a ring of the receiver's own of this kind runs on.
+pub(crate) fn since(kind: Kind) -> (u32, u32) {
+    if kind == Kind::Readiness { (5, 11) } else { (6, 0) }
 }
 
 /// What the receivers of this case run on.
@@ -123,8 +128,7 @@ impl Run {
             let signals = options.open(Signal::HUP).unwrap();
             let running = signals.backend();
             let is_run = self.battery.is_run_by(&signals);
-            // Readiness needs Linux 5.11.
-            if !is_run && !kernel_is_from((6, 0)) {
+            if !is_run && !kernel_is_from(since(self.battery.kind)) {
                 skip(&running.to_string());
             }
             assert!(is_run, "{running}");
@@ -321,7 +325,7 @@ fn wait(child: &mut process::Child) -> Option<ExitStatus> {
     thread::scope(|scope| {
         scope.spawn(move || send.send(child.wait().unwrap()));
         ended.recv_timeout(LIMIT).ok().or_else(|| {
-            kill_process(pid, rustix::process::Signal::KILL).unwrap();
+            let _gone = kill_process(pid, rustix::process::Signal::KILL);
             None
         })
     })

@@ -19,7 +19,7 @@ use crate::common::{
     sigqueue, sigqueue_to_thread, storm_size, tgkill, tid, wait_until,
     wait_until_asleep, without_memory,
 };
-use crate::harness::{cases, skip};
+use crate::harness::{cases, since, skip};
 
 cases! {
     plain_reads_are_the_default,
@@ -76,11 +76,13 @@ cases! {
 
 const KINDS: [Kind; 2] = [Kind::Readiness, Kind::Completion];
 
+/// Those that the kernel has.
+fn kinds() -> impl Iterator<Item = Kind> {
+    KINDS.into_iter().filter(|&kind| kernel_is_from(since(kind)))
+}
+
 fn ring(kind: Kind) -> Options {
-    let (major, minor) = match kind {
-        Kind::Readiness => (5, 11),
-        _ => (6, 0),
-    };
+    let (major, minor) = since(kind);
     if !kernel_is_from((major, minor)) {
         skip(&format!("{kind:?} needs Linux {major}.{minor}"));
     }
@@ -137,7 +139,7 @@ fn plain_reads_are_the_default() {
 }
 
 fn each_kind_runs_and_says_so() {
-    for kind in KINDS {
+    for kind in kinds() {
         let signals = ring(kind).open(rt()).unwrap();
         let running = signals.backend();
         assert_eq!(running.backend(), Backend::Uring);
@@ -177,7 +179,7 @@ fn by_each_sandbox(test: impl Fn(i32)) {
 fn a_ring_that_is_forbidden_is_replaced() {
     by_each_sandbox(|errno| {
         forbid(libc::SYS_io_uring_setup, errno);
-        for kind in KINDS {
+        for kind in kinds() {
             let signals = ring(kind).open(rt()).unwrap();
             works_without(&signals, Error::Os { op: Op::UringSetup, errno });
             let text = signals.backend().to_string();
@@ -194,7 +196,7 @@ fn a_ring_that_is_forbidden_is_replaced() {
 fn a_ring_that_may_not_be_entered_is_replaced() {
     by_each_sandbox(|errno| {
         forbid(libc::SYS_io_uring_enter, errno);
-        for kind in KINDS {
+        for kind in kinds() {
             let signals = ring(kind).open(rt()).unwrap();
             works_without(&signals, Error::Os { op: Op::UringEnter, errno });
         }
@@ -672,7 +674,7 @@ fn a_hundred_thousand_by_each_kind() {
 }
 
 fn the_thread_that_armed_the_ring_ends() {
-    for kind in KINDS {
+    for kind in kinds() {
         let _guard = signalfd::block(rt()).unwrap();
         let made = std::thread::spawn(move || {
             let receiver = ring(kind).receiver(rt()).unwrap();
@@ -693,7 +695,7 @@ fn the_thread_that_armed_the_ring_ends() {
 }
 
 fn a_ring_moves_with_its_receiver() {
-    for kind in KINDS {
+    for kind in kinds() {
         let _guard = signalfd::block(rt()).unwrap();
         let mut receiver = ring(kind).receiver(rt()).unwrap();
         for round in 0..20 {
@@ -736,7 +738,7 @@ fn sleeps() -> Option<u64> {
 fn threads_that_wait_at_once_sleep() {
     // The last signal may come to nobody before the process ends.
     std::mem::forget(signalfd::block(rt()).unwrap());
-    for kind in KINDS {
+    for kind in kinds() {
         let receiver = ring(kind).receiver(rt()).unwrap();
         let receiver: &'static Receiver = Box::leak(Box::new(receiver));
         for _ in 0..8 {
@@ -806,7 +808,7 @@ fn check_shares(shares: Vec<Vec<i32>>) {
 }
 
 fn threads_that_wait_at_once_share_what_comes() {
-    for kind in KINDS {
+    for kind in kinds() {
         check_shares(share(kind, |receiver| {
             let soon = Duration::from_millis(5);
             let info = receiver.wait_timeout(soon).unwrap()?;
@@ -816,7 +818,7 @@ fn threads_that_wait_at_once_share_what_comes() {
 }
 
 fn threads_that_take_at_once_share_what_comes() {
-    for kind in KINDS {
+    for kind in kinds() {
         check_shares(share(kind, |receiver| {
             Some(receiver.try_recv().unwrap()?.value().unwrap())
         }));
@@ -826,7 +828,7 @@ fn threads_that_take_at_once_share_what_comes() {
 /// A ring works on behalf of the thread that submitted, so the one that waits has
 /// to be that one.
 fn a_signal_for_the_waiting_thread_is_seen() {
-    for kind in KINDS {
+    for kind in kinds() {
         let signals = ring(kind).open(rt()).unwrap();
         let receiver: &Receiver = &signals;
         let soon = Duration::from_millis(1);
@@ -847,7 +849,7 @@ fn a_signal_for_the_waiting_thread_is_seen() {
 
 /// The request of another thread is in the ring, and does not read it.
 fn a_wait_for_no_time_sees_what_is_for_its_thread() {
-    for kind in KINDS {
+    for kind in kinds() {
         let signals = ring(kind).open(rt()).unwrap();
         let receiver: &Receiver = &signals;
         let soon = Duration::from_millis(1);
@@ -902,7 +904,7 @@ fn unread_signals_are_kept_without_memory_for_them() {
 /// that has an end.
 fn signals_that_are_for_others_do_not_end_the_request() {
     let other = signalfd::open(Signal::USR1).unwrap();
-    for kind in KINDS {
+    for kind in kinds() {
         let signals = ring(kind).open(rt()).unwrap();
         let epoll = OwnEpoll::of(&signals, EventFlags::empty());
         for round in 0..2000 {
@@ -960,7 +962,7 @@ fn what_is_left_makes_a_receiver_ready() {
     drop(first);
     let other = signalfd::Receiver::new(Signal::USR1).unwrap();
     assert_eq!(other.try_recv().unwrap(), None, "it is none of its signals");
-    for kind in KINDS {
+    for kind in kinds() {
         let next = ring(kind).receiver(rt()).unwrap();
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(next.poll_ready(&mut cx).is_ready());
@@ -981,7 +983,7 @@ fn what_is_left_makes_a_receiver_ready() {
 
 /// A child that was forked meanwhile has the ring, and must not keep it reading.
 fn a_forked_child_keeps_the_ring_alive() {
-    for kind in KINDS {
+    for kind in kinds() {
         let signals = ring(kind).open(rt()).unwrap();
         let soon = Duration::from_millis(1);
         assert_eq!(signals.wait_timeout(soon).unwrap(), None);
@@ -1038,7 +1040,7 @@ fn a_forked_child_lets_nothing_gather_at_the_ring() {
 
 fn nothing_of_a_ring_is_left_open() {
     let before = open_descriptors();
-    for kind in KINDS {
+    for kind in kinds() {
         for _ in 0..50 {
             let signals = ring(kind).open(rt()).unwrap();
             queue(0..2);
@@ -1096,7 +1098,7 @@ pub(crate) fn another_descriptor_of_the_ring() -> OwnedFd {
 }
 
 fn a_descriptor_is_readable_as_long_as_there_is_something() {
-    for kind in KINDS {
+    for kind in kinds() {
         let signals = ring(kind).open(rt()).unwrap();
         let level = OwnEpoll::of(&signals, EventFlags::empty());
         assert!(!level.is_ready());
@@ -1285,7 +1287,7 @@ fn a_set_that_others_widen_is_received() {
     let fd = signalfd::SignalFd::new(rt()).unwrap();
     let raw = fd.as_raw_fd();
     let fd = signalfd::SignalFd::from_fd(fd.into(), rt()).unwrap();
-    for kind in KINDS {
+    for kind in kinds() {
         let copy = rustix::io::dup(&fd).unwrap();
         let copy = signalfd::SignalFd::from_fd(copy, rt()).unwrap();
         let receiver = ring(kind).receiver_from(copy).unwrap();

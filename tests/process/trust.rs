@@ -20,10 +20,10 @@ use signalfd::{
 
 use crate::allocations::without_allocating;
 use crate::common::{
-    Child, DEADLINE, End, Forged, HeldCalls, be_an_older_kernel,
-    can_queue_any_code, check, kernel_is_from, kill, may_look_at_itself, open,
-    options, pid, queued, set_action, set_limit, set_mask, sigqueue,
-    storm_size, tid, uid, wait_until, wait_until_asleep,
+    Child, DEADLINE, Forged, HeldCalls, be_an_older_kernel, can_queue_any_code,
+    check, kernel_is_from, kill, may_look_at_itself, open, options, pid,
+    queued, set_action, set_limit, set_mask, sigqueue, storm_size, tid, uid,
+    wait_until, wait_until_asleep,
 };
 use crate::every::have_some_left;
 use crate::examples::{assert_line, example, run};
@@ -283,27 +283,17 @@ fn enter_user_namespace(is_root_there: bool) {
     }
 }
 
-/// What [`skip`] says in a child goes on in its parent.
-fn expect_success(child: Child) {
-    match child.wait() {
-        End::Exited(crate::common::SKIPPED) => {
-            skip("no user namespace can be made here")
-        }
-        end => assert_eq!(end, End::Exited(0)),
-    }
-}
-
 /// The kernel translates the uid, but not the pid.
 fn who_is_in_a_namespace_of_its_own_names_its_pid_there() {
     let signals = open(Signal::USR1).unwrap();
     // A group of this process and its children.
     // SAFETY: takes numbers.
     check(unsafe { libc::setpgid(0, 0) }).unwrap();
-    expect_success(Child::fork(|| {
+    Child::fork(|| {
         let own = libc::CLONE_NEWUSER | libc::CLONE_NEWPID;
         // SAFETY: takes a number.
         if check(unsafe { libc::unshare(own) }).is_err() {
-            return crate::common::SKIPPED;
+            skip("no user namespace can be made here");
         }
         let first = Child::fork(|| {
             kill(0, Signal::USR1);
@@ -311,7 +301,8 @@ fn who_is_in_a_namespace_of_its_own_names_its_pid_there() {
         });
         first.wait_for_success();
         0
-    }));
+    })
+    .wait_for_success();
     let sender = next(&signals).sender();
     assert!(matches!(sender, Sender::Verified { pid: 1, .. }), "{sender:?}");
 }
@@ -331,7 +322,7 @@ fn root_of_another_user_namespace_is_not_root() {
     });
     let (pid, uid) = (child.pid as u32, uid());
     assert_ne!(uid, 0);
-    expect_success(child);
+    child.wait_for_success();
     assert_eq!(next(&signals).sender(), Sender::Verified { pid, uid });
     assert_eq!(next(&signals).sender(), Sender::Claimed { pid, uid });
 }
@@ -353,7 +344,7 @@ fn a_user_without_a_number_here_is_the_overflow_user() {
     if ours.read_exact(&mut [0]).is_ok() {
         kill(child.pid, Signal::USR1);
     }
-    expect_success(child);
+    child.wait_for_success();
 }
 
 // ---------------------------------------------------------------------------

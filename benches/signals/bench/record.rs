@@ -11,13 +11,15 @@ use super::svg;
 
 /// Writes all there is of a run.
 pub(crate) fn write(
+    is_whole: bool,
     machine: &[String],
     results: &[Result],
     lines: &[String],
 ) -> io::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/record");
     fs::create_dir_all(&folder)?;
-    let name = format!("{}-{}", report::date(), report::kernel());
+    let part = if is_whole { "" } else { "-part" };
+    let name = format!("{}-{}{part}", report::date(), report::kernel());
     let save = |kind: &str, text: &str| {
         let path = folder.join(format!("{name}.{kind}"));
         println!("written: {}", path.display());

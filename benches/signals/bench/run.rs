@@ -210,8 +210,12 @@ fn all(asked: &Asked) -> std::result::Result<bool, String> {
     last.extend(bars::lines(&values));
     println!();
     if asked.keeps_record() {
-        record::write(&machine, &results, &last)
-            .map_err(|error| error.to_string())?;
+        let is_whole = asked.wants_all();
+        let written = record::write(is_whole, &machine, &results, &last);
+        // The last lines are for a script, and come in any case.
+        if let Err(error) = written {
+            println!("no record was kept: {error}");
+        }
     }
     for line in &last {
         println!("{line}");

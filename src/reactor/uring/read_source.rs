@@ -118,6 +118,8 @@ pub struct ReadSource<R: AsRef<Receiver>> {
     reading: Reading,
     /// The caller's ring, which stays for as long as the source.
     ring: OwnedFd,
+    /// Whether its kernel finds a request by its `user_data` and its file.
+    finds_both: bool,
     /// What the request reads. If the source is forgotten its number is no other
     /// file's, whenever the request comes.
     signalfd: Option<OwnedFd>,
@@ -154,19 +156,22 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         if receiver.as_ref().reads_ahead() {
             return Err(Error::ReadsAlready);
         }
-        let probe = ring::probe(ring);
+        let failed = |errno| Error::os(Op::UringRegister, errno);
+        let probe = ring::probe(ring).map_err(failed)?;
         // Whether it can be stopped is known before it is begun.
-        ring::can_cancel(ring, probe.as_ref())
-            .map_err(|errno| Error::os(Op::UringRegister, errno))?;
-        let request = Request::reading(probe.as_ref());
+        ring::can_cancel(ring::descriptor(ring), &probe).map_err(failed)?;
+        let request = Request::reading(&probe);
+        let finds_both = ring::finds_both(ring);
         let signalfd = ring::duplicate(receiver.as_ref().signalfd())?;
         let ring = ring::duplicate(ring::descriptor(ring))?;
-        let inbox = Inbox::new(&mut calls(&ring, &receiver), group)?;
+        let mut calls = calls(&ring, &receiver, finds_both);
+        let inbox = Inbox::new(&mut calls, group)?;
         let raw = signalfd.as_raw_fd();
         Ok(Self {
             receiver,
             reading: Reading::new(request, inbox, raw, group),
             ring,
+            finds_both,
             signalfd: Some(signalfd),
             _stays_on_its_thread: PhantomData,
         })
@@ -204,9 +209,10 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// the ring, whatever is given here. So give the same each time, or the completion of
     /// a look, which carries the earlier one, may be refused.
     ///
-    /// If another source of the same receiver (before Linux 6.7, any request) has the
-    /// same `user_data`, its request may be taken for this source's when this one is
-    /// dropped, and a request of this one that is still in the queue is then overlooked.
+    /// If another source of the same receiver (before Linux 6.12, of any; before 6.7, any
+    /// request) has the same `user_data`, its request may be taken for this source's when
+    /// this one is dropped, and a request of this one that is still in the queue is then
+    /// overlooked.
     /// If that is submitted when the number of its descriptor is another file's, and a
     /// third source has been given the same group and `user_data`, the third one takes
     /// what is read for records. So does a source in another ring, if the request is in
@@ -264,7 +270,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     ) -> Result<(), Error> {
         self.receiver.as_ref().check_process()?;
         let it = completion.into();
-        let calls = &mut calls(&self.ring, &self.receiver);
+        let calls = &mut calls(&self.ring, &self.receiver, self.finds_both);
         self.reading.complete(it.user_data(), it.result(), it.flags(), calls)
     }
 
@@ -335,12 +341,21 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// `io_uring_register(2)`: then the request goes on.
     pub fn stop(&mut self) -> Result<(), Error> {
         self.receiver.as_ref().check_process()?;
-        self.reading.stop(&mut calls(&self.ring, &self.receiver))
+        self.reading.stop(&mut calls(
+            &self.ring,
+            &self.receiver,
+            self.finds_both,
+        ))
     }
 }
 
-fn calls<'r>(ring: &'r OwnedFd, receiver: &impl AsRef<Receiver>) -> Calls<'r> {
-    Calls::new(ring.as_fd(), receiver.as_ref().signalfd().birth())
+fn calls<'r>(
+    ring: &'r OwnedFd,
+    receiver: &impl AsRef<Receiver>,
+    finds_both: bool,
+) -> Calls<'r> {
+    let birth = receiver.as_ref().signalfd().birth();
+    Calls::new(ring.as_fd(), birth, finds_both)
 }
 
 impl<R: AsRef<Receiver>> Drop for ReadSource<R> {
@@ -348,7 +363,7 @@ impl<R: AsRef<Receiver>> Drop for ReadSource<R> {
         // In a forked child the ring is the parent's too, but the memory is not.
         let birth = self.receiver.as_ref().signalfd().birth();
         if birth.check().is_ok() {
-            let calls = &mut calls(&self.ring, &self.receiver);
+            let calls = &mut calls(&self.ring, &self.receiver, self.finds_both);
             if !self.reading.close(calls, birth) {
                 // A request that comes reads what it was to read, and no other file.
                 let _stays = self.signalfd.take().map(IntoRawFd::into_raw_fd);

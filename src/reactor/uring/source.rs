@@ -25,8 +25,10 @@ use crate::signal::SigInfo;
 /// submitted only then keeps that file open, as it would the signalfd: submit or cancel
 /// it before the receiver is dropped.
 ///
-/// Before Linux 5.7 the kernel looks for the signals of a thread of its own when it is woken
-/// (`io_poll_complete_work()`), so that the request never completes.
+/// Before Linux 5.7, and before 5.12 with `IORING_SETUP_SQPOLL`, a thread of the kernel looks,
+/// and sees its own signals: the request does not tell of what comes later, and
+/// [`submit_and_wait`](Self::submit_and_wait) refuses. A wait of the loop's own would never
+/// end.
 ///
 /// See [the module](crate::uring) for a loop.
 pub struct Source<R> {
@@ -185,8 +187,9 @@ impl<R: AsRef<Receiver>> Source<R> {
     /// # Errors
     ///
     /// - [`Error::Os`]: `io_uring_enter(2)` has failed, for instance with `EBUSY` when
-    ///   there is no room for completions: take some, and go on. Or `EINVAL`, before Linux
-    ///   5.7.
+    ///   there is no room for completions: take some, and go on.
+    /// - [`Error::Os`] with `EINVAL`: the kernel is older than 5.7, or 5.12 for a ring with
+    ///   `IORING_SETUP_SQPOLL`.
     /// - [`Error::Forked`]: in a forked child.
     ///
     /// # Examples

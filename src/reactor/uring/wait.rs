@@ -29,8 +29,11 @@ where
     C: cqueue::EntryMarker,
 {
     receiver.check_process()?;
-    // Before Linux 5.7 a thread of the kernel looks, and sees its own signals.
-    if !ring.params().is_feature_fast_poll() {
+    // Else it is a thread of the kernel that looks, and sees its own signals.
+    let params = ring.params();
+    let sees_ours = params.is_feature_fast_poll()
+        && (!params.is_setup_sqpoll() || params.is_feature_native_workers());
+    if !sees_ours {
         return Err(Error::os(Op::UringPoll, Errno::INVAL));
     }
     let waited = if ring.completion().is_empty() {

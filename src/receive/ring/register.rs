@@ -13,7 +13,7 @@ use io_uring::{IoUring, Probe, cqueue, opcode, squeue};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
-use super::{BUFFERS, Kernel, Target};
+use super::{BUFFERS, Kernel, Target, errno};
 use crate::error::{Error, Op};
 use crate::process::{Birth, give_back};
 use crate::signal::SigInfo;
@@ -112,12 +112,28 @@ pub(crate) fn push<E: squeue::EntryMarker>(
 pub(crate) struct Calls<'r> {
     ring: BorrowedFd<'r>,
     birth: Birth,
+    /// Whether the kernel finds a request by its `user_data` and its file.
+    finds_both: bool,
 }
 
 impl<'r> Calls<'r> {
-    pub(crate) const fn new(ring: BorrowedFd<'r>, birth: Birth) -> Self {
-        Self { ring, birth }
+    pub(crate) const fn new(
+        ring: BorrowedFd<'r>,
+        birth: Birth,
+        finds_both: bool,
+    ) -> Self {
+        Self { ring, birth, finds_both }
     }
+}
+
+/// Whether requests can be found by their `user_data` and their file. On Linux 6.8 none is
+/// found by both. It is on 6.12, which has the feature that is looked at.
+pub(crate) fn finds_both<S, C>(ring: &IoUring<S, C>) -> bool
+where
+    S: squeue::EntryMarker,
+    C: cqueue::EntryMarker,
+{
+    ring.params().is_feature_min_timeout()
 }
 
 impl Kernel for Calls<'_> {
@@ -129,6 +145,7 @@ impl Kernel for Calls<'_> {
         user_data: u64,
         target: Target,
     ) -> Result<bool, Error> {
+        let target = Some(target).filter(|_| self.finds_both);
         cancel(self.ring, opcode, user_data, target)
             .map_err(|errno| Error::os(Op::UringRegister, errno))
     }
@@ -156,47 +173,37 @@ impl Kernel for Calls<'_> {
     }
 }
 
-/// What the kernel knows to do in a ring, if it says so.
+/// What the kernel knows to do in a ring.
 ///
 /// Before Linux 5.18 the kernel waits until no request is in the ring, before it says that
 /// it does not know an operation (`io_register_op_must_quiesce()`). This one came with Linux
 /// 5.6, as the feature did that is looked at.
-pub(crate) fn probe<S, C>(ring: &IoUring<S, C>) -> Option<Probe>
+pub(crate) fn probe<S, C>(ring: &IoUring<S, C>) -> Result<Probe, Errno>
 where
     S: squeue::EntryMarker,
     C: cqueue::EntryMarker,
 {
     if !ring.params().is_feature_rw_cur_pos() {
-        return None;
+        return Err(Errno::INVAL);
     }
     let mut probe = Probe::new();
     let asked = ring.submitter().register_probe(&mut probe);
-    asked.is_ok().then_some(probe)
+    asked.map(|()| probe).map_err(|error| errno(&error))
 }
 
 /// Whether requests can be cancelled at once. It cancels none.
 ///
-/// It is asked only where the kernel knows of something that is younger than Linux 5.18
-/// (see [`probe`]), or, if it does not say what it knows, as young: a sandbox or the ring
-/// forbids to ask, and most likely this as well.
-pub(crate) fn can_cancel<S, C>(
-    ring: &IoUring<S, C>,
-    probe: Option<&Probe>,
-) -> Result<(), Errno>
-where
-    S: squeue::EntryMarker,
-    C: cqueue::EntryMarker,
-{
-    let is_asked = probe.map_or_else(
-        || ring.params().is_feature_skip_cqe_on_success(),
-        |it| it.is_supported(opcode::Socket::CODE),
-    );
-    if !is_asked {
+/// Only a kernel is asked that knows a request which is younger than Linux 5.18: see
+/// [`probe`].
+pub(crate) fn can_cancel(
+    ring: BorrowedFd<'_>,
+    probe: &Probe,
+) -> Result<(), Errno> {
+    if !probe.is_supported(opcode::Socket::CODE) {
         return Err(Errno::INVAL);
     }
     // Nothing is mapped there.
     let nowhere = ptr::without_provenance(size_of::<SyncCancelReg>());
-    let ring = descriptor(ring);
     match register_at(ring, IORING_REGISTER_SYNC_CANCEL, nowhere) {
         Err(Errno::FAULT) => Ok(()),
         Err(errno) => Err(errno),
@@ -215,7 +222,7 @@ fn cancel(
     ring: BorrowedFd<'_>,
     opcode: u8,
     user_data: u64,
-    target: Target,
+    target: Option<Target>,
 ) -> Result<bool, Errno> {
     let mut reg = SyncCancelReg { addr: user_data, ..SyncCancelReg::of(0) };
     // Where there are requests that last (Linux 6.7) a look may have the same `user_data`,
@@ -223,7 +230,7 @@ fn cancel(
     if opcode != opcode::Read::CODE {
         reg.opcode = opcode;
         reg.flags = IORING_ASYNC_CANCEL_USERDATA | IORING_ASYNC_CANCEL_OP;
-        if let Target::Descriptor(fd) = target {
+        if let Some(Target::Descriptor(fd)) = target {
             reg.fd = fd;
             reg.flags |= IORING_ASYNC_CANCEL_FD;
         }

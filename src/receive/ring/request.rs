@@ -152,12 +152,10 @@ impl Request {
         Self { phase: Phase::Idle, shots, kind }
     }
 
-    /// A read, of many shots unless the kernel says that it has none. Where it does not
-    /// say, the first completion will.
-    pub(crate) fn reading(probe: Option<&Probe>) -> Self {
-        let knows = |it: &Probe| it.is_supported(opcode::ReadMulti::CODE);
-        let shots =
-            if probe.is_none_or(knows) { Shots::Many } else { Shots::One };
+    /// A read, of many shots if the kernel has those.
+    pub(crate) fn reading(probe: &Probe) -> Self {
+        let knows = probe.is_supported(opcode::ReadMulti::CODE);
+        let shots = if knows { Shots::Many } else { Shots::One };
         Self { shots, ..Self::new(Kind::Completion) }
     }
 

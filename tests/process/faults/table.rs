@@ -319,12 +319,11 @@ pub(super) const TABLE: &[Row] = &[
         errnos![EAGAIN, EBADFD, EBADR, EBUSY, EEXIST, EINVAL; sandbox],
         Told(Op::UringEnter),
     ),
-    // The first completion will say what the kernel has.
     row(
         libc::SYS_io_uring_register,
         On::Probe,
         errnos![EINVAL, ENOMEM; sandbox],
-        Unnoticed,
+        Told(Op::UringRegister),
     ),
     row(libc::SYS_io_uring_register, On::CanCancel, errnos![EINTR], Unnoticed),
     row(

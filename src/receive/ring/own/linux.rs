@@ -205,7 +205,7 @@ impl Ring for LinuxRing {
     }
 
     fn kernel(&self, birth: Birth) -> impl Kernel {
-        Calls::new(self.fd(), birth)
+        Calls::new(self.fd(), birth, false)
     }
 
     fn thread(&self) -> u32 {

@@ -60,7 +60,7 @@
 //! Dropping cancels the requests, waits for their last completions, and puts back
 //! what is in the buffers (`buffers.rs` says why no completion has to say so). If
 //! they do not come, the memory stays mapped, and if the ring does not forget it
-//! either, it is left as it is (`left.rs`). In a forked child the ring is the
+//! either, it is left as it is (`left.rs`). A poll is only cancelled. In a forked child the ring is the
 //! parent's too, so the child only lets go of it.
 
 #[cfg(any(test, fuzzing))]
@@ -139,11 +139,11 @@ impl OwnRing {
         let mut buffers = None;
         if kind == Kind::Completion {
             let fd = descriptor(&queues);
-            let probe = super::probe(&queues);
-            request = Request::reading(probe.as_ref());
+            let failed = |errno| Error::os(Op::UringRegister, errno);
+            let probe = super::probe(&queues).map_err(failed)?;
+            request = Request::reading(&probe);
             // Whether it can be stopped is known before it is begun.
-            super::can_cancel(&queues, probe.as_ref())
-                .map_err(|errno| Error::os(Op::UringRegister, errno))?;
+            super::can_cancel(fd, &probe).map_err(failed)?;
             let epoll = wait::epoll_create()?;
             epoll_add(epoll.as_fd(), fd)?;
             ring.readable = Some(epoll);
@@ -255,8 +255,9 @@ impl<R: Ring> OwnRing<R> {
     fn end(&self) {
         let fd = self.ring.fd();
         if !self.reads() {
-            // A poll writes nowhere, but stays in the ring of a forked child. It is not
-            // cancelled as below: a kernel that does not know that waits until it is over.
+            // A poll writes nowhere, but stays in the ring of a forked child. Not as below:
+            // before Linux 5.18 the kernel does not know that call, and would wait for the
+            // poll's end.
             let _done = self.turns.take(|inner| self.cancel(inner, fd));
             return;
         }
