@@ -46,10 +46,11 @@
 //! opens and who leaves. But the handler may bring itself back with its record; and the
 //! previous action, if that does not ignore the signal. Before it brings an action back it says
 //! so in `RESTORING`, and looks at `ACTIVE` once more; so either it sees that somebody opens, and
-//! leaves the action, or that one waits until it is done. A thread that does not run just then is not waited for
-//! long: it looks again afterwards, and installs the handler again. Other code of the program
-//! may change actions at any time. So whoever replaces one looks at what it has replaced, and
-//! if that is not what it has seen before, it comes back.
+//! leaves the handler where it is, or whoever opens waits until it is done. One whose thread
+//! does not run just then is not waited for long: when it runs, it looks at `ACTIVE` again, and
+//! installs the handler again. Other code of the program may change actions at any time. So
+//! whoever replaces one looks at what it has replaced, and if that is not what it has seen
+//! before, it comes back.
 //!
 //! The handler goes in these steps, each of which sees what those before it have left
 //! behind in threads that are in the handler:

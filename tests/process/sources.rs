@@ -421,7 +421,7 @@ fn a_hundred_thousand_by_reads_of_one_shot_in_every_ring() {
 fn a_kernel_that_would_wait_is_not_asked() {
     let signals = open(rt() | Signal::HUP).unwrap();
     let ring: IoUring = IoUring::new(8).unwrap();
-    have_it_know_requests(opcode::Socket::CODE - 1);
+    have_it_know_requests(opcode::UringCmd16::CODE - 1);
     let too_old = Error::Os { op: Op::UringRegister, errno: libc::EINVAL };
     let error = ReadSource::new(&signals, &ring, GROUP).unwrap_err();
     assert_eq!(error, too_old);
@@ -1549,6 +1549,7 @@ fn a_ring_in_which_something_waits() {
             assert_eq!(values, [0]);
         }
         Err(error) => {
+            assert!(!kernel_is_from((6, 0)), "{error}");
             let errno = libc::EINVAL;
             assert_eq!(error, Error::Os { op: Op::UringRegister, errno });
         }

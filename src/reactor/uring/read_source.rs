@@ -139,10 +139,10 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     ///   ([`Kind::Completion`](crate::Kind::Completion)), which would take some of the
     ///   signals; or it was, until the ring failed.
     /// - [`Error::Os`]: `EINVAL` before Linux 6.0, which cannot cancel synchronously
-    ///   (`IORING_REGISTER_SYNC_CANCEL`); `EEXIST` if the number is taken, or the ring is
-    ///   for another
-    ///   thread (`IORING_SETUP_SINGLE_ISSUER`); `ENOMEM`; `EMFILE`; or another error
-    ///   if a sandbox refuses the call.
+    ///   (`IORING_REGISTER_SYNC_CANCEL`); `EACCES` if the ring's restrictions do not allow
+    ///   that, `IORING_REGISTER_PROBE` and `IORING_REGISTER_PBUF_RING`; `EEXIST` if the
+    ///   number is taken, or the ring is for another thread (`IORING_SETUP_SINGLE_ISSUER`);
+    ///   `ENOMEM`; `EMFILE`; or another error if a sandbox refuses a call.
     pub fn new<S, C>(
         receiver: R,
         ring: &IoUring<S, C>,
@@ -209,14 +209,13 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// the ring, whatever is given here. So give the same each time, or the completion of
     /// a look, which carries the earlier one, may be refused.
     ///
-    /// If another source of the same receiver (before Linux 6.12, of any; before 6.7, any
-    /// request) has the same `user_data`, its request may be taken for this source's when
-    /// this one is dropped, and a request of this one that is still in the queue is then
-    /// overlooked.
-    /// If that is submitted when the number of its descriptor is another file's, and a
-    /// third source has been given the same group and `user_data`, the third one takes
-    /// what is read for records. So does a source in another ring, if the request is in
-    /// that ring's queue.
+    /// If another source of the same receiver has the same `user_data` (before Linux 6.12, a
+    /// source of any receiver; before 6.7, any request), its request may be taken for this
+    /// source's when this one is dropped, and a request of this one that is still in the
+    /// queue is then overlooked. If that is submitted when the number of its descriptor is
+    /// another file's, and a third source has been given the same group and `user_data`, the
+    /// third one takes what is read for records. So does a source in another ring, if the
+    /// request is in that ring's queue.
     ///
     /// # Errors
     ///

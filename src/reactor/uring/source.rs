@@ -25,10 +25,10 @@ use crate::signal::SigInfo;
 /// submitted only then keeps that file open, as it would the signalfd: submit or cancel
 /// it before the receiver is dropped.
 ///
-/// Before Linux 5.7, and before 5.12 with `IORING_SETUP_SQPOLL`, a thread of the kernel looks,
-/// and sees its own signals: the request does not tell of what comes later, and
-/// [`submit_and_wait`](Self::submit_and_wait) refuses. A wait of the loop's own would never
-/// end.
+/// Before Linux 5.7, and before 5.12 with `IORING_SETUP_SQPOLL`, a thread of the kernel looks
+/// for signals, and finds only its own: the request does not complete for what comes after it
+/// was submitted. [`submit_and_wait`](Self::submit_and_wait) refuses such a ring; a wait of
+/// the loop's own would never end.
 ///
 /// See [the module](crate::uring) for a loop.
 pub struct Source<R> {

@@ -29,7 +29,8 @@ where
     C: cqueue::EntryMarker,
 {
     receiver.check_process()?;
-    // Else it is a thread of the kernel that looks, and sees its own signals.
+    // Before Linux 5.7, and before 5.12 where a thread of the kernel submits, such a thread
+    // looks, and sees its own signals.
     let params = ring.params();
     let sees_ours = params.is_feature_fast_poll()
         && (!params.is_setup_sqpoll() || params.is_feature_native_workers());

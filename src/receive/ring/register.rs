@@ -127,7 +127,7 @@ impl<'r> Calls<'r> {
 }
 
 /// Whether requests can be found by their `user_data` and their file. On Linux 6.8 none is
-/// found by both. It is on 6.12, which has the feature that is looked at.
+/// found by both. They are on 6.12, which has the feature that is looked at.
 pub(crate) fn finds_both<S, C>(ring: &IoUring<S, C>) -> bool
 where
     S: squeue::EntryMarker,
@@ -176,8 +176,8 @@ impl Kernel for Calls<'_> {
 /// What the kernel knows to do in a ring.
 ///
 /// Before Linux 5.18 the kernel waits until no request is in the ring, before it says that
-/// it does not know an operation (`io_register_op_must_quiesce()`). This one came with Linux
-/// 5.6, as the feature did that is looked at.
+/// it does not know an operation (`io_register_op_must_quiesce()`). The probe came with Linux
+/// 5.6, and so did the feature that is looked at here.
 pub(crate) fn probe<S, C>(ring: &IoUring<S, C>) -> Result<Probe, Errno>
 where
     S: squeue::EntryMarker,
@@ -199,7 +199,8 @@ pub(crate) fn can_cancel(
     ring: BorrowedFd<'_>,
     probe: &Probe,
 ) -> Result<(), Errno> {
-    if !probe.is_supported(opcode::Socket::CODE) {
+    // Of Linux 5.19, and there whatever the kernel was configured with.
+    if !probe.is_supported(opcode::UringCmd16::CODE) {
         return Err(Errno::INVAL);
     }
     // Nothing is mapped there.

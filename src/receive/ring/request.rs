@@ -37,8 +37,8 @@
 //!   Whatever was pending still is, and arming looks again. Idle.
 //! - `EAGAIN` to a read of one shot: every signal of the process wakes it, and after
 //!   128 that were not for it the kernel gives up (`APOLL_MAX_RETRY`). Idle.
-//! - `EINVAL` to a request of many shots: the kernel is older than those. From now
-//!   on it is a request of one shot. Idle.
+//! - `EINVAL` to a request of many shots: the kernel cannot do that here, whatever it says.
+//!   From now on it is a request of one shot. Idle.
 //! - Anything else, and `EINVAL` to a request of one shot: failed.
 //!
 //! A count of bytes stands for the whole records in it, and the rest of one is none: the

@@ -205,6 +205,7 @@ impl Ring for LinuxRing {
     }
 
     fn kernel(&self, birth: Birth) -> impl Kernel {
+        // It cancels all, and looks for none by its file.
         Calls::new(self.fd(), birth, false)
     }
 

@@ -60,7 +60,8 @@
 //! Dropping cancels the requests, waits for their last completions, and puts back
 //! what is in the buffers (`buffers.rs` says why no completion has to say so). If
 //! they do not come, the memory stays mapped, and if the ring does not forget it
-//! either, it is left as it is (`left.rs`). A poll is only cancelled. In a forked child the ring is the
+//! either, it is left as it is (`left.rs`). A ring for readiness has its poll cancelled, and
+//! waits for nothing. In a forked child the ring is the
 //! parent's too, so the child only lets go of it.
 
 #[cfg(any(test, fuzzing))]
