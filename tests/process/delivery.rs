@@ -11,9 +11,9 @@ use signalfd::{Batch, Epoll, Options, Receiver, Signal, Signals, block_on};
 
 use crate::common::{
     Child, DEADLINE, SharedCount, WakeCount, kill, open, options, pid,
-    sigqueue, storm_size, wait_until,
+    sigqueue, wait_until,
 };
-use crate::harness::{cases, many};
+use crate::harness::{cases, many, up_to_ten_thousand};
 
 cases! {
     ten_thousand_by_try_recv,
@@ -39,10 +39,6 @@ cases! {
     a_flood_of_one_standard_signal_keeps_nobody_from_reading,
 }
 
-fn count() -> i32 {
-    many()
-}
-
 fn rt() -> Signal {
     Signal::rt(1).unwrap()
 }
@@ -56,14 +52,14 @@ fn ten_thousand(
     let signals = options.open(rt()).unwrap();
     let receiver = pid();
     let child = Child::fork(move || {
-        send(receiver, rt(), 0..count());
+        send(receiver, rt(), 0..many());
         0
     });
-    let mut values = Vec::with_capacity(count() as usize);
-    while values.len() < count() as usize {
+    let mut values = Vec::with_capacity(many() as usize);
+    while values.len() < many() as usize {
         take(&signals, &mut values);
     }
-    assert!(values.into_iter().eq(0..count()));
+    assert!(values.into_iter().eq(0..many()));
     child.wait_for_success();
     assert_eq!(signals.try_recv().unwrap(), None);
 }
@@ -153,7 +149,7 @@ fn ten_thousand_by_spinning() {
     let mut batch = Batch::<16>::new();
     ten_thousand(options, |signals, values| {
         values.push(value(signals.wait().unwrap()));
-        if values.len() < count() as usize {
+        if values.len() < many() as usize {
             let infos = signals.wait_batch(&mut batch).unwrap();
             values.extend(infos.iter().copied().map(value));
         }
@@ -189,7 +185,7 @@ fn ten_thousand_by_iterating() {
         let enough = values.len() + 777;
         for info in signals {
             values.push(value(info.unwrap()));
-            if values.len() == enough || values.len() == count() as usize {
+            if values.len() == enough || values.len() == many() as usize {
                 break;
             }
         }
@@ -199,7 +195,7 @@ fn ten_thousand_by_iterating() {
 fn ten_thousand_by_recv() {
     ten_thousand(options(), |signals, values| {
         block_on(async {
-            while values.len() < count() as usize {
+            while values.len() < many() as usize {
                 values.push(value(signals.recv().await.unwrap()));
             }
         })
@@ -242,7 +238,7 @@ fn ten_thousand_by_an_epoll() {
     let mut batch = Batch::<16>::new();
     ten_thousand(options(), |signals, values| {
         let epoll = Epoll::new([signals]).unwrap();
-        while values.len() < count() as usize {
+        while values.len() < many() as usize {
             let (count, waker) = WakeCount::new();
             let mut cx = Context::from_waker(&waker);
             let recv = pin!(signals.recv_batch(&mut batch));
@@ -265,10 +261,10 @@ fn ten_thousand_by_two_receivers() {
     let two: &Receiver = &open(rt()).unwrap();
     let receiver = pid();
     let child = Child::fork(move || {
-        send(receiver, rt(), 0..count());
+        send(receiver, rt(), 0..many());
         0
     });
-    let left = AtomicI32::new(count());
+    let left = AtomicI32::new(many());
     let take = |from: &Receiver| {
         let mut values = Vec::new();
         let moment = Duration::from_millis(5);
@@ -289,12 +285,12 @@ fn ten_thousand_by_two_receivers() {
     assert!(first.is_sorted() && second.is_sorted());
     first.extend(second);
     first.sort_unstable();
-    assert!(first.into_iter().eq(0..count()), "each came once, to one of them");
+    assert!(first.into_iter().eq(0..many()), "each came once, to one of them");
 }
 
 fn ten_thousand_over_receivers_opened_again_and_again() {
     // Each takes up to five.
-    let count = storm_size().min(10_000);
+    let count = up_to_ten_thousand();
     let outer = open(rt()).unwrap();
     let receiver = pid();
     let child = Child::fork(move || {
@@ -346,19 +342,19 @@ fn four_senders_keep_their_order() {
     let children: Vec<_> = (0..4)
         .map(|sender| {
             Child::fork(move || {
-                let first = sender * count();
-                send(receiver, rt(), first..first + count());
+                let first = sender * many();
+                send(receiver, rt(), first..first + many());
                 0
             })
         })
         .collect();
-    let mut next = [0, count(), 2 * count(), 3 * count()];
+    let mut next = [0, many(), 2 * many(), 3 * many()];
     let mut batch = Batch::<64>::new();
     let mut taken = 0;
-    while taken < 4 * count() as usize {
+    while taken < 4 * many() as usize {
         for info in signals.wait_batch(&mut batch).unwrap() {
             let value = value(*info);
-            let sender = (value / count()) as usize;
+            let sender = (value / many()) as usize;
             assert_eq!(value, next[sender]);
             next[sender] += 1;
             taken += 1;

@@ -89,10 +89,15 @@ pub(crate) fn rounds_with_receivers() -> i32 {
     racing_rounds() / if are_few { 10 } else { 1 }
 }
 
+/// Ten thousand signals, unless an emulator is in the way.
+pub(crate) fn up_to_ten_thousand() -> i32 {
+    storm_size().min(10_000)
+}
+
 /// How many signals are to be received by each of many ways: ten thousand, and ten times as
 /// many if all are asked for.
 pub(crate) fn many() -> i32 {
-    if all_rounds() { storm_size() } else { storm_size().min(10_000) }
+    if all_rounds() { storm_size() } else { up_to_ten_thousand() }
 }
 
 /// Whether no race is to be run less often, and no storm is to be shorter.

@@ -20,10 +20,10 @@ use signalfd::{
 
 use crate::common::{
     Battery, Child, DEADLINE, WakeCount, can_queue_any_code, forbid, kill,
-    open, options, pid, set_limit, sigqueue, storm_size, tid, wait_until,
+    open, options, pid, set_limit, sigqueue, tid, wait_until,
     wait_until_asleep,
 };
-use crate::harness::{all_rounds, cases, racing_rounds};
+use crate::harness::{all_rounds, cases, racing_rounds, up_to_ten_thousand};
 
 cases! {
     ten_thousand_reach_three_subscribers,
@@ -68,7 +68,7 @@ cases! {
 }
 
 fn count() -> i32 {
-    storm_size().min(10_000)
+    up_to_ten_thousand()
 }
 
 fn rt(number: u8) -> Signal {

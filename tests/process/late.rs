@@ -114,8 +114,7 @@ fn a_late_handler_drops_nothing_of_who_has_opened_meanwhile() {
         let mut signals = None;
         let set = late(signal, ours, |asked, _| {
             if asked == 2 {
-                signals =
-                    Some(options().every_thread(true).open(signal).unwrap());
+                signals = Some(open_for_every_thread(signal));
                 kill(pid(), signal);
             }
         });

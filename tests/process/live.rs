@@ -11,7 +11,7 @@ use crate::common::{
     sigqueue, storm_size, tid, wait_until, wait_until_asleep,
 };
 use crate::every::have_some_left;
-use crate::harness::{cases, skip};
+use crate::harness::{cases, skip, up_to_ten_thousand};
 
 cases! {
     a_sleeping_thread_notices_what_is_inserted,
@@ -137,7 +137,7 @@ fn what_is_inserted_while_a_thread_reads_reaches_it() {
 }
 
 fn count() -> i32 {
-    storm_size().min(10_000)
+    up_to_ten_thousand()
 }
 
 /// Two numbers are fired; the receiver takes now the one, now the other, now

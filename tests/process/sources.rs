@@ -643,9 +643,7 @@ fn have_it_look(ring: &mut IoUring, source: &mut ReadSource<&Signals>) {
 /// What a read that stands may have overlooked came last, so it is the end of many that
 /// is looked at. It costs no system call, of which who waits for an edge would hear.
 fn at_the_end_of_many_a_look_goes_along() {
-    if !has_many_shots() {
-        skip("multishot reads need Linux 6.7");
-    }
+    need_many_shots();
     let signals = open(rt()).unwrap();
     let (other, epoll) = OwnEpoll::of_announcements(Signal::HUP);
     // It looks at them when it is entered, at all of them.
@@ -671,9 +669,7 @@ fn at_the_end_of_many_a_look_goes_along() {
 /// A poll of something else, which the source takes for its look, says that there is
 /// something, and the read brings nothing. Neither does it after a second look.
 fn what_a_look_has_found_is_announced() {
-    if !has_many_shots() {
-        skip("multishot reads need Linux 6.7");
-    }
+    need_many_shots();
     let signals = open(rt()).unwrap();
     let (other, epoll) = OwnEpoll::of_announcements(Signal::HUP);
     for builder in builders() {
@@ -701,9 +697,7 @@ fn what_a_look_has_found_is_announced() {
 
 /// Their last completions are alike, so either of them ends the other one.
 fn a_look_or_a_read_that_ends_with_its_thread() {
-    if !has_many_shots() {
-        skip("multishot reads need Linux 6.7");
-    }
+    need_many_shots();
     let signals = open(rt()).unwrap();
     for [reads, looks] in [[true, false], [false, true], [true, true]] {
         let mut ring: IoUring = IoUring::new(8).unwrap();
@@ -747,9 +741,7 @@ fn a_look_or_a_read_that_ends_with_its_thread() {
 
 /// Whatever it is about to do.
 fn a_source_that_looks_is_stopped_and_dropped() {
-    if !has_many_shots() {
-        skip("multishot reads need Linux 6.7");
-    }
+    need_many_shots();
     let signals = open(rt()).unwrap();
     for builder in builders() {
         for is_stopped in [true, false] {
@@ -1014,9 +1006,7 @@ fn one_system_call_for_half_a_thousand_signals() {
 fn one_more_where_signals_are_read_as_they_come() {
     const DEPTH: i32 = 512;
     const ROUNDS: i32 = 10;
-    if !has_many_shots() {
-        skip("multishot reads need Linux 6.7");
-    }
+    need_many_shots();
     let signals = open(rt()).unwrap();
     let receiver: &Receiver = &signals;
     let [default, coop, ..] = builders();
@@ -1050,6 +1040,12 @@ fn one_more_where_signals_are_read_as_they_come() {
             }) {}
         });
         assert!((1..=ROUNDS).contains(&calls), "{calls}");
+    }
+}
+
+fn need_many_shots() {
+    if !has_many_shots() {
+        skip("multishot reads need Linux 6.7");
     }
 }
 
@@ -1260,7 +1256,7 @@ fn a_source_is_armed_once() {
 fn a_receiver_whose_ring_reads_is_refused() {
     need_all_kinds_of_rings();
     let ring: IoUring = IoUring::new(8).unwrap();
-    let options = options().backend(Backend::Uring);
+    let options = common::options().backend(Backend::Uring);
     let signals = options.kind(Kind::Completion).open(rt()).unwrap();
     let error = ReadSource::new(&signals, &ring, GROUP).unwrap_err();
     assert_eq!(error, Error::ReadsAlready);
@@ -1444,9 +1440,7 @@ fn a_ring_that_may_read_and_not_look() {
     // include/uapi/linux/io_uring.h
     const ENABLE_RINGS: u8 = 12;
     const OF_SOURCES: [u8; 4] = [8, 22, 23, 24];
-    if !has_many_shots() {
-        skip("multishot reads need Linux 6.7");
-    }
+    need_many_shots();
     let signals = open(rt()).unwrap();
     let mut builder = IoUring::builder();
     builder.setup_r_disabled();
@@ -1475,9 +1469,7 @@ fn a_ring_that_may_read_and_not_look() {
 
 /// The read has ended and was pushed anew, and the look is found in the ring.
 fn a_look_is_not_taken_for_a_read_that_was_cancelled() {
-    if !has_many_shots() {
-        skip("multishot reads need Linux 6.7");
-    }
+    need_many_shots();
     let signals = open(rt()).unwrap();
     for is_stopped in [true, false] {
         let mut builder = IoUring::builder();
@@ -2468,7 +2460,7 @@ fn an_end_that_is_invented_is_not_believed() {
     let _guard = signalfd::block(rt()).unwrap();
     let mut ring = IoUring::new(8).unwrap();
     {
-        let receiver = options().receiver(rt()).unwrap();
+        let receiver = Receiver::new(rt()).unwrap();
         let mut source = ReadSource::new(&receiver, &ring, GROUP).unwrap();
         source.push(&mut ring.submission(), MINE).unwrap();
         source.complete(invented_end()).unwrap();
@@ -2534,7 +2526,7 @@ fn what_follows_an_invented_end_reads_no_other_file() {
     for (first, second) in [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)] {
         let mut ring = IoUring::new(8).unwrap();
         {
-            let receiver = options().receiver(rt()).unwrap();
+            let receiver = Receiver::new(rt()).unwrap();
             let mut source = ReadSource::new(&receiver, &ring, GROUP).unwrap();
             source.push(&mut ring.submission(), MINE).unwrap();
             submit_some(&ring, first);
@@ -2566,7 +2558,7 @@ fn a_late_request_that_cannot_be_refused_reads_no_other_file() {
     let _guard = signalfd::block(rt()).unwrap();
     let mut ring = IoUring::new(8).unwrap();
     {
-        let receiver = options().receiver(rt()).unwrap();
+        let receiver = Receiver::new(rt()).unwrap();
         let mut source = ReadSource::new(&receiver, &ring, GROUP).unwrap();
         source.push(&mut ring.submission(), MINE).unwrap();
         forbid(libc::SYS_io_uring_register, libc::EPERM);

@@ -199,7 +199,7 @@ fn all(asked: &Asked) -> std::result::Result<bool, String> {
         Ok(Vec::new())
     };
     // What was measured is not lost with that.
-    let (counted, failure) = match counted {
+    let (counted, mut failure) = match counted {
         Ok(counted) => (counted, None),
         Err(error) => (Vec::new(), Some(error)),
     };
@@ -212,9 +212,9 @@ fn all(asked: &Asked) -> std::result::Result<bool, String> {
     if asked.keeps_record() {
         let is_whole = asked.wants_all();
         let written = record::write(is_whole, &machine, &results, &last);
-        // The last lines are for a script, and come in any case.
+        // The last lines come all the same.
         if let Err(error) = written {
-            println!("no record was kept: {error}");
+            failure.get_or_insert(error.to_string());
         }
     }
     for line in &last {

@@ -11,8 +11,8 @@ use signalfd::{
 
 use super::shared::send;
 use super::{raw, rt};
-use crate::common::{Child, pid, receiver_for, storm_size};
-use crate::harness::cases;
+use crate::common::{Child, pid, receiver_for};
+use crate::harness::{cases, up_to_ten_thousand};
 
 cases! {
     epoll_hands_out,
@@ -36,7 +36,7 @@ cases! {
 static HUB: Hub<3, 10_001> = Hub::new();
 
 fn count() -> usize {
-    storm_size().min(10_000) as usize
+    up_to_ten_thousand() as usize
 }
 
 /// What another process sends: so many, and then another one, which is the last.

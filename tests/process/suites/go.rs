@@ -46,7 +46,7 @@ use crate::common::{
     wait_until_asleep,
 };
 use crate::exit::fork_pid_1;
-use crate::harness::{cases, racing_rounds, skip};
+use crate::harness::{cases, racing_rounds, skip, up_to_ten_thousand};
 use crate::scopes::Comes;
 
 cases! {
@@ -304,7 +304,7 @@ fn one_that_races_with_the_end_is_received_or_ends_the_process() {
 /// Also by the handler, which runs in a thread that has unblocked the signal.
 // go: TestTime
 fn who_asks_for_the_time_in_a_storm_is_not_disturbed() {
-    let count = storm_size().min(10_000);
+    let count = up_to_ten_thousand();
     let signals = options().every_thread(true).open(rt(0)).unwrap();
     let parent = pid();
     let is_over = AtomicBool::new(false);

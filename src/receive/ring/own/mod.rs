@@ -61,8 +61,8 @@
 //! what is in the buffers (`buffers.rs` says why no completion has to say so). If
 //! they do not come, the memory stays mapped, and if the ring does not forget it
 //! either, it is left as it is (`left.rs`). A ring for readiness has its poll cancelled, and
-//! waits for nothing. In a forked child the ring is the
-//! parent's too, so the child only lets go of it.
+//! waits for nothing. In a forked child the ring is the parent's too, so the child only lets
+//! go of it.
 
 #[cfg(any(test, fuzzing))]
 #[path = "../../../fuzz/own_ring/mod.rs"]
