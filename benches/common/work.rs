@@ -168,32 +168,11 @@ pub(crate) fn throughput<T: Take>(
     cpus: [usize; 2],
     total: u64,
 ) -> Reading {
-    let signal = sys::queued();
     let shared = Shared::map();
     let receiver = sys::pid();
     // A thread inherits the mask.
-    sys::block(signal);
-    let send = || {
-        sys::pin(cpus[1]);
-        while !shared.has_begun.0.load(Ordering::Acquire) {
-            hint::spin_loop();
-        }
-        let mut sender = Sender::new(receiver, signal);
-        let mut next = sys::now();
-        for number in 1..=total {
-            while number > AHEAD + shared.received.0.load(Ordering::Relaxed) {
-                hint::spin_loop();
-            }
-            if let From::Paced(pause) = from {
-                while sys::now() < next {
-                    hint::spin_loop();
-                }
-                next += pause;
-            }
-            sender.send(value(number));
-        }
-        shared.sent.0.store(sys::thread_time(), Ordering::Relaxed);
-    };
+    sys::block(sys::queued());
+    let send = || send(shared, receiver, from, cpus[1], total);
     if from == From::Thread {
         return std::thread::scope(|scope| {
             scope.spawn(send);
@@ -204,6 +183,35 @@ pub(crate) fn throughput<T: Take>(
     let reading = receive(open, shared, cpus[0], total);
     child.join();
     reading
+}
+
+/// Sends so many, with values from 1 up, once the receiver has begun.
+pub(crate) fn send(
+    shared: &Shared,
+    receiver: i32,
+    from: From,
+    cpu: usize,
+    total: u64,
+) {
+    sys::pin(cpu);
+    while !shared.has_begun.0.load(Ordering::Acquire) {
+        hint::spin_loop();
+    }
+    let mut sender = Sender::new(receiver, sys::queued());
+    let mut next = sys::now();
+    for number in 1..=total {
+        while number > AHEAD + shared.received.0.load(Ordering::Relaxed) {
+            hint::spin_loop();
+        }
+        if let From::Paced(pause) = from {
+            while sys::now() < next {
+                hint::spin_loop();
+            }
+            next += pause;
+        }
+        sender.send(value(number));
+    }
+    shared.sent.0.store(sys::thread_time(), Ordering::Relaxed);
 }
 
 fn receive<T: Take>(

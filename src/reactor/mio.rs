@@ -24,7 +24,8 @@ use crate::receive::{Receiver, Signals};
 /// nothing is ever written.
 ///
 /// What is shared (`&Receiver`, `Arc<Receiver>`) is registered as
-/// `SourceFd(&receiver.as_raw_fd())`.
+/// `SourceFd(&receiver.as_raw_fd())`. Signals do not gather for that
+/// ([`Options::moderate`](crate::Options::moderate)).
 ///
 /// # Examples
 ///
@@ -128,5 +129,5 @@ impl Source for Signals {
 /// parent's, and so is what is registered there.
 fn in_its_process(receiver: &Receiver) -> io::Result<RawFd> {
     receiver.check_process()?;
-    Ok(receiver.as_raw_fd())
+    Ok(receiver.watched().as_raw_fd())
 }

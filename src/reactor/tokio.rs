@@ -235,7 +235,10 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
         self.fd.get_ref().receiver().check_process()?;
         // From where something is taken to the return nothing is awaited.
         coop::consume_budget().await;
-        let mut taken = self.take_first(room)?;
+        let mut taken = 0;
+        if !self.fd.get_ref().is_gathering(room, false) {
+            taken = self.take_first(room)?;
+        }
         while taken == 0 {
             let guard = self.fd.readable().await.map_err(|e| gone(&e))?;
             taken = take(guard, room)?;
@@ -285,7 +288,10 @@ fn take<R: AsRef<Receiver>>(
     mut guard: AsyncFdReadyGuard<'_, Watched<R>>,
     room: &mut [SigInfo],
 ) -> Result<usize, Error> {
-    let taken = guard.get_inner().take(room)?;
+    let mut taken = 0;
+    if !guard.get_inner().is_gathering(room, true) {
+        taken = guard.get_inner().take(room)?;
+    }
     if taken < room.len() {
         guard.clear_ready();
     }

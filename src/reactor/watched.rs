@@ -33,7 +33,7 @@ pub(super) struct Watched<R> {
 
 impl<R: AsRef<Receiver>> Watched<R> {
     pub(super) fn new(receiver: R) -> Self {
-        let fd = receiver.as_ref().as_raw_fd();
+        let fd = receiver.as_ref().watched().as_raw_fd();
         Self { receiver, fd }
     }
 
@@ -52,6 +52,13 @@ impl<R: AsRef<Receiver>> Watched<R> {
     /// Takes what there is. It needs no notice; without one it may be for nothing.
     pub(super) fn take(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
         self.receiver().read(room)
+    }
+
+    /// Whether signals are to gather before they are taken. There will be a notice when that
+    /// is over.
+    #[cfg(any(feature = "tokio", feature = "async-io"))]
+    pub(super) fn is_gathering(&self, room: &[SigInfo], is_told: bool) -> bool {
+        self.receiver().is_gathering(room.len(), is_told)
     }
 }
 
@@ -113,7 +120,7 @@ impl<T: Registered> DerefMut for InItsProcess<T> {
 
 impl<R: AsRef<Receiver>> AsFd for Watched<R> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.receiver().as_fd()
+        self.receiver().watched()
     }
 }
 

@@ -89,11 +89,7 @@ impl<'b, const N: usize> Future for RecvBatch<'_, 'b, N> {
             return Poll::Ready(Ok(&[]));
         };
         match self.receiver.poll_read(cx, batch.room()?) {
-            Poll::Ready(taken) => {
-                let taken = taken?;
-                self.receiver.note_batch(taken, N);
-                Poll::Ready(Ok(batch.filled(taken)))
-            }
+            Poll::Ready(taken) => Poll::Ready(Ok(batch.filled(taken?))),
             Poll::Pending => {
                 self.batch = Some(batch);
                 Poll::Pending

@@ -7,6 +7,13 @@ mod future;
 pub mod hub;
 mod iter;
 mod kept;
+#[cfg(any(
+    feature = "tokio",
+    feature = "async-io",
+    feature = "mio",
+    feature = "calloop"
+))]
+mod moderated_fd;
 mod options;
 mod pace;
 mod parker;

@@ -4,7 +4,7 @@
 //! worst that comes of it is a spin too many or too few, or a batch a moment earlier or
 //! later. So all of it is `Relaxed`.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 
 use crate::error::Error;
@@ -60,13 +60,34 @@ impl Spin {
 /// A batch is handed out no sooner than a delay after the one before, unless that one
 /// was as large as is asked for: then there is most likely more already. So a signal
 /// that comes when none has come for that long is handed out at once.
+///
+/// How many are pending cannot be asked without reading them. Where they are not read
+/// before they are handed out, they are expected to come as fast as they last did, from
+/// one batch that left nothing to the next.
 #[derive(Debug)]
 pub(super) struct Moderation {
     delay: Duration,
     count: usize,
-    /// When the last batch was handed out, in nanoseconds; 0 if it is of no account.
+    /// When a batch was handed out last that left nothing, in nanoseconds; 0 if none was.
     last: AtomicU64,
+    /// How many were handed out since in batches as large as is asked for.
+    since: AtomicUsize,
+    /// The nanoseconds that a signal took to come before that.
+    each: AtomicU64,
 }
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// How many signals have to be expected in the delay for a loop to let them gather.
+#[cfg(any(
+    feature = "tokio",
+    feature = "async-io",
+    feature = "mio",
+    feature = "calloop"
+))]
+const NUMBERS: u32 = 8;
 
 /// How long to wait before it is seen whether enough has gathered. Shorter sleeps cost
 /// more than they bring: the kernel adds 50 us to each (`PR_SET_TIMERSLACK`).
@@ -74,7 +95,13 @@ pub(super) const SLICE: Duration = Duration::from_micros(200);
 
 impl Moderation {
     pub(super) const fn new(delay: Duration, count: usize) -> Self {
-        Self { delay, count, last: AtomicU64::new(0) }
+        Self {
+            delay,
+            count,
+            last: AtomicU64::new(0),
+            since: AtomicUsize::new(0),
+            each: AtomicU64::new(u64::MAX),
+        }
     }
 
     #[inline]
@@ -87,19 +114,67 @@ impl Moderation {
         self.count.min(room).max(1)
     }
 
-    /// Until when signals are to gather; `None` if they are to be taken at once.
+    /// Until when signals are to gather, where it is seen how many there are; `None` if
+    /// they are to be taken at once.
     #[inline]
     pub(super) fn until(&self, room: usize) -> Option<Deadline> {
-        if self.is_off() { None } else { self.ends(room) }
+        if self.is_off() { None } else { self.ends(self.delay, room) }
     }
 
-    fn ends(&self, room: usize) -> Option<Deadline> {
-        // One has nobody to wait for.
-        if self.enough(room) == 1 {
+    /// The same where that is not seen: until enough are expected to have come.
+    #[inline]
+    pub(super) fn expected(&self, room: usize) -> Option<Deadline> {
+        if self.is_off() { None } else { self.ends(self.time(room), room) }
+    }
+
+    /// Until when a loop is to let them gather after such a batch, which left nothing;
+    /// `None` if it is to be told of the next one at once: a timer costs as much as some
+    /// wakes, so it has to save more of them.
+    #[cfg(any(
+        feature = "tokio",
+        feature = "async-io",
+        feature = "mio",
+        feature = "calloop"
+    ))]
+    pub(super) fn in_loop(
+        &self,
+        taken: usize,
+        room: usize,
+    ) -> Option<Duration> {
+        let each = Duration::from_nanos(self.each.load(Ordering::Relaxed));
+        let comes_in_numbers = each.saturating_mul(NUMBERS) <= self.delay;
+        if taken == 0 || self.enough(room) <= taken || !comes_in_numbers {
             return None;
         }
         let last = Duration::from_nanos(self.last.load(Ordering::Relaxed));
-        let until = Deadline::at(last.saturating_add(self.delay));
+        Some(last.saturating_add(self.time(room)))
+    }
+
+    /// Whether signals ever gather.
+    #[cfg(any(
+        feature = "tokio",
+        feature = "async-io",
+        feature = "mio",
+        feature = "calloop"
+    ))]
+    pub(super) fn is_on(&self) -> bool {
+        !self.is_off() && self.enough(usize::MAX) > 1
+    }
+
+    /// How long enough of them take to come, and no longer than the delay.
+    fn time(&self, room: usize) -> Duration {
+        let enough = u64::try_from(self.enough(room)).unwrap_or(u64::MAX);
+        let each = self.each.load(Ordering::Relaxed);
+        self.delay.min(Duration::from_nanos(each.saturating_mul(enough)))
+    }
+
+    fn ends(&self, delay: Duration, room: usize) -> Option<Deadline> {
+        // One has nobody to wait for.
+        if self.enough(room) == 1 || self.since.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        let last = Duration::from_nanos(self.last.load(Ordering::Relaxed));
+        let until = Deadline::at(last.saturating_add(delay));
         (!last.is_zero() && !until.is_over()).then_some(until)
     }
 
@@ -113,13 +188,18 @@ impl Moderation {
     }
 
     fn handed_out(&self, taken: usize, room: usize) {
-        let now = if taken >= self.enough(room) {
-            0
-        } else {
-            let now = sys::now().as_nanos();
-            u64::try_from(now).unwrap_or(u64::MAX)
-        };
-        self.last.store(now, Ordering::Relaxed);
+        if taken >= self.enough(room) {
+            self.since.fetch_add(taken, Ordering::Relaxed);
+            return;
+        }
+        let now = nanoseconds(sys::now());
+        let last = self.last.swap(now, Ordering::Relaxed);
+        let all = self.since.swap(0, Ordering::Relaxed).saturating_add(taken);
+        let all = u64::try_from(all).unwrap_or(u64::MAX);
+        // The first has come after nothing.
+        let each =
+            if last == 0 { u64::MAX } else { now.saturating_sub(last) / all };
+        self.each.store(each, Ordering::Relaxed);
     }
 
     /// Lets signals gather, and returns how many there are when that is enough, or
@@ -189,12 +269,84 @@ mod tests {
         moderation.note(15, 64);
         assert!(moderation.until(64).is_some());
 
+        moderation.note(64, 64);
+        assert!(
+            moderation.until(64).is_none(),
+            "and so was that, which was all"
+        );
+
         let moment = Moderation::new(Duration::from_nanos(1), 16);
         moment.note(1, 64);
         assert!(moment.until(64).is_none(), "that was long ago");
         let off = Moderation::new(Duration::ZERO, 16);
         off.note(1, 64);
         assert!(off.until(64).is_none());
+    }
+
+    /// What was handed out by itself before this call, as fast as that.
+    fn after(moderation: &Moderation, time: Duration, batches: &[usize]) {
+        moderation.note(1, 64);
+        let ago = nanoseconds(sys::now()) - nanoseconds(time);
+        moderation.last.store(ago, Ordering::Relaxed);
+        for taken in batches {
+            moderation.note(*taken, 64);
+        }
+    }
+
+    #[test]
+    fn enough_are_expected_to_come_as_fast_as_they_last_did() {
+        let (second, hour) =
+            (Duration::from_secs(1), Duration::from_secs(3600));
+        let moderation = Moderation::new(hour, 16);
+        let near = |time: Duration, of: Duration| {
+            assert!(time >= of && time < of + second / 2, "{time:?}");
+        };
+        moderation.note(1, 64);
+        assert_eq!(moderation.time(64), hour, "nothing is known yet");
+        after(&moderation, second, &[1]);
+        near(moderation.time(64), second * 16);
+        near(moderation.time(8), second * 8);
+        // Those of full batches count.
+        after(&moderation, second, &[64, 16, 4]);
+        near(moderation.time(64), second * 16 / 84);
+        after(&moderation, hour, &[3]);
+        assert_eq!(moderation.time(64), hour, "the delay is the longest");
+        let left = moderation.expected(64).unwrap().left().unwrap();
+        assert!(left <= hour && left + second > hour);
+        // It is over for who does not see how many there are.
+        after(&moderation, Duration::from_nanos(1), &[1]);
+        while moderation.expected(2).is_some() {}
+        assert!(moderation.until(2).is_some());
+    }
+
+    #[cfg(any(
+        feature = "tokio",
+        feature = "async-io",
+        feature = "mio",
+        feature = "calloop"
+    ))]
+    #[test]
+    fn a_loop_lets_gather_what_comes_in_numbers() {
+        let second = Duration::from_secs(1);
+        let moderation = Moderation::new(second, 16);
+        moderation.note(1, 64);
+        assert_eq!(moderation.in_loop(1, 64), None, "it came by itself");
+        after(&moderation, second, &[7]);
+        assert_eq!(moderation.in_loop(7, 64), None, "it saves too little");
+        after(&moderation, second, &[9]);
+        let last = moderation.last.load(Ordering::Relaxed);
+        let until = Duration::from_nanos(last) + moderation.time(64);
+        assert_eq!(moderation.in_loop(9, 64), Some(until));
+        assert_eq!(moderation.in_loop(4, 4), None, "that is enough");
+        assert_eq!(
+            moderation.in_loop(1, 1),
+            None,
+            "one has nobody to wait for"
+        );
+        assert_eq!(moderation.in_loop(0, 64), None, "none came");
+        assert!(moderation.is_on());
+        assert!(!Moderation::new(second, 1).is_on());
+        assert!(!Moderation::new(Duration::ZERO, 16).is_on());
     }
 
     #[test]

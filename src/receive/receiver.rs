@@ -9,6 +9,13 @@ use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use super::engine::{Engine, Next};
 use super::kept::Kept;
+#[cfg(any(
+    feature = "tokio",
+    feature = "async-io",
+    feature = "mio",
+    feature = "calloop"
+))]
+use super::moderated_fd::ModeratedFd;
 use super::pace::{Moderation, Spin};
 use super::waker::WakerCell;
 use super::{ActiveBackend, Batch, Options, Parker, Recv, RecvBatch, SignalFd};
@@ -87,6 +94,14 @@ pub struct Receiver {
     options: Options,
     spin: Spin,
     moderation: Moderation,
+    /// What loops watch that signals are to gather for.
+    #[cfg(any(
+        feature = "tokio",
+        feature = "async-io",
+        feature = "mio",
+        feature = "calloop"
+    ))]
+    moderated_fd: ModeratedFd,
     /// Whether a read of the signalfd does to take a signal.
     can_read: Quick,
     /// Whether a read of its blocking twin does to wait for one.
@@ -128,6 +143,13 @@ impl Receiver {
             options,
             spin: Spin::new(options.spin),
             moderation: Moderation::new(options.delay, options.count),
+            #[cfg(any(
+                feature = "tokio",
+                feature = "async-io",
+                feature = "mio",
+                feature = "calloop"
+            ))]
+            moderated_fd: ModeratedFd::new(),
             can_read,
             can_wait,
         }
@@ -204,6 +226,15 @@ impl Receiver {
         let signalfd = self.signalfd().again()?;
         let was_forked = self.check_process().is_err();
         self.engine.reopen(signalfd, self.options);
+        #[cfg(any(
+            feature = "tokio",
+            feature = "async-io",
+            feature = "mio",
+            feature = "calloop"
+        ))]
+        {
+            self.moderated_fd = ModeratedFd::new();
+        }
         [self.can_read, self.can_wait] =
             what_will_do(&self.engine, self.options);
         self.every = every;
@@ -284,7 +315,35 @@ impl Receiver {
     #[cold]
     #[inline(never)]
     fn read_thoroughly(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
-        self.engine.read(room, Next::Go, &|| self.waker.wake())
+        let taken = self.read_to_wait(room, Next::Go)?;
+        self.note_batch(taken, room.len());
+        #[cfg(any(
+            feature = "tokio",
+            feature = "async-io",
+            feature = "mio",
+            feature = "calloop"
+        ))]
+        self.pace_loops(taken, room.len());
+        Ok(taken)
+    }
+
+    /// Has the loops that watch it let signals gather, or not.
+    #[cfg(any(
+        feature = "tokio",
+        feature = "async-io",
+        feature = "mio",
+        feature = "calloop"
+    ))]
+    fn pace_loops(&self, taken: usize, room: usize) {
+        if !self.moderated_fd.is_there() {
+            return;
+        }
+        match self.moderation.in_loop(taken, room) {
+            Some(until) => self.moderated_fd.gather(self.as_fd(), until),
+            // There may be more, which is taken before a loop waits.
+            None if taken == room => {}
+            None => self.moderated_fd.watch(self.as_fd()),
+        }
     }
 
     /// Takes what there is, in a thread that waits if that is nothing.
@@ -453,9 +512,11 @@ impl Receiver {
         let size = room.len();
         let Some(until) = self.moderation.until(size) else { return Ok(0) };
         let until = until.earlier(deadline);
+        let mut look = self.moderation.expected(size).unwrap_or(Deadline::PAST);
         let mut kept = Kept::new(room, self.signalfd().birth());
         self.moderation.gather(until, size, || {
-            self.engine.rest(until, &|| self.waker.wake())?;
+            self.engine.rest(until.earlier(look), &|| self.waker.wake())?;
+            look = Deadline::NEVER;
             let more = self.read_to_wait(kept.rest(), Next::Wait)?;
             kept.add(more);
             Ok(more)
@@ -500,7 +561,7 @@ impl Receiver {
     ) -> Result<usize, Error> {
         let budget = Deadline::after(Some(budget));
         loop {
-            let taken = self.read(room)?;
+            let taken = self.read_to_wait(room, Next::Go)?;
             let is_over = budget.is_over();
             if taken > 0 || is_over {
                 self.spin.note(taken > 0);
@@ -596,10 +657,7 @@ impl Receiver {
         cx: &mut Context<'_>,
         batch: &'b mut Batch<N>,
     ) -> Poll<Result<&'b [SigInfo], Error>> {
-        self.poll_read(cx, batch.room()?).map_ok(|taken| {
-            self.note_batch(taken, N);
-            batch.filled(taken)
-        })
+        self.poll_read(cx, batch.room()?).map_ok(|taken| batch.filled(taken))
     }
 
     /// Tells whether there is a signal to take; if not, the task is woken when
@@ -672,20 +730,29 @@ impl Receiver {
         Poll::Pending
     }
 
-    /// Until when signals are to gather for this receiver, if they come in numbers.
+    /// Until when signals are to gather for this receiver, if they come in numbers, and how
+    /// many are enough, for who sees that.
     #[inline]
-    pub(crate) fn gathers_until(&self) -> Option<Deadline> {
-        self.moderation.until(usize::MAX)
+    pub(crate) fn gathers(
+        &self,
+        sees_how_many: bool,
+    ) -> Option<(Deadline, usize)> {
+        if sees_how_many {
+            let until = self.moderation.until(usize::MAX)?;
+            Some((until, self.moderation.enough(usize::MAX)))
+        } else {
+            Some((self.moderation.expected(usize::MAX)?, usize::MAX))
+        }
     }
 
     /// Has the task woken when enough has gathered, where it is
     /// [`block_on`](crate::block_on) that polls it.
     pub(super) fn pause(&self, cx: &Context<'_>, room: usize) -> bool {
-        let Some(until) = self.moderation.until(room) else { return false };
+        let Some(until) = self.moderation.expected(room) else { return false };
         Parker::pause(self.as_raw_fd(), cx.waker(), until)
     }
 
-    /// Notes that a batch is handed out to a task or a loop.
+    /// Notes that a batch is handed out that was not read here.
     #[inline]
     pub(crate) fn note_batch(&self, taken: usize, room: usize) {
         self.moderation.note(taken, room);
@@ -703,9 +770,12 @@ fn what_will_do(engine: &Engine, options: Options) -> [Quick; 2] {
     if engine.has_ring() {
         return [Quick::never(); 2];
     }
+    // What is read is noted.
+    if !options.delay.is_zero() {
+        return [Quick::never(); 2];
+    }
     let quick = engine.signalfd().birth().quick();
-    let just_waits = options.spin.is_zero() && options.delay.is_zero();
-    [quick, if just_waits { quick } else { Quick::never() }]
+    [quick, if options.spin.is_zero() { quick } else { Quick::never() }]
 }
 
 /// What is known once a waker is registered.
@@ -804,6 +874,30 @@ impl Receiver {
             None => drop(self.options.secure(set)?),
         }
         Ok(set)
+    }
+
+    /// What a loop is to watch: the descriptor, or one that tells of signals once they have
+    /// gathered. It is the same from the first call on, until the receiver is opened again.
+    #[cfg(any(
+        feature = "tokio",
+        feature = "async-io",
+        feature = "mio",
+        feature = "calloop"
+    ))]
+    pub(crate) fn watched(&self) -> BorrowedFd<'_> {
+        let this = self.as_fd();
+        if !self.moderation.is_on() {
+            return this;
+        }
+        self.moderated_fd.of(this).unwrap_or(this)
+    }
+
+    /// Whether a task that has so much room is to wait until a loop tells that signals have
+    /// gathered, if it was not told yet or was told too early.
+    #[cfg(any(feature = "tokio", feature = "async-io"))]
+    pub(crate) fn is_gathering(&self, room: usize, is_told: bool) -> bool {
+        self.moderation.enough(room) > 1
+            && self.moderated_fd.is_gathering(self.as_fd(), is_told)
     }
 
     /// Fails in a forked child.

@@ -10,6 +10,14 @@ pub(crate) struct LateFd(AtomicI32);
 
 impl LateFd {
     const NONE: i32 = -1;
+    /// There will be none.
+    #[cfg(any(
+        feature = "tokio",
+        feature = "async-io",
+        feature = "mio",
+        feature = "calloop"
+    ))]
+    const NEVER: i32 = -2;
 
     pub(crate) const fn new() -> Self {
         Self(AtomicI32::new(Self::NONE))
@@ -19,10 +27,10 @@ impl LateFd {
     pub(crate) fn get(&self) -> Option<BorrowedFd<'_>> {
         // SeqCst: see `SignalFd::update`. Acquire: sees the descriptor made.
         let raw = self.0.load(Ordering::SeqCst);
-        if raw == Self::NONE {
+        if raw < 0 {
             return None;
         }
-        // SAFETY: `raw` is not -1. `self` owns it, and gives it up only in
+        // SAFETY: `raw` is not negative. `self` owns it, and gives it up only in
         // `take`, whose caller promises that no borrow is left.
         Some(unsafe { BorrowedFd::borrow_raw(raw) })
     }
@@ -42,6 +50,30 @@ impl LateFd {
         }
     }
 
+    /// Decides that there will be none, if there is none yet.
+    #[cfg(any(
+        feature = "tokio",
+        feature = "async-io",
+        feature = "mio",
+        feature = "calloop"
+    ))]
+    pub(crate) fn refuse(&self) {
+        let (set, seen) = (Ordering::SeqCst, Ordering::Relaxed);
+        let _is_refused =
+            self.0.compare_exchange(Self::NONE, Self::NEVER, set, seen);
+    }
+
+    /// Whether there is one, or will be none.
+    #[cfg(any(
+        feature = "tokio",
+        feature = "async-io",
+        feature = "mio",
+        feature = "calloop"
+    ))]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.0.load(Ordering::SeqCst) != Self::NONE
+    }
+
     /// Gives the descriptor up.
     ///
     /// # Safety
@@ -50,7 +82,7 @@ impl LateFd {
     /// until this returns.
     pub(crate) unsafe fn take(&self) -> Option<OwnedFd> {
         let raw = self.0.swap(Self::NONE, Ordering::AcqRel);
-        if raw == Self::NONE {
+        if raw < 0 {
             return None;
         }
         // SAFETY: `self` owned `raw`, and the swap took it away, so nothing else

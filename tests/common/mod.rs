@@ -55,6 +55,8 @@ pub(crate) struct Battery {
     is_shown: bool,
     /// Who awaits signals, where a test leaves that open.
     pub(crate) awaits: Awaits,
+    /// Whether signals gather that come in numbers.
+    is_moderated: bool,
 }
 
 /// Who awaits signals.
@@ -73,7 +75,10 @@ impl Battery {
         forbidden: None,
         is_shown: false,
         awaits: Awaits::BlockOn,
+        is_moderated: false,
     };
+    pub(crate) const MODERATED: Self =
+        Self { name: "moderated", is_moderated: true, ..Self::EPOLL };
     pub(crate) const READINESS: Self =
         Self { name: "readiness", backend: Backend::Uring, ..Self::EPOLL };
     pub(crate) const COMPLETION: Self =
@@ -143,7 +148,11 @@ impl Battery {
 pub(crate) fn options() -> Options {
     let battery = crate::battery();
     battery.begin();
-    Options::new().backend(battery.backend).kind(battery.kind)
+    let options = Options::new().backend(battery.backend).kind(battery.kind);
+    if !battery.is_moderated {
+        return options;
+    }
+    options.moderate(Duration::from_micros(200), 64)
 }
 
 /// Opens a receiver of the battery's kind.

@@ -1,6 +1,8 @@
-//! The peers, each as its documentation shows it. The benchmarks of the crate start
+//! The peers, each as its documentation shows it, and the crate in loops of others. The
+//! benchmarks of the crate start
 //! this program once for each measurement: `--child peer/tokio self 10000`.
 
+mod adapters;
 #[path = "../../common/mod.rs"]
 mod common;
 mod receivers;
@@ -46,6 +48,30 @@ fn main() -> ExitCode {
             drive_compio(work::run::<Compio>(work, total));
         }
         "peer/tokio" => drive_tokio(work::run::<Tokio>(work, total)),
+        "adapter/tokio" => {
+            drive_tokio(work::run::<adapters::Tokio<false>>(work, total));
+        }
+        "adapter/tokio-moderated" => {
+            drive_tokio(work::run::<adapters::Tokio<true>>(work, total));
+        }
+        "adapter/async-io" => {
+            drive_async_io(work::run::<adapters::AsyncIo<false>>(work, total));
+        }
+        "adapter/async-io-moderated" => {
+            drive_async_io(work::run::<adapters::AsyncIo<true>>(work, total));
+        }
+        "adapter/mio" => {
+            drive_nothing(work::run::<adapters::Mio<false>>(work, total));
+        }
+        "adapter/mio-moderated" => {
+            drive_nothing(work::run::<adapters::Mio<true>>(work, total));
+        }
+        "adapter/calloop" => {
+            drive_nothing(work::run::<adapters::Calloop<false>>(work, total));
+        }
+        "adapter/calloop-moderated" => {
+            drive_nothing(work::run::<adapters::Calloop<true>>(work, total));
+        }
         _ => return ExitCode::FAILURE,
     }
     ExitCode::SUCCESS

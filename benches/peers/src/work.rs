@@ -8,7 +8,7 @@ use crate::common::alloc::allocations;
 use crate::common::reading::{Reading, median};
 use crate::common::sys::{self, Child, Sender, Shared};
 use crate::common::take::Seen;
-use crate::common::work::each;
+use crate::common::work::{From, each, send};
 use crate::receivers::Take;
 
 /// Does what is asked for and prints a line of numbers.
@@ -16,6 +16,11 @@ pub(crate) async fn run<T: Take>(work: &str, total: u64) {
     let cpus = sys::cpus();
     let two = [cpus[0], cpus[cpus.len() - 1]];
     sys::pin(two[0]);
+    if let Some(rate) = work.strip_prefix("paced:") {
+        let rate: u64 = rate.parse().expect("a rate");
+        println!("{}", paced::<T>(1_000_000 / rate, two, total).await);
+        return;
+    }
     let reading = match work {
         "drain:64" => drain::<T>(64, total).await,
         "self" => own::<T>(total).await,
@@ -156,6 +161,31 @@ async fn flood<T: Take>(cpus: [usize; 2], total: u64) -> Reading {
     // One may be pending, and would end the process if it were unblocked.
     mem::forget(receiver);
     Reading::new("events", each(seen.count * 1_000_000_000, time))
+}
+
+/// Another process sends one every so many nanoseconds.
+async fn paced<T: Take>(pause: u64, cpus: [usize; 2], total: u64) -> Reading {
+    let shared = Shared::map();
+    let parent = sys::pid();
+    sys::block(sys::queued());
+    let from = From::Paced(pause);
+    let child = Child::fork(|| send(shared, parent, from, cpus[1], total));
+    let mut receiver = T::open(sys::queued());
+    let mut seen = Seen::default();
+    let mut takes = 0;
+    let (begin, begin_cpu) = (sys::now(), sys::cpu_time());
+    shared.has_begun.0.store(true, Ordering::Release);
+    while seen.count < total {
+        receiver.take(&mut seen).await;
+        shared.received.0.store(seen.count, Ordering::Relaxed);
+        takes += 1;
+    }
+    let (time, cpu) = (sys::now() - begin, sys::cpu_time() - begin_cpu);
+    seen.expect(total);
+    child.join();
+    Reading::new("ns", each(time, total))
+        .and("cpu", each(cpu, total))
+        .and("takes", each(takes, total))
 }
 
 /// Another process queues real-time signals back to back; how many arrive.

@@ -1,5 +1,5 @@
-//! Programs of others: the peers in Rust, which have a package of their own, and
-//! Python.
+//! Programs of others: the peers in Rust and the loops of others, which have a package of
+//! their own, and Python.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -12,12 +12,12 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches");
 
 /// Whether this program measures it.
 pub(crate) fn is_own(contender: &str) -> bool {
-    !contender.starts_with("peer/") && !contender.starts_with("python/")
+    !["peer/", "adapter/", "python/"].iter().any(|it| contender.starts_with(it))
 }
 
 /// The program that measures a contender, without its arguments.
 pub(crate) fn program(contender: &str) -> Result<Command, String> {
-    if contender.starts_with("peer/") {
+    if contender.starts_with("peer/") || contender.starts_with("adapter/") {
         return Ok(Command::new(target_of("peers").join("release/peers")));
     }
     if contender.starts_with("python/") {

@@ -158,7 +158,6 @@ impl<R: AsRef<Receiver>> Source<R> {
             return Ok(&[]);
         }
         let infos = receiver.try_recv_batch(batch)?;
-        receiver.note_batch(infos.len(), N);
         // Nobody will say so any more if the request has failed.
         self.is_readable = infos.len() == N || self.slot.request.has_failed();
         Ok(infos)
@@ -170,9 +169,9 @@ impl<R: AsRef<Receiver>> Source<R> {
     /// gathered.
     ///
     /// Other completions are held up as well, for the delay at most, and not once half of
-    /// the completion queue is filled. The count of
-    /// [`moderate`](crate::Options::moderate) is not used: what the ring has read is in
-    /// its completions. Where the kernel has a minimum wait (`min_wait_usec`, Linux 6.12)
+    /// the completion queue is filled. How many signals are pending is not known before they
+    /// are read: they gather until as many as [`moderate`](crate::Options::moderate) asks for
+    /// are expected. Where the kernel has a minimum wait (`min_wait_usec`, Linux 6.12)
     /// this is one system call; before, it may be two. Before Linux 5.11 nothing gathers.
     ///
     /// In a ring with `IORING_SETUP_DEFER_TASKRUN` the thread sleeps on when signals come
@@ -227,7 +226,8 @@ impl<R: AsRef<Receiver>> Source<R> {
         S: squeue::EntryMarker,
         C: cqueue::EntryMarker,
     {
-        super::wait::submit_and_wait(ring, self.receiver.as_ref())
+        // Its one completion says nothing of how many there are.
+        super::wait::submit_and_wait(ring, self.receiver.as_ref(), false)
     }
 
     /// Returns a submission that cancels the request, with a `user_data` of its own;

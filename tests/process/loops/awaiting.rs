@@ -5,14 +5,15 @@ use std::marker::PhantomData;
 use std::os::fd::AsFd;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use futures::future::{Either, select};
 use signalfd::{
     Backend, Batch, Error, Kind, Op, Options, Receiver, Shutdown, SigInfo,
-    Signal, Until, block,
+    Signal, Signals, Until, block,
 };
 
-use super::shared::{count, expect_all, send};
+use super::shared::{APART, count, expect_all, pass, send};
 use super::{Way, rt};
 use crate::allocations::allocated;
 use crate::common::{
@@ -271,6 +272,21 @@ macro_rules! awaiting {
                 what_was_left_is_found,
                 an_inner_scope_shadows_and_gives_back,
                 nothing_is_allocated_for_a_signal_that_is_there,
+                signals_gather_for_batches,
+                what_has_gathered_is_told_when_the_time_is_over,
+                a_signal_is_told_at_once_when_none_has_gathered,
+            }
+
+            fn signals_gather_for_batches() {
+                awaiting::signals_gather_for_batches::<$runtime>();
+            }
+
+            fn what_has_gathered_is_told_when_the_time_is_over() {
+                awaiting::what_has_gathered_is_told::<$runtime>();
+            }
+
+            fn a_signal_is_told_at_once_when_none_has_gathered() {
+                awaiting::a_signal_is_told_at_once::<$runtime>();
             }
 
             fn a_notice_for_nothing_leaves_it_waiting() {
@@ -332,6 +348,97 @@ macro_rules! awaiting {
     };
 }
 pub(super) use awaiting;
+
+/// Takes two batches of one, so soon after each other that signals gather now.
+async fn get_in_the_flow(watched: &impl Awaited, apart: Duration) {
+    let mut batch = Batch::<64>::new();
+    for value in [-2, -1] {
+        pass(apart);
+        sigqueue(pid(), rt(), value).unwrap();
+        let infos = watched.recv_batch(&mut batch).await.unwrap();
+        assert_eq!(infos.len(), 1);
+    }
+}
+
+/// A receiver for which they gather for so long.
+fn moderated(delay: Duration) -> Signals {
+    options().moderate(delay, usize::MAX).open(rt()).unwrap()
+}
+
+pub(super) fn signals_gather_for_batches<T: Runtime>() {
+    let signals = moderated(Duration::from_secs(1000));
+    T::run(async {
+        let watched = T::watch(&signals).unwrap();
+        let mut batch = Batch::<64>::new();
+        get_in_the_flow(&watched, APART).await;
+        sigqueue(pid(), rt(), 0).unwrap();
+        for _ in 0..3 {
+            let mut recv = pin!(watched.recv_batch(&mut batch));
+            assert!(poll_once(recv.as_mut()).is_pending());
+            T::pause().await;
+            assert!(poll_once(recv).is_pending());
+        }
+        // Whoever wants one, or has room for one, or does not wait, has it at once.
+        assert_eq!(watched.recv().await.unwrap().value(), Some(0));
+        sigqueue(pid(), rt(), 1).unwrap();
+        let mut one = Batch::<1>::new();
+        assert_eq!(watched.recv_batch(&mut one).await.unwrap().len(), 1);
+        sigqueue(pid(), rt(), 2).unwrap();
+        assert_eq!(signals.try_recv_batch(&mut batch).unwrap().len(), 1);
+        // And if none has come meanwhile, it is woken by the next.
+        let mut recv = pin!(watched.recv());
+        assert!(poll_once(recv.as_mut()).is_pending());
+        sigqueue(pid(), rt(), 3).unwrap();
+        assert_eq!(recv.await.unwrap().value(), Some(3));
+    });
+}
+
+pub(super) fn what_has_gathered_is_told<T: Runtime>() {
+    let signals = moderated(Duration::from_millis(20));
+    T::run(async {
+        let watched = T::watch(&signals).unwrap();
+        let mut batch = Batch::<64>::new();
+        for _ in 0..3 {
+            get_in_the_flow(&watched, Duration::ZERO).await;
+            for value in 0..3 {
+                sigqueue(pid(), rt(), value).unwrap();
+            }
+            let infos = watched.recv_batch(&mut batch).await.unwrap();
+            expect_all(infos, 3);
+        }
+    });
+}
+
+pub(super) fn a_signal_is_told_at_once<T: Runtime>() {
+    let delay = Duration::from_millis(5);
+    let signals = moderated(delay);
+    T::run(async {
+        let watched = T::watch(&signals).unwrap();
+        let mut batch = Batch::<64>::new();
+        for value in 0..3 {
+            get_in_the_flow(&watched, Duration::ZERO).await;
+            let begin = Instant::now();
+            let mut recv = pin!(watched.recv_batch(&mut batch));
+            while begin.elapsed() <= delay {
+                assert!(poll_once(recv.as_mut()).is_pending());
+                T::pause().await;
+            }
+            // It has looked, and waits for the descriptor.
+            for _ in 0..3 {
+                assert!(poll_once(recv.as_mut()).is_pending());
+                T::pause().await;
+            }
+            let (woken, waker) = WakeCount::new();
+            let mut cx = Context::from_waker(&waker);
+            assert!(recv.as_mut().poll(&mut cx).is_pending());
+            sigqueue(pid(), rt(), value).unwrap();
+            while woken.get() == 0 {
+                T::pause().await;
+            }
+            assert_eq!(recv.await.unwrap()[0].value(), Some(value));
+        }
+    });
+}
 
 fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))

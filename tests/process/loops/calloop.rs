@@ -2,17 +2,18 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use calloop::EventLoop;
 use signalfd::calloop::Source;
 use signalfd::{Error, Receiver, SigInfo, Signals, block};
 
-use super::shared::send;
+use super::shared::{APART, pass, send};
 use super::{Way, rt, ways};
 use crate::allocations::allocated;
 use crate::common::{
-    Child, forbid, is_pending, open, pid, receiver_for, sigqueue, wait_until,
+    Child, forbid, is_pending, open, options, pid, receiver_for, sigqueue,
+    wait_until,
 };
 use crate::harness::cases;
 
@@ -28,6 +29,7 @@ cases! {
     what_a_forked_child_drops_stays_in_the_parents_loop,
     a_callback_that_forks_gives_the_rest_to_the_parent,
     it_is_made_of_anything_that_has_a_receiver,
+    signals_gather_and_are_told_when_the_time_is_over,
 }
 
 /// Dispatched for as long as it takes.
@@ -275,4 +277,45 @@ fn it_is_made_of_anything_that_has_a_receiver() {
     event_loop.handle().remove(token);
     wait_until("the loop has let go of it", || Arc::strong_count(&shared) == 1);
     let _owned: Source = Source::new(Arc::into_inner(shared).unwrap());
+}
+
+fn signals_gather_and_are_told_when_the_time_is_over() {
+    let long = Duration::from_secs(1000);
+    for delay in [long, Duration::from_millis(5)] {
+        let signals = options().moderate(delay, usize::MAX).open(rt()).unwrap();
+        let mut event_loop = EventLoop::try_new().unwrap();
+        event_loop.handle().insert_source(Source::new(&signals), push).unwrap();
+        let mut values = Vec::new();
+        // Two, so soon after each other that they gather now.
+        for value in [0, 1] {
+            pass(APART.min(delay / 16));
+            sigqueue(pid(), rt(), value).unwrap();
+            event_loop.dispatch(None, &mut values).unwrap();
+        }
+        for value in 2..42 {
+            sigqueue(pid(), rt(), value).unwrap();
+        }
+        if delay == long {
+            event_loop.dispatch(Some(Duration::ZERO), &mut values).unwrap();
+            assert_eq!(values, [0, 1]);
+            while signals.try_recv().unwrap().is_some() {}
+            continue;
+        }
+        while values.len() < 42 {
+            event_loop.dispatch(None, &mut values).unwrap();
+        }
+        assert!(values.iter().copied().eq(0..42));
+        // The time is over, and there is nothing: it does not tell of that again and again.
+        let begin = Instant::now();
+        while begin.elapsed() <= delay {
+            event_loop.dispatch(Some(delay), &mut values).unwrap();
+        }
+        let before = Instant::now();
+        let wait = Some(Duration::from_millis(1));
+        event_loop.dispatch(wait, &mut values).unwrap();
+        assert!(before.elapsed() >= Duration::from_millis(1));
+        sigqueue(pid(), rt(), 42).unwrap();
+        event_loop.dispatch(None, &mut values).unwrap();
+        assert_eq!(values.len(), 43);
+    }
 }

@@ -7,11 +7,12 @@ use std::time::Duration;
 use mio::event::Source;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use signalfd::{Batch, Error, Receiver, SigInfo};
+use signalfd::{Batch, Error, Receiver, SigInfo, Signals};
 
+use super::shared::{APART, count, expect_all, pass, send};
 use super::{Way, rt, ways};
 use crate::allocations::without_allocating;
-use crate::common::{Child, open, pid, receiver_for, sigqueue};
+use crate::common::{Child, open, options, pid, receiver_for, sigqueue};
 use crate::harness::cases;
 
 cases! {
@@ -21,6 +22,9 @@ cases! {
     a_thread_that_does_not_block_is_told,
     a_forked_child_changes_nothing,
     nothing_is_allocated_for_a_signal,
+    signals_gather,
+    what_has_gathered_is_told_when_the_time_is_over,
+    ten_thousand_that_gather,
 }
 
 /// In batches of this size.
@@ -188,4 +192,81 @@ fn nothing_is_allocated_for_a_signal() {
         }
         poll.registry().deregister(&mut signals).unwrap();
     });
+}
+
+/// A receiver in a poll, for which signals gather for so long.
+fn moderated(delay: Duration) -> (Signals, Poll, Events) {
+    let options = options().moderate(delay, usize::MAX);
+    let mut signals = options.open(rt()).unwrap();
+    let poll = Poll::new().unwrap();
+    let readable = Interest::READABLE;
+    poll.registry().register(&mut signals, SIGNALS, readable).unwrap();
+    (signals, poll, Events::with_capacity(8))
+}
+
+/// Takes two batches of one, so soon after each other that signals gather now.
+fn get_in_the_flow(signals: &Signals, apart: Duration) {
+    for value in [-2, -1] {
+        pass(apart);
+        sigqueue(pid(), rt(), value).unwrap();
+        let mut batch = Batch::<64>::new();
+        assert_eq!(signals.try_recv_batch(&mut batch).unwrap().len(), 1);
+    }
+}
+
+fn signals_gather() {
+    let (signals, mut poll, mut events) = moderated(Duration::from_secs(1000));
+    get_in_the_flow(&signals, APART);
+    // What it was told of has been taken.
+    poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+    sigqueue(pid(), rt(), 0).unwrap();
+    poll.poll(&mut events, Some(Duration::from_millis(1))).unwrap();
+    assert!(events.is_empty());
+    assert_eq!(signals.try_recv().unwrap().unwrap().value(), Some(0));
+    // Nothing is left, and the next is told of.
+    assert_eq!(signals.try_recv(), Ok(None));
+    is_told(&mut poll, &mut events, &signals, SIGNALS);
+}
+
+fn what_has_gathered_is_told_when_the_time_is_over() {
+    let (signals, mut poll, mut events) = moderated(Duration::from_millis(5));
+    for _ in 0..3 {
+        get_in_the_flow(&signals, Duration::ZERO);
+        poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+        for value in 0..3 {
+            sigqueue(pid(), rt(), value).unwrap();
+        }
+        let mut taken = Vec::new();
+        let mut batch = Batch::<64>::new();
+        while taken.len() < 3 {
+            wait(&mut poll, &mut events);
+            taken.extend(signals.try_recv_batch(&mut batch).unwrap());
+        }
+        expect_all(&taken, 3);
+    }
+}
+
+fn ten_thousand_that_gather() {
+    let (signals, mut poll, mut events) = moderated(Duration::from_micros(200));
+    let parent = pid();
+    let child = Child::fork(|| {
+        send(parent, rt(), count());
+        0
+    });
+    let mut taken = Vec::new();
+    let mut batch = Batch::<16>::new();
+    while taken.len() < count() {
+        wait(&mut poll, &mut events);
+        for _ in &events {
+            loop {
+                let infos = signals.try_recv_batch(&mut batch).unwrap();
+                taken.extend(infos);
+                if infos.len() < 16 {
+                    break;
+                }
+            }
+        }
+    }
+    expect_all(&taken, count());
+    child.wait_for_success();
 }

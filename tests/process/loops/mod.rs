@@ -96,10 +96,14 @@ use ways;
 /// A loop asks for the descriptor, so a ring that reads then stands anyway; and where
 /// io_uring is forbidden there is nothing for a loop to notice.
 #[cfg(feature = "io-uring")]
-const BATTERIES: &[Battery] =
-    &[Battery::EPOLL, Battery::READINESS, Battery::COMPLETION];
+const BATTERIES: &[Battery] = &[
+    Battery::EPOLL,
+    Battery::MODERATED,
+    Battery::READINESS,
+    Battery::COMPLETION,
+];
 #[cfg(not(feature = "io-uring"))]
-const BATTERIES: &[Battery] = &[Battery::EPOLL];
+const BATTERIES: &[Battery] = &[Battery::EPOLL, Battery::MODERATED];
 
 /// All cases of the adapters that there are, and on what they run.
 pub(crate) fn cases()

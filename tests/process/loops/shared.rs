@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use signalfd::{SigInfo, Signal, block};
 
@@ -11,6 +12,18 @@ use crate::common::{
     wait_until_asleep,
 };
 use crate::harness::many;
+
+/// How far apart two signals are after which others are to gather for long: for as long as
+/// it would take to fill a batch of 64.
+pub(super) const APART: Duration = Duration::from_millis(100);
+
+/// Lets this time pass, since it counts how far apart signals are.
+pub(super) fn pass(time: Duration) {
+    let begin = Instant::now();
+    while begin.elapsed() < time {
+        thread::yield_now();
+    }
+}
 
 pub(super) fn count() -> usize {
     many() as usize

@@ -112,6 +112,12 @@ pub(crate) fn peers(amount: Amount) -> Vec<Group> {
         100_000,
         &among(&["crate/wait-batch", "crate/future"], who::QUEUE),
     );
+    let in_loops = |rate: &str, work: &str, total: u64| {
+        let title =
+            format!("{rate} a second, in loops of others: ns of CPU for each");
+        let who = among(&["crate/wait-batch"], who::IN_LOOPS);
+        amount.group(&title, work, total, &who).on_two_cpus().cpu()
+    };
     // As many in a quick run.
     let queued = Group { total: 100_000, ..queued };
     let groups = [
@@ -168,6 +174,8 @@ pub(crate) fn peers(amount: Amount) -> Vec<Group> {
             .on_two_cpus()
             .events(),
         queued.on_two_cpus().once("received", "signals"),
+        in_loops("500,000", "paced:500", 100_000),
+        in_loops("100,000", "paced:100", 30_000),
     ];
     groups.map(|group| Group { module: "peers", ..group }).into()
 }

@@ -183,6 +183,18 @@ pub(crate) const PEERS: &[&str] = &[
     "peer/a10",
 ];
 
+/// The crate in loops of others, without a delay and with one.
+pub(super) const IN_LOOPS: &[&str] = &[
+    "adapter/mio",
+    "adapter/mio-moderated",
+    "adapter/tokio",
+    "adapter/tokio-moderated",
+    "adapter/async-io",
+    "adapter/async-io-moderated",
+    "adapter/calloop",
+    "adapter/calloop-moderated",
+];
+
 /// Those whose loop is on `io_uring`.
 pub(crate) const ON_RINGS: &[&str] = &["peer/compio", "peer/a10"];
 
