@@ -344,6 +344,8 @@ mod models {
     mod own;
     #[path = "parker/models.rs"]
     mod parker;
+    #[path = "moderated_fd/phase.rs"]
+    mod phase;
     #[path = "parker/rest.rs"]
     mod rest;
     #[path = "hub/ring.rs"]

@@ -118,8 +118,7 @@ impl<R: AsRef<Receiver>, const N: usize> Epoll<R, N> {
     /// Until when signals are to gather, if they are to for all receivers. Those for
     /// which none have come lately are not to be kept waiting by the others.
     fn gather_until(&self) -> Option<Deadline> {
-        let until = |it: &R| Some(it.as_ref().gathers(false)?.0);
-        let each = self.receivers.iter().map(until);
+        let each = self.receivers.iter().map(|it| it.as_ref().gathers_until());
         each.reduce(|all, one| Some(all?.earlier(one?))).flatten()
     }
 }

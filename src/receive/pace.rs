@@ -10,14 +10,13 @@ use core::time::Duration;
 use crate::error::Error;
 use crate::sys::{self, Deadline};
 
-/// Spinning, for as long as it pays.
+/// Something that is done before a wait, for as long as it pays.
 ///
-/// A spin in vain costs its whole budget, and the sleep comes all the same. So after
-/// each of these in a row the next waits sleep at once: one of them, then three, seven,
-/// and at most 63. A spin that is not in vain makes every wait spin again.
+/// If it is in vain, the wait comes all the same. So after each time in a row the next waits
+/// go without: one of them, then three, seven, and at most 63. After one that is not in vain
+/// every wait tries again.
 #[derive(Debug)]
-pub(super) struct Spin {
-    budget: Duration,
+pub(crate) struct Attempt {
     /// How many were in vain in a row, up to [`MOST`].
     vain: AtomicU32,
     /// How many waits are to go without.
@@ -26,25 +25,27 @@ pub(super) struct Spin {
 
 const MOST: u32 = 6;
 
-impl Spin {
-    pub(super) const fn new(budget: Duration) -> Self {
+impl Attempt {
+    pub(crate) const fn new() -> Self {
         let (vain, skip) = (AtomicU32::new(0), AtomicU32::new(0));
-        Self { budget, vain, skip }
+        Self { vain, skip }
     }
 
-    /// How long to spin this time.
-    pub(super) fn budget(&self) -> Duration {
+    /// Whether to try this time.
+    #[inline]
+    pub(crate) fn is_due(&self) -> bool {
         match self.skip.load(Ordering::Relaxed) {
-            0 => self.budget,
+            0 => true,
             left => {
                 self.skip.store(left - 1, Ordering::Relaxed);
-                Duration::ZERO
+                false
             }
         }
     }
 
-    /// Notes whether a signal came while it was spinning.
-    pub(super) fn note(&self, has_paid: bool) {
+    /// Notes whether it was not in vain.
+    #[inline]
+    pub(crate) fn note(&self, has_paid: bool) {
         let vain = if has_paid {
             0
         } else {
@@ -52,6 +53,29 @@ impl Spin {
         };
         self.vain.store(vain, Ordering::Relaxed);
         self.skip.store((1 << vain) - 1, Ordering::Relaxed);
+    }
+}
+
+/// Spinning, for as long as it pays. A spin in vain costs its whole budget.
+#[derive(Debug)]
+pub(super) struct Spin {
+    budget: Duration,
+    attempt: Attempt,
+}
+
+impl Spin {
+    pub(super) const fn new(budget: Duration) -> Self {
+        Self { budget, attempt: Attempt::new() }
+    }
+
+    /// How long to spin this time.
+    pub(super) fn budget(&self) -> Duration {
+        if self.attempt.is_due() { self.budget } else { Duration::ZERO }
+    }
+
+    /// Notes whether a signal came while it was spinning.
+    pub(super) fn note(&self, has_paid: bool) {
+        self.attempt.note(has_paid);
     }
 }
 
@@ -240,7 +264,7 @@ mod tests {
             assert_eq!(spin.budget(), budget);
             spin.note(false);
             let mut count = 0;
-            while spin.skip.load(Ordering::Relaxed) > 0 {
+            while spin.attempt.skip.load(Ordering::Relaxed) > 0 {
                 assert_eq!(spin.budget(), Duration::ZERO);
                 count += 1;
             }

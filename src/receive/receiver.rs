@@ -335,13 +335,12 @@ impl Receiver {
         feature = "calloop"
     ))]
     fn pace_loops(&self, taken: usize, room: usize) {
-        if !self.moderated_fd.is_there() {
-            return;
-        }
         match self.moderation.in_loop(taken, room) {
             Some(until) => self.moderated_fd.gather(self.as_fd(), until),
             // There may be more, which is taken before a loop waits.
             None if taken == room => {}
+            // Nobody was told yet, and somebody will be.
+            None if self.is_gathering(room, false) => {}
             None => self.moderated_fd.watch(self.as_fd()),
         }
     }
@@ -730,19 +729,10 @@ impl Receiver {
         Poll::Pending
     }
 
-    /// Until when signals are to gather for this receiver, if they come in numbers, and how
-    /// many are enough, for who sees that.
+    /// Until when signals are to gather for this receiver, if they come in numbers.
     #[inline]
-    pub(crate) fn gathers(
-        &self,
-        sees_how_many: bool,
-    ) -> Option<(Deadline, usize)> {
-        if sees_how_many {
-            let until = self.moderation.until(usize::MAX)?;
-            Some((until, self.moderation.enough(usize::MAX)))
-        } else {
-            Some((self.moderation.expected(usize::MAX)?, usize::MAX))
-        }
+    pub(crate) fn gathers_until(&self) -> Option<Deadline> {
+        self.moderation.expected(usize::MAX)
     }
 
     /// Has the task woken when enough has gathered, where it is
@@ -894,7 +884,12 @@ impl Receiver {
 
     /// Whether a task that has so much room is to wait until a loop tells that signals have
     /// gathered, if it was not told yet or was told too early.
-    #[cfg(any(feature = "tokio", feature = "async-io"))]
+    #[cfg(any(
+        feature = "tokio",
+        feature = "async-io",
+        feature = "mio",
+        feature = "calloop"
+    ))]
     pub(crate) fn is_gathering(&self, room: usize, is_told: bool) -> bool {
         self.moderation.enough(room) > 1
             && self.moderated_fd.is_gathering(self.as_fd(), is_told)

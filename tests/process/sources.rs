@@ -38,6 +38,8 @@ cases! {
     signals_gather_while_a_source_waits,
     gathering_ends_when_half_of_the_completions_are_there,
     gathering_waits_where_there_is_room_for_one_completion,
+    a_source_reads_before_the_loop_waits_while_that_pays,
+    a_moderated_source_reads_when_signals_have_gathered,
     what_comes_after_the_delay_is_told_in_every_ring,
     a_flood_of_one_signal_leaves_no_source_asleep,
     at_the_end_of_many_a_look_goes_along,
@@ -525,6 +527,58 @@ fn gathering_ends_when_half_of_the_completions_are_there() {
         let source = ReadSource::new(&signals, &ring, GROUP);
         fill(&mut ring, &mut source.unwrap());
     });
+}
+
+/// What comes while a batch is handled takes no turn of the ring.
+fn a_source_reads_before_the_loop_waits_while_that_pays() {
+    let signals = open(rt()).unwrap();
+    let mut ring = IoUring::new(8).unwrap();
+    let mut source = Source::new(&signals);
+    let mut batch = Batch::<4>::new();
+    let mut take = |source: &mut Source<&Signals>| {
+        let infos = source.take(&mut batch).unwrap();
+        infos.iter().map(|it| it.value().unwrap()).collect::<Vec<_>>()
+    };
+    for value in 0..100 {
+        queue(value..value + 1);
+        assert_eq!(take(&mut source), [value]);
+    }
+    assert!(source.needs_arming());
+    // One look in vain, and then nothing is read that nothing has announced.
+    assert_eq!(take(&mut source), []);
+    queue(100..101);
+    assert_eq!(take(&mut source), []);
+    let mut announced = |source: &mut Source<&Signals>| {
+        arm(&mut ring, source, MINE);
+        source.submit_and_wait(&mut ring).unwrap();
+        complete(&mut ring, source, MINE);
+    };
+    announced(&mut source);
+    assert_eq!(take(&mut source), [100]);
+    // The next wait goes without a look, and the one after it looks again.
+    queue(101..102);
+    assert_eq!(take(&mut source), []);
+    announced(&mut source);
+    assert_eq!(take(&mut source), [101]);
+    queue(102..103);
+    assert_eq!(take(&mut source), [102]);
+    // Nor is there a look while the request is in the ring.
+    arm(&mut ring, &mut source, MINE);
+    queue(103..104);
+    assert_eq!(take(&mut source), []);
+    source.submit_and_wait(&mut ring).unwrap();
+    complete(&mut ring, &mut source, MINE);
+    assert_eq!(take(&mut source), [103]);
+}
+
+fn a_moderated_source_reads_when_signals_have_gathered() {
+    let signals = moderated(Duration::from_secs(1000));
+    let mut ring = IoUring::new(8).unwrap();
+    let mut source = Source::new(&signals);
+    assert_eq!(first_batch(&mut ring, &mut source), [0]);
+    queue(1..2);
+    assert_eq!(source.take(&mut Batch::<4>::new()).unwrap(), []);
+    assert!(signals.try_recv().unwrap().is_some());
 }
 
 fn gathering_waits_where_there_is_room_for_one_completion() {

@@ -271,7 +271,6 @@ pub(crate) struct Polls<const N: usize> {
     source: Source<Signals>,
     ring: IoUring,
     batch: Batch<N>,
-    has_more: bool,
 }
 
 impl<const N: usize> Polls<N> {
@@ -282,32 +281,36 @@ impl<const N: usize> Polls<N> {
     pub(crate) fn with(number: i32, options: Options) -> Self {
         let source = Source::new(open(number, options));
         let ring = builder().build(8).expect("io_uring");
-        let batch = Batch::new();
-        Self { source, ring, batch, has_more: false }
+        Self { source, ring, batch: Batch::new() }
     }
 
-    fn arm(&mut self) {
-        let pushed = self.source.push(&mut self.ring.submission(), MINE);
-        pushed.expect("the queue has room");
+    fn wait(&mut self) {
+        if self.source.needs_arming() {
+            let pushed = self.source.push(&mut self.ring.submission(), MINE);
+            pushed.expect("the queue has room");
+        }
+        let waited = self.source.submit_and_wait(&mut self.ring);
+        waited.expect("io_uring_enter");
+        for completion in self.ring.completion() {
+            self.source.complete(completion).expect("it is ours");
+        }
     }
 }
 
 impl<const N: usize> Turn for Polls<N> {
     #[inline]
     fn turn(&mut self, mut got: impl FnMut(&[SigInfo])) {
-        if !self.has_more {
-            if self.source.needs_arming() {
-                self.arm();
-            }
-            let waited = self.source.submit_and_wait(&mut self.ring);
-            waited.expect("io_uring_enter");
-            for completion in self.ring.completion() {
-                self.source.complete(completion).expect("it is ours");
+        // As the documentation shows it: what is there is taken before the loop waits.
+        let mut count = 0;
+        while count == 0 {
+            let infos = self.source.take(&mut self.batch).expect("a read");
+            count = infos.len();
+            if count > 0 {
+                got(infos);
+            } else {
+                self.wait();
             }
         }
-        let infos = self.source.take(&mut self.batch).expect("a read");
-        self.has_more = infos.len() == N;
-        got(infos);
     }
 }
 

@@ -307,10 +307,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     }
 
     /// Submits and waits as [`Source::submit_and_wait`](super::Source::submit_and_wait)
-    /// does, for the ring that the source was made with. With
-    /// [`Options::moderate`](crate::Options::moderate) it waits until there are as many
-    /// completions as the count that was asked for, whatever they are for, or until the delay
-    /// is over.
+    /// does, for the ring that the source was made with.
     ///
     /// # Errors
     ///
@@ -324,8 +321,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         S: squeue::EntryMarker,
         C: cqueue::EntryMarker,
     {
-        let receiver = self.receiver.as_ref();
-        super::wait::submit_and_wait(ring, receiver, true)
+        super::wait::submit_and_wait(ring, self.receiver.as_ref())
     }
 
     /// Cancels the request, before it returns. Afterwards [`take`](Self::take) yields all

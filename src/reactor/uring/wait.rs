@@ -11,10 +11,10 @@ use crate::receive::Receiver;
 use crate::receive::ring::{Stay, descriptor, errno};
 use crate::sys::Deadline;
 
-/// Submits what is in the queue and waits for a completion, once signals have gathered; where
-/// each has a completion, until there are as many as the receiver asks for; and no longer than
-/// until half of the completion queue is filled, so that it has room for the rest. If there
-/// is one that was not looked at, it does not wait.
+/// Submits what is in the queue and waits for a completion, once signals have gathered for as
+/// long as the receiver is moderated; or no longer than until half of the completion queue
+/// is filled, so that it has room for the rest. If there is one that was not looked at, it
+/// does not wait.
 #[expect(
     clippy::inline_always,
     reason = "the first return after a call is slow"
@@ -23,7 +23,6 @@ use crate::sys::Deadline;
 pub(super) fn submit_and_wait<S, C>(
     ring: &mut IoUring<S, C>,
     receiver: &Receiver,
-    sees_how_many: bool,
 ) -> Result<(), Error>
 where
     S: squeue::EntryMarker,
@@ -39,8 +38,8 @@ where
         return Err(Error::os(Op::UringPoll, Errno::INVAL));
     }
     let waited = if ring.completion().is_empty() {
-        match receiver.gathers(sees_how_many) {
-            Some((until, enough)) => gather(ring, until, enough),
+        match receiver.gathers_until() {
+            Some(until) => gather(ring, until),
             None => wait(ring),
         }
     } else if ring.submission().is_empty() {
@@ -65,18 +64,13 @@ where
 }
 
 #[inline(never)]
-fn gather<S, C>(
-    ring: &mut IoUring<S, C>,
-    until: Deadline,
-    enough: usize,
-) -> Result<(), Errno>
+fn gather<S, C>(ring: &mut IoUring<S, C>, until: Deadline) -> Result<(), Errno>
 where
     S: squeue::EntryMarker,
     C: cqueue::EntryMarker,
 {
     // None at all would be no wait.
-    let half = (ring.params().cq_entries() / 2).max(1);
-    let enough = u32::try_from(enough).unwrap_or(u32::MAX).min(half);
+    let enough = (ring.params().cq_entries() / 2).max(1);
     // What the kernel's own thread brings after the minimum wakes nobody on kernels from
     // 6.12 to some of 6.18 ("fix min_wait wakeups for SQPOLL" mends it).
     let has_minimum = ring.params().is_feature_min_timeout()

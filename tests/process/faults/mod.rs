@@ -67,6 +67,7 @@ const ALL: &[Operations] = &[
     receiving::WAITING,
     receiving::AWAITING,
     receiving::SERVING_AN_EPOLL,
+    receiving::MODERATING_A_LOOP,
     receiving::HANDING_OUT,
     changing::CHANGING,
     changing::SCOPES_INSIDE_EACH_OTHER,

@@ -17,6 +17,7 @@ cases! {
     waiting,
     awaiting,
     serving_an_epoll,
+    moderating_a_loop,
     handing_out,
 }
 
@@ -301,6 +302,87 @@ fn a_moderated_epoll(trial: &Trial<'_>, signals: &mut Signals) {
     let mut batch = Batch::<16>::new();
     signals.got(receiver.wait_batch(&mut batch).unwrap());
     turn(trial, signals, &receiver);
+    trial.goes_on(signals, &receiver);
+}
+
+// ---------------------------------------------------------------------------
+
+#[cfg(not(feature = "mio"))]
+pub(super) const MODERATING_A_LOOP: Operations = &[];
+#[cfg(feature = "mio")]
+pub(super) const MODERATING_A_LOOP: Operations =
+    operations![a_moderated_loop, a_moderated_loop_that_is_left];
+
+fn moderating_a_loop() {
+    inject(MODERATING_A_LOOP);
+}
+
+/// A receiver in a loop, for which signals are to gather for a moment.
+#[cfg(feature = "mio")]
+fn moderated(trial: &Trial<'_>) -> (signalfd::Signals, mio::Poll) {
+    // They come in numbers, however slow the supervisor is.
+    let options = options().moderate(100 * MOMENT, usize::MAX);
+    let mut receiver = options.open(both()).unwrap();
+    let poll = mio::Poll::new().unwrap();
+    let (token, readable) = (mio::Token(0), mio::Interest::READABLE);
+    let registered =
+        trial.does(|| poll.registry().register(&mut receiver, token, readable));
+    // What has failed may be the loop's own.
+    if registered.is_err() {
+        poll.registry().register(&mut receiver, token, readable).unwrap();
+    }
+    (receiver, poll)
+}
+
+/// Whatever fails, the loop tells of what comes, when they gather and when they do not.
+#[cfg(feature = "mio")]
+fn a_moderated_loop(trial: &Trial<'_>, signals: &mut Signals) {
+    let (receiver, mut poll) = moderated(trial);
+    let mut events = mio::Events::with_capacity(8);
+    let mut batch = Batch::<16>::new();
+    let mut take = |signals: &mut Signals| {
+        let mut read =
+            || receiver.try_recv_batch(&mut batch).map(<[_]>::to_vec);
+        let infos = trial.call(&[Op::Read], &mut read);
+        // Who is told once reads until there is nothing, and the kernel does not say so if
+        // there is something.
+        let infos = infos.ok().filter(|infos| !infos.is_empty());
+        let infos = infos.unwrap_or_else(|| read().unwrap());
+        signals.got(&infos);
+        !infos.is_empty()
+    };
+    let mut is_told = |signals: &mut Signals| {
+        let mut has_come = false;
+        while !has_come {
+            poll.poll(&mut events, Some(DEADLINE)).unwrap();
+            assert!(!events.is_empty(), "nobody was told");
+            while take(signals) {
+                has_come = true;
+            }
+        }
+    };
+    for _ in 0..3 {
+        // They gather, and then nothing does any more.
+        for _ in 0..3 {
+            signals.send(1);
+            is_told(signals);
+        }
+        let info = trial.call(&[Op::Read], || receiver.try_recv());
+        let info = info.ok().flatten();
+        signals.got(info.or_else(|| receiver.try_recv().unwrap()));
+        signals.send(1);
+        is_told(signals);
+    }
+    trial.goes_on(signals, &receiver);
+}
+
+#[cfg(feature = "mio")]
+fn a_moderated_loop_that_is_left(trial: &Trial<'_>, signals: &mut Signals) {
+    let (mut receiver, poll) = moderated(trial);
+    let left = trial.does(|| poll.registry().deregister(&mut receiver));
+    if left.is_err() {
+        poll.registry().deregister(&mut receiver).unwrap();
+    }
     trial.goes_on(signals, &receiver);
 }
 

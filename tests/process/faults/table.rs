@@ -172,6 +172,19 @@ pub(super) const TABLE: &[Row] = &[
         errnos![EINVAL, EMFILE, ENFILE, ENODEV, ENOMEM; sandbox],
         Told(Op::Eventfd),
     ),
+    // Then nothing gathers for the loops of others.
+    row(
+        libc::SYS_timerfd_create,
+        On::Anything,
+        errnos![EINVAL, EMFILE, ENFILE, ENODEV, ENOMEM; sandbox],
+        Unnoticed,
+    ),
+    row(
+        libc::SYS_timerfd_settime,
+        On::Anything,
+        errnos![EINVAL; sandbox],
+        Unnoticed,
+    ),
     row(
         libc::SYS_rt_sigqueueinfo,
         On::Anything,
@@ -460,6 +473,7 @@ pub(super) fn name_of(call: c_long) -> String {
     names! {
         SYS_signalfd4 SYS_rt_sigprocmask SYS_read SYS_write SYS_ppoll
         SYS_epoll_create1 SYS_epoll_ctl SYS_epoll_pwait SYS_eventfd2
+        SYS_timerfd_create SYS_timerfd_settime
         SYS_rt_sigqueueinfo SYS_pidfd_send_signal SYS_rt_tgsigqueueinfo
         SYS_rt_sigaction
         SYS_rt_sigtimedwait SYS_tgkill SYS_kill SYS_openat SYS_getdents64

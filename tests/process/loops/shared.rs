@@ -2,6 +2,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+#[cfg(any(
+    feature = "tokio",
+    feature = "async-io",
+    feature = "mio",
+    feature = "calloop"
+))]
 use std::time::{Duration, Instant};
 
 use signalfd::{SigInfo, Signal, block};
@@ -15,9 +21,21 @@ use crate::harness::many;
 
 /// How far apart two signals are after which others are to gather for long: for as long as
 /// it would take to fill a batch of 64.
+#[cfg(any(
+    feature = "tokio",
+    feature = "async-io",
+    feature = "mio",
+    feature = "calloop"
+))]
 pub(super) const APART: Duration = Duration::from_millis(100);
 
 /// Lets this time pass, since it counts how far apart signals are.
+#[cfg(any(
+    feature = "tokio",
+    feature = "async-io",
+    feature = "mio",
+    feature = "calloop"
+))]
 pub(super) fn pass(time: Duration) {
     let begin = Instant::now();
     while begin.elapsed() < time {
