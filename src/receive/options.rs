@@ -79,19 +79,34 @@ impl Options {
     /// It applies to [`wait_batch`](Receiver::wait_batch) and
     /// [`wait_batch_timeout`](Receiver::wait_batch_timeout), to
     /// [`recv_batch`](Receiver::recv_batch) inside [`block_on`](crate::block_on), to an
-    /// [`Epoll`](crate::Epoll) whose receivers are all moderated, and to a loop on an
-    /// io_uring that lets its source wait (`uring::Source::submit_and_wait`). Methods
-    /// that take one signal, or do not wait, are never delayed; and in other loops, with
-    /// this crate's adapters or without, nothing gathers.
+    /// [`Epoll`](crate::Epoll) whose receivers are all moderated, to a loop on an
+    /// io_uring that lets its source wait (`uring::Source::submit_and_wait`), and to the
+    /// adapters for the loops of others. Methods that take one signal, or do not wait, are
+    /// never delayed; and a loop that watches the receiver's own descriptor is told at once.
     ///
-    /// While signals gather, a blocking wait checks every 200 us whether there are
-    /// `count`, so `count` can shorten only delays longer than that: shorter sleeps would
-    /// cost more than they bring. With `block_on`, `Epoll` and `submit_and_wait` nothing
-    /// checks, and signals gather until `delay` is over; with `block_on` also until
-    /// something else wakes the task. Inside `block_on` nothing gathers for a future that
-    /// is polled by an executor of its own (such as `FuturesUnordered`). While signals
-    /// gather for a blocking wait, a receiver whose own ring reads ahead
-    /// ([`Kind::Completion`]) notifies nobody else of them.
+    /// # The count
+    ///
+    /// How many signals are pending is seen only by reading them. A blocking wait does: it
+    /// looks every 200 us, and when `count` can be expected to have come, as fast as they last
+    /// did. With `block_on`, `Epoll`, `submit_and_wait` and the adapters nobody
+    /// looks: signals gather until `count` can be expected, or `delay` is over.
+    ///
+    /// # In the loops of others
+    ///
+    /// The adapters have the loop watch another descriptor, an epoll of the receiver's, which
+    /// becomes readable when signals have gathered. While they do, they wake nobody. It takes
+    /// a timer, which costs as much as some wakes, so they gather only where at least 8 are
+    /// expected meanwhile. Take batches: `recv_batch` of tokio's and async-io's adapter; with
+    /// mio `try_recv_batch`, as always until a batch is short. If one task takes batches and
+    /// another single signals of the same receiver, the loop is told for both. The epoll and
+    /// the timer are two descriptors. Where they cannot be made, the loop is told at once.
+    ///
+    /// # Exceptions
+    ///
+    /// With `block_on` something else that wakes the task ends the gathering. Inside
+    /// `block_on` nothing gathers for a future that is polled by an executor of its own (such
+    /// as `FuturesUnordered`). While signals gather for a blocking wait, a receiver whose own
+    /// ring reads ahead ([`Kind::Completion`]) notifies nobody else of them.
     ///
     /// A `delay` of zero turns it off, and so does a `count` of 0 or 1.
     ///

@@ -130,7 +130,7 @@ impl Moderation {
 
     #[inline]
     pub(super) const fn is_off(&self) -> bool {
-        self.delay.is_zero()
+        self.delay.is_zero() || self.count <= 1
     }
 
     /// How many records are enough, where there is room for so many.
@@ -151,8 +151,8 @@ impl Moderation {
         if self.is_off() { None } else { self.ends(self.time(room), room) }
     }
 
-    /// Until when a loop is to let them gather after such a batch, which left nothing;
-    /// `None` if it is to be told of the next one at once: a timer costs as much as some
+    /// Until when a loop is to let them gather after such a batch; `None` if it is to be told
+    /// of the next one at once, or there may be more already. A timer costs as much as some
     /// wakes, so it has to save more of them.
     #[cfg(any(
         feature = "tokio",
@@ -165,24 +165,11 @@ impl Moderation {
         taken: usize,
         room: usize,
     ) -> Option<Duration> {
+        let time = self.time(room);
         let each = Duration::from_nanos(self.each.load(Ordering::Relaxed));
-        let comes_in_numbers = each.saturating_mul(NUMBERS) <= self.delay;
-        if taken == 0 || self.enough(room) <= taken || !comes_in_numbers {
-            return None;
-        }
-        let last = Duration::from_nanos(self.last.load(Ordering::Relaxed));
-        Some(last.saturating_add(self.time(room)))
-    }
-
-    /// Whether signals ever gather.
-    #[cfg(any(
-        feature = "tokio",
-        feature = "async-io",
-        feature = "mio",
-        feature = "calloop"
-    ))]
-    pub(super) fn is_on(&self) -> bool {
-        !self.is_off() && self.enough(usize::MAX) > 1
+        let comes_in_numbers = each.saturating_mul(NUMBERS) <= time;
+        let is_all = (1..room).contains(&taken);
+        (is_all && comes_in_numbers).then(|| sys::now().saturating_add(time))
     }
 
     /// How long enough of them take to come, and no longer than the delay.
@@ -205,18 +192,24 @@ impl Moderation {
     /// Notes that so many records are handed out.
     #[inline]
     pub(super) fn note(&self, taken: usize, room: usize) {
-        // A wait that was over before anything came has handed out no batch.
-        if !self.is_off() && taken > 0 {
-            self.handed_out(taken, room);
+        // A wait that was over before anything came has handed out no batch, and who takes
+        // one signal takes none.
+        if !self.is_off() && taken > 0 && room > 1 {
+            self.handed_out(taken, room, sys::now);
         }
     }
 
-    fn handed_out(&self, taken: usize, room: usize) {
+    fn handed_out(
+        &self,
+        taken: usize,
+        room: usize,
+        now: impl FnOnce() -> Duration,
+    ) {
         if taken >= self.enough(room) {
             self.since.fetch_add(taken, Ordering::Relaxed);
             return;
         }
-        let now = nanoseconds(sys::now());
+        let now = nanoseconds(now());
         let last = self.last.swap(now, Ordering::Relaxed);
         let all = self.since.swap(0, Ordering::Relaxed).saturating_add(taken);
         let all = u64::try_from(all).unwrap_or(u64::MAX);
@@ -307,13 +300,12 @@ mod tests {
         assert!(off.until(64).is_none());
     }
 
-    /// What was handed out by itself before this call, as fast as that.
+    /// One was handed out by itself, and these so much later.
     fn after(moderation: &Moderation, time: Duration, batches: &[usize]) {
-        moderation.note(1, 64);
-        let ago = nanoseconds(sys::now()) - nanoseconds(time);
-        moderation.last.store(ago, Ordering::Relaxed);
+        let begin = Duration::from_secs(10);
+        moderation.handed_out(1, 64, || begin);
         for taken in batches {
-            moderation.note(*taken, 64);
+            moderation.handed_out(*taken, 64, || begin + time);
         }
     }
 
@@ -322,25 +314,31 @@ mod tests {
         let (second, hour) =
             (Duration::from_secs(1), Duration::from_secs(3600));
         let moderation = Moderation::new(hour, 16);
-        let near = |time: Duration, of: Duration| {
-            assert!(time >= of && time < of + second / 2, "{time:?}");
-        };
-        moderation.note(1, 64);
         assert_eq!(moderation.time(64), hour, "nothing is known yet");
+        moderation.note(1, 64);
+        assert_eq!(moderation.time(64), hour, "one says nothing");
         after(&moderation, second, &[1]);
-        near(moderation.time(64), second * 16);
-        near(moderation.time(8), second * 8);
+        assert_eq!(moderation.time(64), second * 16);
+        assert_eq!(moderation.time(8), second * 8);
         // Those of full batches count.
-        after(&moderation, second, &[64, 16, 4]);
-        near(moderation.time(64), second * 16 / 84);
+        after(&moderation, 84 * second, &[64, 16, 4]);
+        assert_eq!(moderation.time(64), second * 16);
         after(&moderation, hour, &[3]);
         assert_eq!(moderation.time(64), hour, "the delay is the longest");
-        let left = moderation.expected(64).unwrap().left().unwrap();
-        assert!(left <= hour && left + second > hour);
+        moderation.note(1, 64);
+        assert!(moderation.until(64).is_some());
         // It is over for who does not see how many there are.
-        after(&moderation, Duration::from_nanos(1), &[1]);
+        moderation.each.store(1, Ordering::Relaxed);
         while moderation.expected(2).is_some() {}
         assert!(moderation.until(2).is_some());
+    }
+
+    #[test]
+    fn who_takes_one_signal_takes_no_batch() {
+        let moderation = Moderation::new(Duration::from_secs(3600), 16);
+        moderation.note(3, 64);
+        moderation.note(1, 1);
+        assert!(moderation.until(64).is_some());
     }
 
     #[cfg(any(
@@ -357,20 +355,19 @@ mod tests {
         assert_eq!(moderation.in_loop(1, 64), None, "it came by itself");
         after(&moderation, second, &[7]);
         assert_eq!(moderation.in_loop(7, 64), None, "it saves too little");
-        after(&moderation, second, &[9]);
-        let last = moderation.last.load(Ordering::Relaxed);
-        let until = Duration::from_nanos(last) + moderation.time(64);
-        assert_eq!(moderation.in_loop(9, 64), Some(until));
-        assert_eq!(moderation.in_loop(4, 4), None, "that is enough");
-        assert_eq!(
-            moderation.in_loop(1, 1),
-            None,
-            "one has nobody to wait for"
-        );
+        after(&moderation, second / 2, &[8]);
+        let now = sys::now();
+        let until = moderation.in_loop(8, 64).unwrap();
+        assert!(until >= now + second, "16 at that pace");
+        assert!(moderation.in_loop(30, 64).is_some(), "it may save as many");
+        assert_eq!(moderation.in_loop(9, 9), None, "there may be more");
+        assert_eq!(moderation.in_loop(1, 7), None, "there is room for few");
         assert_eq!(moderation.in_loop(0, 64), None, "none came");
-        assert!(moderation.is_on());
-        assert!(!Moderation::new(second, 1).is_on());
-        assert!(!Moderation::new(Duration::ZERO, 16).is_on());
+        let few = Moderation::new(second, 7);
+        after(&few, second / 100, &[1]);
+        assert_eq!(few.in_loop(1, 64), None, "it saves too little");
+        assert!(Moderation::new(second, 1).is_off());
+        assert!(Moderation::new(Duration::ZERO, 16).is_off());
     }
 
     #[test]

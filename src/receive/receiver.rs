@@ -335,12 +335,16 @@ impl Receiver {
         feature = "calloop"
     ))]
     fn pace_loops(&self, taken: usize, room: usize) {
+        // The descriptor of a ring would stand from when it is asked for.
+        if !self.moderated_fd.is_there() {
+            return;
+        }
         match self.moderation.in_loop(taken, room) {
             Some(until) => self.moderated_fd.gather(self.as_fd(), until),
             // There may be more, which is taken before a loop waits.
             None if taken == room => {}
-            // Nobody was told yet, and somebody will be.
-            None if self.is_gathering(room, false) => {}
+            // It was told too early, if it was told.
+            None if self.is_gathering(room, true) => {}
             None => self.moderated_fd.watch(self.as_fd()),
         }
     }
@@ -499,6 +503,13 @@ impl Receiver {
             taken = self.wait_for_some(room, deadline)?;
         }
         self.moderation.note(taken, room.len());
+        #[cfg(any(
+            feature = "tokio",
+            feature = "async-io",
+            feature = "mio",
+            feature = "calloop"
+        ))]
+        self.pace_loops(taken, room.len());
         Ok(taken)
     }
 
@@ -515,7 +526,9 @@ impl Receiver {
         let mut kept = Kept::new(room, self.signalfd().birth());
         self.moderation.gather(until, size, || {
             self.engine.rest(until.earlier(look), &|| self.waker.wake())?;
-            look = Deadline::NEVER;
+            if look.is_over() {
+                look = Deadline::NEVER;
+            }
             let more = self.read_to_wait(kept.rest(), Next::Wait)?;
             kept.add(more);
             Ok(more)
@@ -761,7 +774,7 @@ fn what_will_do(engine: &Engine, options: Options) -> [Quick; 2] {
         return [Quick::never(); 2];
     }
     // What is read is noted.
-    if !options.delay.is_zero() {
+    if !Moderation::new(options.delay, options.count).is_off() {
         return [Quick::never(); 2];
     }
     let quick = engine.signalfd().birth().quick();
@@ -876,7 +889,7 @@ impl Receiver {
     ))]
     pub(crate) fn watched(&self) -> BorrowedFd<'_> {
         let this = self.as_fd();
-        if !self.moderation.is_on() {
+        if self.moderation.is_off() {
             return this;
         }
         self.moderated_fd.of(this).unwrap_or(this)
@@ -892,6 +905,8 @@ impl Receiver {
     ))]
     pub(crate) fn is_gathering(&self, room: usize, is_told: bool) -> bool {
         self.moderation.enough(room) > 1
+            && self.moderated_fd.is_there()
+            && self.check_process().is_ok()
             && self.moderated_fd.is_gathering(self.as_fd(), is_told)
     }
 

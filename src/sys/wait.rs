@@ -237,6 +237,18 @@ pub(crate) fn timerfd_set(timer: BorrowedFd<'_>, at: Duration) -> bool {
     timerfd_settime(timer, TimerfdTimerFlags::ABSTIME, &time).is_ok()
 }
 
+/// Forgets that the timer has expired.
+#[cfg(any(
+    feature = "tokio",
+    feature = "async-io",
+    feature = "mio",
+    feature = "calloop"
+))]
+pub(crate) fn timerfd_clear(timer: BorrowedFd<'_>) {
+    let mut count = [0_u8; 8];
+    let _expired = rustix::io::read(timer, &mut count);
+}
+
 /// Waits like [`poll`], on an epoll, and tells how many events there are.
 pub(crate) fn epoll_wait(
     epoll: BorrowedFd<'_>,

@@ -634,6 +634,9 @@ fn to_print_a_receiver_does_not_show_its_descriptor() {
     let signals = ring(Kind::Completion).open(rt()).unwrap();
     let shown = format!("{signals:?}");
     assert!(shown.contains("signalfd: "), "{shown}");
+    // Nor does a look.
+    assert_eq!(signals.try_recv(), Ok(None));
+    assert_eq!(signals.try_recv_batch(&mut Batch::<4>::new()), Ok(&[][..]));
     // Had it been shown, the request would be in the ring again after this.
     queue(0..1);
     let mut batch = Batch::<64>::new();

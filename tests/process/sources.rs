@@ -539,11 +539,18 @@ fn a_source_reads_before_the_loop_waits_while_that_pays() {
         let infos = source.take(&mut batch).unwrap();
         infos.iter().map(|it| it.value().unwrap()).collect::<Vec<_>>()
     };
-    for value in 0..100 {
+    // The first because it has not looked yet, and as many as may be in a row.
+    for value in 35..100 {
         queue(value..value + 1);
         assert_eq!(take(&mut source), [value]);
     }
+    queue(34..35);
+    assert_eq!(take(&mut source), [], "the ring has its turn");
     assert!(source.needs_arming());
+    arm(&mut ring, &mut source, MINE);
+    source.submit_and_wait(&mut ring).unwrap();
+    complete(&mut ring, &mut source, MINE);
+    assert_eq!(take(&mut source), [34]);
     // One look in vain, and then nothing is read that nothing has announced.
     assert_eq!(take(&mut source), []);
     queue(100..101);
@@ -573,12 +580,20 @@ fn a_source_reads_before_the_loop_waits_while_that_pays() {
 
 fn a_moderated_source_reads_when_signals_have_gathered() {
     let signals = moderated(Duration::from_secs(1000));
-    let mut ring = IoUring::new(8).unwrap();
     let mut source = Source::new(&signals);
-    assert_eq!(first_batch(&mut ring, &mut source), [0]);
+    let mut batch = Batch::<4>::new();
+    queue(0..1);
+    assert_eq!(source.take(&mut batch).unwrap().len(), 1);
     queue(1..2);
-    assert_eq!(source.take(&mut Batch::<4>::new()).unwrap(), []);
+    assert_eq!(source.take(&mut batch).unwrap(), []);
     assert!(signals.try_recv().unwrap().is_some());
+    // What is not moderated is read.
+    let signals = open(Signal::HUP).unwrap();
+    let mut source = Source::new(&signals);
+    kill(pid(), Signal::HUP);
+    assert_eq!(source.take(&mut batch).unwrap().len(), 1);
+    kill(pid(), Signal::HUP);
+    assert_eq!(source.take(&mut batch).unwrap().len(), 1);
 }
 
 fn gathering_waits_where_there_is_room_for_one_completion() {

@@ -39,7 +39,12 @@ pub struct Source<R> {
     has_handed_out: bool,
     /// Looking for these before the loop waits.
     look: Attempt,
+    /// How often in a row that has found something.
+    found: u32,
 }
+
+/// How often in a row, before what else is in the ring has its turn.
+const IN_A_ROW: u32 = 64;
 
 impl<R: AsRef<Receiver>> Source<R> {
     /// Makes a source of a receiver: `&Receiver`, `&Signals`, `Arc<Receiver>`, or
@@ -52,6 +57,7 @@ impl<R: AsRef<Receiver>> Source<R> {
             is_readable: true,
             has_handed_out: false,
             look: Attempt::new(),
+            found: 0,
         }
     }
 
@@ -140,6 +146,7 @@ impl<R: AsRef<Receiver>> Source<R> {
         // look, since a completion may have been lost.
         self.slot.request.look(result, flags)?;
         self.is_readable = true;
+        self.found = 0;
         self.slot.request.complete(result, flags).map(drop)
     }
 
@@ -152,7 +159,7 @@ impl<R: AsRef<Receiver>> Source<R> {
     /// After the last batch it reads once more, unless signals are to gather, for what has
     /// come while that was handled: then the loop need not wait. If there was nothing, the
     /// next batch goes without that, after further ones in a row the next 3, 7 and so on, up
-    /// to 63 of them.
+    /// to 63 of them. After 64 batches without a completion the ring has its turn.
     ///
     /// # Errors
     ///
@@ -171,6 +178,7 @@ impl<R: AsRef<Receiver>> Source<R> {
         let infos = self.receiver.as_ref().try_recv_batch(batch)?;
         if looks {
             self.look.note(!infos.is_empty());
+            self.found += 1;
         }
         // Nobody will say so any more if the request has failed.
         self.is_readable = infos.len() == N || self.slot.request.has_failed();
@@ -184,6 +192,7 @@ impl<R: AsRef<Receiver>> Source<R> {
     fn looks_first(&mut self) -> bool {
         mem::take(&mut self.has_handed_out)
             && self.slot.request.is_idle()
+            && self.found < IN_A_ROW
             && self.receiver.as_ref().gathers_until().is_none()
             && self.look.is_due()
     }

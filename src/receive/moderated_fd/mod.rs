@@ -58,6 +58,11 @@ impl ModeratedFd {
         Some(epoll)
     }
 
+    /// Whether a loop has the epoll.
+    pub(super) fn is_there(&self) -> bool {
+        self.epoll.get().is_some()
+    }
+
     /// Lets signals gather until then, before the loop is told of them.
     pub(super) fn gather(&self, receiver: BorrowedFd<'_>, until: Duration) {
         if let Some(fds) = self.fds(receiver) {
@@ -131,8 +136,11 @@ impl Kernel for Fds<'_> {
         Deadline::at(time).is_over()
     }
 
-    fn stop(&self) {
-        // If this fails, the timer tells of nothing, once.
-        let _is_stopped = wait::timerfd_set(self.timer, Duration::ZERO);
+    fn stop(&self) -> bool {
+        let is_stopped = wait::timerfd_set(self.timer, Duration::ZERO);
+        if !is_stopped {
+            wait::timerfd_clear(self.timer);
+        }
+        is_stopped
     }
 }

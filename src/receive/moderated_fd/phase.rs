@@ -17,7 +17,9 @@
 //! nobody will come to put it in:
 //!
 //! - `gather` takes the descriptor out first, and starts the timer then. So the timer expires
-//!   after that, and whoever is told reads, finds nothing in the end, and calls `watch`.
+//!   after that, and whoever is told reads, finds nothing in the end, and calls `watch`; or,
+//!   if it was too early, because another thread had set the timer for its own end, starts it
+//!   again ([`is_gathering`](Phase::is_gathering)).
 //! - `watch` stops the timer first, and puts the descriptor in then. So a timer that was
 //!   stopped when another thread had started it is missed by nobody. If the descriptor cannot
 //!   be put in, the timer is started for another try.
@@ -44,7 +46,9 @@ pub(super) trait Kernel {
     /// Has it expire soon, for another try.
     fn start_soon(&self);
 
-    fn stop(&self);
+    /// Stops it, or, if that cannot be, forgets that it has expired. Tells whether it will
+    /// not expire.
+    fn stop(&self) -> bool;
 
     /// Whether the clock shows this, or more.
     fn is_over(&self, time: Duration) -> bool;
@@ -71,26 +75,29 @@ impl Phase {
     pub(super) fn gather(&self, kernel: &impl Kernel, until: Duration) {
         let nanos = u64::try_from(until.as_nanos()).unwrap_or(u64::MAX);
         self.until.store(nanos, Ordering::Release);
-        if self.is_gathering.load(Ordering::Acquire) == WATCHING {
-            if !kernel.take_out() {
-                return;
-            }
-            self.says(GATHERING);
+        if self.is_watching() && !self.take_out(kernel) {
+            return;
         }
         self.start(kernel, until);
     }
 
     /// Tells of the next signal at once.
     pub(super) fn watch(&self, kernel: &impl Kernel) {
-        if self.is_gathering.load(Ordering::Acquire) == WATCHING {
+        if self.is_watching() {
             return;
         }
         self.says(WATCHING);
-        kernel.stop();
-        if !kernel.put_in() {
-            kernel.start_soon();
-            self.says(GATHERING);
+        let is_stopped = kernel.stop();
+        let is_in = kernel.put_in();
+        if is_stopped && is_in {
+            return;
         }
+        // Whoever is told next tries again.
+        self.until.store(0, Ordering::Release);
+        if !is_in {
+            kernel.start_soon();
+        }
+        self.says(GATHERING);
     }
 
     /// Whether signals gather still. Then the epoll will be readable when that is over; or
@@ -100,15 +107,28 @@ impl Phase {
         kernel: &impl Kernel,
         is_told: bool,
     ) -> bool {
-        if self.is_gathering.load(Ordering::Acquire) == WATCHING {
+        if self.is_watching() {
             return false;
         }
         let until = Duration::from_nanos(self.until.load(Ordering::Acquire));
         if kernel.is_over(until) {
             return false;
         }
-        // It may have been started last for another thread's end, which was this one's.
-        !is_told || self.start(kernel, until)
+        // It was told too early: for an end that was another thread's, or of a signal,
+        // because another thread has put the descriptor in.
+        !is_told || self.take_out(kernel) && self.start(kernel, until)
+    }
+
+    fn is_watching(&self) -> bool {
+        self.is_gathering.load(Ordering::Acquire) == WATCHING
+    }
+
+    fn take_out(&self, kernel: &impl Kernel) -> bool {
+        let is_out = kernel.take_out();
+        if is_out {
+            self.says(GATHERING);
+        }
+        is_out
     }
 
     fn says(&self, what: u8) {
@@ -128,24 +148,31 @@ impl Phase {
 
 #[cfg(all(test, loom))]
 mod loom_tests {
-    // The kernel is two cells, which it changes one call after the other, as it does under the
-    // lock of an epoll and of a timer. Who is told that the timer has expired has seen that.
+    // The kernel is two cells, which it changes one call after the other, as it does under
+    // the lock of an epoll and of a timer. Who is told that the timer has expired has seen
+    // that, and the clock shows the time that the timer was set for.
 
     extern crate std;
 
     use std::sync::Arc;
     use std::time::Duration;
 
-    use loom::sync::atomic::{AtomicBool, Ordering};
+    use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
     use loom::thread;
 
-    use super::{AtomicU8, AtomicU64, Kernel, Phase};
+    use super::{AtomicU8, Kernel, Phase};
 
     #[derive(Debug)]
     struct Model {
         phase: Phase,
         is_in: AtomicBool,
-        is_running: AtomicBool,
+        /// When it expires; 0 if it is stopped, or was told of.
+        timer: AtomicU64,
+        clock: AtomicU64,
+    }
+
+    fn nanos(time: Duration) -> u64 {
+        u64::try_from(time.as_nanos()).unwrap()
     }
 
     impl Kernel for Model {
@@ -159,8 +186,8 @@ mod loom_tests {
             true
         }
 
-        fn start(&self, _: Duration) -> bool {
-            self.is_running.swap(true, Ordering::AcqRel);
+        fn start(&self, at: Duration) -> bool {
+            self.timer.swap(nanos(at), Ordering::AcqRel);
             true
         }
 
@@ -168,12 +195,14 @@ mod loom_tests {
             unreachable!("it can be put in");
         }
 
-        fn is_over(&self, _: Duration) -> bool {
-            false
+        fn is_over(&self, time: Duration) -> bool {
+            // A clock is the same for all.
+            self.clock.fetch_add(0, Ordering::AcqRel) >= nanos(time)
         }
 
-        fn stop(&self) {
-            self.is_running.swap(false, Ordering::AcqRel);
+        fn stop(&self) -> bool {
+            self.timer.swap(0, Ordering::AcqRel);
+            true
         }
     }
 
@@ -183,55 +212,61 @@ mod loom_tests {
             self.phase.gather(self, Duration::from_nanos(1));
         }
 
-        /// Is told that the timer has expired, which is told once, and finds nothing.
-        fn expire(&self) {
-            if self.is_running.swap(false, Ordering::AcqRel) {
-                self.phase.watch(self);
-            }
+        /// The same, for longer.
+        fn gather_longer(&self) {
+            self.phase.gather(self, Duration::from_nanos(2));
         }
 
-        /// Is told too early.
-        fn ask(&self) {
-            self.phase.is_gathering(self, true);
-        }
-
-        /// Reads, and finds nothing.
+        /// Wants the next signal at once.
         fn watch(&self) {
             self.phase.watch(self);
+        }
+
+        /// Is told that the timer has expired, which is told once, and finds nothing.
+        fn expire(&self) {
+            let at = self.timer.swap(0, Ordering::AcqRel);
+            if at > 0 {
+                self.clock.fetch_max(at, Ordering::AcqRel);
+                if !self.phase.is_gathering(self, true) {
+                    self.phase.watch(self);
+                }
+            }
         }
     }
 
     /// Whatever two threads do, in whatever order: if the descriptor is out in the end, the
-    /// timer is running, and who is told of that can put the descriptor in. Two threads with
-    /// two steps, from either phase, and up to four preemptions. (loom knows the last seven
-    /// stores of a cell, and these are no more.)
+    /// timer is running, and who is told of that as often as it expires puts the descriptor
+    /// in. Two threads with two steps, from either phase, and up to three preemptions. (loom
+    /// knows the last seven stores of a cell, and these are no more.)
     #[test]
     fn nobody_is_left_untold() {
         let steps: [[fn(&Model); 2]; 5] = [
             [Model::gather, Model::watch],
             [Model::watch, Model::gather],
-            [Model::ask, Model::watch],
-            [Model::watch, Model::ask],
+            [Model::gather_longer, Model::expire],
             [Model::expire, Model::expire],
+            [Model::expire, Model::gather_longer],
         ];
         let pairs = steps.map(|one| steps.map(|other| [one, other]));
         for [one, other] in pairs.into_iter().flatten() {
             for is_gathering in [false, true] {
                 let mut builder = loom::model::Builder::new();
-                builder.preemption_bound = Some(4);
+                builder.preemption_bound = Some(3);
                 builder.check(move || two(is_gathering, one, other));
             }
         }
     }
 
     fn two(is_gathering: bool, one: [fn(&Model); 2], other: [fn(&Model); 2]) {
+        let until = u64::from(is_gathering);
         let model = Arc::new(Model {
             phase: Phase {
                 is_gathering: AtomicU8::new(is_gathering.into()),
-                until: AtomicU64::new(0),
+                until: AtomicU64::new(until),
             },
             is_in: AtomicBool::new(!is_gathering),
-            is_running: AtomicBool::new(is_gathering),
+            timer: AtomicU64::new(until),
+            clock: AtomicU64::new(0),
         });
         let shared = Arc::clone(&model);
         let thread = thread::spawn(move || {
@@ -239,11 +274,9 @@ mod loom_tests {
         });
         other.iter().for_each(|step| step(&model));
         thread.join().unwrap();
-        let is_in = model.is_in.load(Ordering::Acquire);
-        let is_running = model.is_running.load(Ordering::Acquire);
-        assert!(is_in || is_running, "it would never be told again");
-        model.watch();
-        assert!(model.is_in.load(Ordering::Acquire));
-        assert!(!model.is_running.load(Ordering::Acquire));
+        while model.timer.load(Ordering::Acquire) > 0 {
+            model.expire();
+        }
+        assert!(model.is_in.load(Ordering::Acquire), "nobody is told again");
     }
 }

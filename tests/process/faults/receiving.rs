@@ -351,11 +351,15 @@ fn a_moderated_loop(trial: &Trial<'_>, signals: &mut Signals) {
         signals.got(&infos);
         !infos.is_empty()
     };
+    // The kernel does not say that a descriptor is in an epoll if it is not, and who believes
+    // it sleeps.
+    let lies = trial.fails_with(libc::EEXIST);
+    let patience = if lies { MOMENT } else { DEADLINE };
     let mut is_told = |signals: &mut Signals| {
         let mut has_come = false;
         while !has_come {
-            poll.poll(&mut events, Some(DEADLINE)).unwrap();
-            assert!(!events.is_empty(), "nobody was told");
+            poll.poll(&mut events, Some(patience)).unwrap();
+            assert!(lies || !events.is_empty(), "nobody was told");
             while take(signals) {
                 has_come = true;
             }

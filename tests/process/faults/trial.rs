@@ -222,6 +222,12 @@ impl<'t> Trial<'t> {
         matches!(self.adversity, Adversity::Fault(Fault { lasts: true, .. }))
     }
 
+    /// Whether this is the error that is answered.
+    pub(super) fn fails_with(&self, number: c_int) -> bool {
+        let fails = |fault: &Fault| fault.errno == number;
+        matches!(&self.adversity, Adversity::Fault(fault) if fails(fault))
+    }
+
     /// Whether the kernel may drop a record, and say nothing.
     pub(super) const fn drops_records(&self) -> bool {
         matches!(self.adversity, Adversity::Limit(Limit::Queue(_)))

@@ -13,7 +13,7 @@ use signalfd::{
     Signal, Signals, Until, block,
 };
 
-use super::shared::{APART, count, expect_all, pass, send};
+use super::shared::{APART, MANY, count, expect_all, pass, send};
 use super::{Way, rt};
 use crate::allocations::allocated;
 use crate::common::{
@@ -273,8 +273,13 @@ macro_rules! awaiting {
                 an_inner_scope_shadows_and_gives_back,
                 nothing_is_allocated_for_a_signal_that_is_there,
                 signals_gather_for_batches,
+                a_child_that_is_forked_while_they_gather_is_told,
                 what_has_gathered_is_told_when_the_time_is_over,
                 a_signal_is_told_at_once_when_none_has_gathered,
+            }
+
+            fn a_child_that_is_forked_while_they_gather_is_told() {
+                awaiting::a_child_is_forked_while_they_gather::<$runtime>();
             }
 
             fn signals_gather_for_batches() {
@@ -351,7 +356,7 @@ pub(super) use awaiting;
 
 /// Takes two batches of one, so soon after each other that signals gather now.
 async fn get_in_the_flow(watched: &impl Awaited, apart: Duration) {
-    let mut batch = Batch::<64>::new();
+    let mut batch = Batch::<MANY>::new();
     for value in [-2, -1] {
         pass(apart);
         sigqueue(pid(), rt(), value).unwrap();
@@ -369,7 +374,7 @@ pub(super) fn signals_gather_for_batches<T: Runtime>() {
     let signals = moderated(Duration::from_secs(1000));
     T::run(async {
         let watched = T::watch(&signals).unwrap();
-        let mut batch = Batch::<64>::new();
+        let mut batch = Batch::<MANY>::new();
         get_in_the_flow(&watched, APART).await;
         sigqueue(pid(), rt(), 0).unwrap();
         for _ in 0..3 {
@@ -393,11 +398,31 @@ pub(super) fn signals_gather_for_batches<T: Runtime>() {
     });
 }
 
+pub(super) fn a_child_is_forked_while_they_gather<T: Runtime>() {
+    let signals = moderated(Duration::from_secs(1000));
+    T::run(async {
+        let watched = T::watch(&signals).unwrap();
+        let mut batch = Batch::<MANY>::new();
+        get_in_the_flow(&watched, APART).await;
+        sigqueue(pid(), rt(), 0).unwrap();
+        assert!(poll_once(pin!(watched.recv_batch(&mut batch))).is_pending());
+        Child::fork(|| {
+            let mut batch = Batch::<MANY>::new();
+            let polled = poll_once(pin!(watched.recv_batch(&mut batch)));
+            assert_eq!(polled, Poll::Ready(Err(Error::Forked)));
+            0
+        })
+        .wait_for_success();
+        assert!(poll_once(pin!(watched.recv_batch(&mut batch))).is_pending());
+        assert_eq!(watched.recv().await.unwrap().value(), Some(0));
+    });
+}
+
 pub(super) fn what_has_gathered_is_told<T: Runtime>() {
     let signals = moderated(Duration::from_millis(20));
     T::run(async {
         let watched = T::watch(&signals).unwrap();
-        let mut batch = Batch::<64>::new();
+        let mut batch = Batch::<MANY>::new();
         for _ in 0..3 {
             get_in_the_flow(&watched, Duration::ZERO).await;
             for value in 0..3 {
@@ -414,7 +439,7 @@ pub(super) fn a_signal_is_told_at_once<T: Runtime>() {
     let signals = moderated(delay);
     T::run(async {
         let watched = T::watch(&signals).unwrap();
-        let mut batch = Batch::<64>::new();
+        let mut batch = Batch::<MANY>::new();
         for value in 0..3 {
             get_in_the_flow(&watched, Duration::ZERO).await;
             let begin = Instant::now();

@@ -2,6 +2,8 @@
 
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use mio::event::Source;
@@ -9,7 +11,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use signalfd::{Batch, Error, Receiver, SigInfo, Signals};
 
-use super::shared::{APART, count, expect_all, pass, send};
+use super::shared::{APART, MANY, count, expect_all, pass, send};
 use super::{Way, rt, ways};
 use crate::allocations::without_allocating;
 use crate::common::{Child, open, options, pid, receiver_for, sigqueue};
@@ -25,6 +27,8 @@ cases! {
     signals_gather,
     what_has_gathered_is_told_when_the_time_is_over,
     ten_thousand_that_gather,
+    who_reads_by_waiting_for_no_time_is_told_again,
+    who_is_told_for_an_end_that_was_anothers_is_told_again,
 }
 
 /// In batches of this size.
@@ -209,7 +213,7 @@ fn get_in_the_flow(signals: &Signals, apart: Duration) {
     for value in [-2, -1] {
         pass(apart);
         sigqueue(pid(), rt(), value).unwrap();
-        let mut batch = Batch::<64>::new();
+        let mut batch = Batch::<MANY>::new();
         assert_eq!(signals.try_recv_batch(&mut batch).unwrap().len(), 1);
     }
 }
@@ -237,7 +241,7 @@ fn what_has_gathered_is_told_when_the_time_is_over() {
             sigqueue(pid(), rt(), value).unwrap();
         }
         let mut taken = Vec::new();
-        let mut batch = Batch::<64>::new();
+        let mut batch = Batch::<MANY>::new();
         while taken.len() < 3 {
             wait(&mut poll, &mut events);
             taken.extend(signals.try_recv_batch(&mut batch).unwrap());
@@ -269,4 +273,56 @@ fn ten_thousand_that_gather() {
     }
     expect_all(&taken, count());
     child.wait_for_success();
+}
+
+/// It takes what is there as `try_recv_batch` does.
+fn who_reads_by_waiting_for_no_time_is_told_again() {
+    let (signals, mut poll, mut events) = moderated(Duration::from_millis(5));
+    get_in_the_flow(&signals, Duration::ZERO);
+    for value in 0..100 {
+        sigqueue(pid(), rt(), value).unwrap();
+        let mut has_come = false;
+        while !has_come {
+            wait(&mut poll, &mut events);
+            let mut batch = Batch::<64>::new();
+            let infos = signals.wait_batch_timeout(&mut batch, Duration::ZERO);
+            has_come = !infos.unwrap().is_empty();
+        }
+    }
+}
+
+/// Two threads take batches, and each has signals gather for a time of its own.
+fn who_is_told_for_an_end_that_was_anothers_is_told_again() {
+    let (signals, mut poll, mut events) = moderated(Duration::from_micros(200));
+    let receiver: &Receiver = &signals;
+    let taken = AtomicUsize::new(0);
+    let all = count();
+    let parent = pid();
+    let child = Child::fork(move || {
+        send(parent, rt(), all);
+        0
+    });
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut batch = Batch::<64>::new();
+            while taken.load(Ordering::Relaxed) < all {
+                let infos = receiver.try_recv_batch(&mut batch).unwrap();
+                taken.fetch_add(infos.len(), Ordering::Relaxed);
+            }
+            // Whoever waits hears of the end.
+            sigqueue(pid(), rt(), -1).unwrap();
+        });
+        let mut batch = Batch::<32>::new();
+        while taken.load(Ordering::Relaxed) < all {
+            wait(&mut poll, &mut events);
+            let mut is_full = true;
+            while is_full {
+                let infos = receiver.try_recv_batch(&mut batch).unwrap();
+                taken.fetch_add(infos.len(), Ordering::Relaxed);
+                is_full = infos.len() == 32;
+            }
+        }
+    });
+    child.wait_for_success();
+    while receiver.try_recv().unwrap().is_some() {}
 }

@@ -19,8 +19,8 @@ use crate::common::{
 };
 use crate::harness::many;
 
-/// How far apart two signals are after which others are to gather for long: for as long as
-/// it would take to fill a batch of 64.
+/// How far apart two signals are after which others are to gather for longer than any test:
+/// for as long as it would take to fill a batch of [`MANY`].
 #[cfg(any(
     feature = "tokio",
     feature = "async-io",
@@ -28,6 +28,15 @@ use crate::harness::many;
     feature = "calloop"
 ))]
 pub(super) const APART: Duration = Duration::from_millis(100);
+
+/// See [`APART`].
+#[cfg(any(
+    feature = "tokio",
+    feature = "async-io",
+    feature = "mio",
+    feature = "calloop"
+))]
+pub(super) const MANY: usize = 4096;
 
 /// Lets this time pass, since it counts how far apart signals are.
 #[cfg(any(
