@@ -59,19 +59,6 @@ pub use batch::Batch;
 pub use future::{Recv, RecvBatch};
 pub use iter::Iter;
 pub use options::Options;
-#[cfg(all(
-    feature = "io-uring",
-    target_os = "linux",
-    target_pointer_width = "64",
-    any(
-        target_arch = "x86_64",
-        target_arch = "aarch64",
-        target_arch = "riscv64",
-        target_arch = "loongarch64",
-        target_arch = "powerpc64",
-    )
-))]
-pub(crate) use pace::Attempt;
 pub(crate) use parker::Parker;
 pub use receiver::Receiver;
 pub use shutdown::Shutdown;

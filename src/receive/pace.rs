@@ -10,13 +10,14 @@ use core::time::Duration;
 use crate::error::Error;
 use crate::sys::{self, Deadline};
 
-/// Something that is done before a wait, for as long as it pays.
+/// Spinning, for as long as it pays.
 ///
-/// If it is in vain, the wait comes all the same. So after each time in a row the next waits
-/// go without: one of them, then three, seven, and at most 63. After one that is not in vain
-/// every wait tries again.
+/// A spin in vain costs its whole budget, and the sleep comes all the same. So after
+/// each of these in a row the next waits sleep at once: one of them, then three, seven,
+/// and at most 63. A spin that is not in vain makes every wait spin again.
 #[derive(Debug)]
-pub(crate) struct Attempt {
+pub(super) struct Spin {
+    budget: Duration,
     /// How many were in vain in a row, up to [`MOST`].
     vain: AtomicU32,
     /// How many waits are to go without.
@@ -25,27 +26,25 @@ pub(crate) struct Attempt {
 
 const MOST: u32 = 6;
 
-impl Attempt {
-    pub(crate) const fn new() -> Self {
+impl Spin {
+    pub(super) const fn new(budget: Duration) -> Self {
         let (vain, skip) = (AtomicU32::new(0), AtomicU32::new(0));
-        Self { vain, skip }
+        Self { budget, vain, skip }
     }
 
-    /// Whether to try this time.
-    #[inline]
-    pub(crate) fn is_due(&self) -> bool {
+    /// How long to spin this time.
+    pub(super) fn budget(&self) -> Duration {
         match self.skip.load(Ordering::Relaxed) {
-            0 => true,
+            0 => self.budget,
             left => {
                 self.skip.store(left - 1, Ordering::Relaxed);
-                false
+                Duration::ZERO
             }
         }
     }
 
-    /// Notes whether it was not in vain.
-    #[inline]
-    pub(crate) fn note(&self, has_paid: bool) {
+    /// Notes whether a signal came while it was spinning.
+    pub(super) fn note(&self, has_paid: bool) {
         let vain = if has_paid {
             0
         } else {
@@ -53,29 +52,6 @@ impl Attempt {
         };
         self.vain.store(vain, Ordering::Relaxed);
         self.skip.store((1 << vain) - 1, Ordering::Relaxed);
-    }
-}
-
-/// Spinning, for as long as it pays. A spin in vain costs its whole budget.
-#[derive(Debug)]
-pub(super) struct Spin {
-    budget: Duration,
-    attempt: Attempt,
-}
-
-impl Spin {
-    pub(super) const fn new(budget: Duration) -> Self {
-        Self { budget, attempt: Attempt::new() }
-    }
-
-    /// How long to spin this time.
-    pub(super) fn budget(&self) -> Duration {
-        if self.attempt.is_due() { self.budget } else { Duration::ZERO }
-    }
-
-    /// Notes whether a signal came while it was spinning.
-    pub(super) fn note(&self, has_paid: bool) {
-        self.attempt.note(has_paid);
     }
 }
 
@@ -257,7 +233,7 @@ mod tests {
             assert_eq!(spin.budget(), budget);
             spin.note(false);
             let mut count = 0;
-            while spin.attempt.skip.load(Ordering::Relaxed) > 0 {
+            while spin.skip.load(Ordering::Relaxed) > 0 {
                 assert_eq!(spin.budget(), Duration::ZERO);
                 count += 1;
             }

@@ -179,7 +179,7 @@ pub(crate) const PAIRS: &[Pair] = &[
     Pair::new("crate/wait-batch", "raw/read64", ""),
     Pair::new("crate/epoll", "raw/epoll", ""),
     Pair::new("crate/epoll-first", "raw/epoll-first", ""),
-    Pair::new("crate/source", "raw/ring-poll", ""),
+    Pair::new("crate/source", "raw/ring-poll-first", ""),
     // Records are copied out of the ring's memory, where raw system calls look at them.
     Pair::new("crate/read-source", "raw/ring-multishot", "reading_"),
     // Its ring may go from thread to thread, which raw system calls do without.

@@ -7,7 +7,7 @@ use rustix::fd::AsRawFd;
 
 use crate::error::Error;
 use crate::receive::ring::{self, Request, Slot};
-use crate::receive::{Attempt, Batch, Kind, Receiver};
+use crate::receive::{Batch, Kind, Receiver};
 use crate::signal::SigInfo;
 
 /// Signals in the caller's ring, which says when there is something to read.
@@ -37,9 +37,7 @@ pub struct Source<R> {
     is_readable: bool,
     /// The last batch left nothing, but some may have come since it was handed out.
     has_handed_out: bool,
-    /// Looking for these before the loop waits.
-    look: Attempt,
-    /// How often in a row that has found something.
+    /// How often in a row some had.
     found: u32,
 }
 
@@ -56,7 +54,6 @@ impl<R: AsRef<Receiver>> Source<R> {
             // Nothing has said so, but looking once costs little.
             is_readable: true,
             has_handed_out: false,
-            look: Attempt::new(),
             found: 0,
         }
     }
@@ -157,9 +154,8 @@ impl<R: AsRef<Receiver>> Source<R> {
     /// Call it until the slice is empty: a completion announces signals only once.
     ///
     /// After the last batch it reads once more, unless signals are to gather, for what has
-    /// come while that was handled: then the loop need not wait. If there was nothing, the
-    /// next batch goes without that, after further ones in a row the next 3, 7 and so on, up
-    /// to 63 of them. After 64 batches without a completion the ring has its turn.
+    /// come while that was handled: then the loop need not wait. After 64 such batches in a
+    /// row the ring has its turn.
     ///
     /// # Errors
     ///
@@ -169,20 +165,16 @@ impl<R: AsRef<Receiver>> Source<R> {
         &mut self,
         batch: &'b mut Batch<N>,
     ) -> Result<&'b [SigInfo], Error> {
-        let looks = !self.is_readable;
-        if looks && !self.looks_first() {
+        if !self.is_readable && !self.looks_first() {
             self.receiver.as_ref().check_process()?;
             batch.room()?;
             return Ok(&[]);
         }
         let infos = self.receiver.as_ref().try_recv_batch(batch)?;
-        if looks {
-            self.look.note(!infos.is_empty());
-            self.found += 1;
-        }
         // Nobody will say so any more if the request has failed.
         self.is_readable = infos.len() == N || self.slot.request.has_failed();
         self.has_handed_out = !self.is_readable && !infos.is_empty();
+        self.found += u32::from(self.has_handed_out);
         Ok(infos)
     }
 
@@ -194,7 +186,6 @@ impl<R: AsRef<Receiver>> Source<R> {
             && self.slot.request.is_idle()
             && self.found < IN_A_ROW
             && self.receiver.as_ref().gathers_until().is_none()
-            && self.look.is_due()
     }
 
     /// Submits what is in the queue of the ring and waits for a completion, as

@@ -223,6 +223,7 @@ impl<'t> Trial<'t> {
     }
 
     /// Whether this is the error that is answered.
+    #[cfg(feature = "mio")]
     pub(super) fn fails_with(&self, number: c_int) -> bool {
         let fails = |fault: &Fault| fault.errno == number;
         matches!(&self.adversity, Adversity::Fault(fault) if fails(fault))
