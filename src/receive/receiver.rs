@@ -335,8 +335,9 @@ impl Receiver {
         feature = "calloop"
     ))]
     fn pace_loops(&self, taken: usize, room: usize) {
-        // The descriptor of a ring would stand from when it is asked for.
-        if !self.moderated_fd.is_there() {
+        // The descriptor of a ring would stand from when it is asked for. And a child that a
+        // handler has forked in a wait has the epoll of its parent.
+        if !self.moderated_fd.is_there() || self.check_process().is_err() {
             return;
         }
         match self.moderation.in_loop(taken, room) {

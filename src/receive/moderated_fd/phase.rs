@@ -8,10 +8,9 @@
 //!   asks for errors and is told of signals without saying what happened.) The timer is
 //!   running, and the epoll is readable when it has expired.
 //!
-//! [`gather`](Phase::gather) goes watching → gathering, after a batch that left
-//! nothing. If another one follows when the timer has expired, only the timer is started
-//! again. [`watch`](Phase::watch) goes gathering → watching, after a read that found
-//! nothing.
+//! [`gather`](Phase::gather) goes watching → gathering, after a batch that left nothing,
+//! and goes on with it after the next one, when the timer has expired.
+//! [`watch`](Phase::watch) goes gathering → watching, after a read that found nothing.
 //!
 //! Several threads may do so at once. What must never be is that the descriptor is out, and
 //! nobody will come to put it in:
@@ -75,10 +74,10 @@ impl Phase {
     pub(super) fn gather(&self, kernel: &impl Kernel, until: Duration) {
         let nanos = u64::try_from(until.as_nanos()).unwrap_or(u64::MAX);
         self.until.store(nanos, Ordering::Release);
-        if self.is_watching() && !self.take_out(kernel) {
-            return;
+        // Also if it gathers already: another thread may have put the descriptor in since.
+        if self.take_out(kernel) {
+            self.start(kernel, until);
         }
-        self.start(kernel, until);
     }
 
     /// Tells of the next signal at once.

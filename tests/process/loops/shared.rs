@@ -30,12 +30,7 @@ use crate::harness::many;
 pub(super) const APART: Duration = Duration::from_millis(100);
 
 /// See [`APART`].
-#[cfg(any(
-    feature = "tokio",
-    feature = "async-io",
-    feature = "mio",
-    feature = "calloop"
-))]
+#[cfg(any(feature = "tokio", feature = "async-io", feature = "mio"))]
 pub(super) const MANY: usize = 4096;
 
 /// Lets this time pass, since it counts how far apart signals are.
