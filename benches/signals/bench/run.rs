@@ -194,7 +194,7 @@ fn all(asked: &Asked) -> std::result::Result<bool, String> {
     }
     let counted = if asked.wants_counts() {
         println!("\ncounted");
-        counts::all(reason.is_none())
+        counts::all(reason.is_none(), asked.quick)
     } else {
         Ok(Vec::new())
     };

@@ -99,14 +99,17 @@ const ORDER: &[&str] = &[
 ];
 
 /// Counts everything, and says so as it goes.
-pub(crate) fn all(has_rings: bool) -> Result<Vec<Counted>, String> {
+pub(crate) fn all(
+    has_rings: bool,
+    is_quick: bool,
+) -> Result<Vec<Counted>, String> {
     let can = |who: &str| has_rings || !is_on_ring(who);
     let mut counted = allocations(can)?;
     counted.extend(arrivals(can)?);
     match trace::permitted() {
         Ok(()) => {
             counted.extend(system_calls(can)?);
-            counted.extend(instructions()?);
+            counted.extend(instructions(is_quick)?);
         }
         Err(error) => println!(
             "skipped: system calls and instructions: this process may not \
@@ -182,8 +185,9 @@ fn system_calls(can: impl Fn(&str) -> bool) -> Result<Vec<Counted>, String> {
     Ok(counted)
 }
 
-fn instructions() -> Result<Vec<Counted>, String> {
-    let callgrind = others::callgrind()?;
+fn instructions(is_quick: bool) -> Result<Vec<Counted>, String> {
+    // It says the same once more, and takes its time.
+    let callgrind = if is_quick { Vec::new() } else { others::callgrind()? };
     let mut counted = Vec::new();
     for &(key, who) in INSTRUCTIONS {
         let few = trace::instructions(who, "signals", STEPS)?;
