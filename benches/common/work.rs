@@ -152,6 +152,9 @@ pub(crate) fn answered<T: Take>(
     Reading::new("ns", median(times.split_off(warm)))
 }
 
+/// How long signals gather where they are moderated, in microseconds.
+pub(crate) const GATHER_US: u32 = 50;
+
 /// Who sends to whom, and how fast.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum From {
@@ -159,6 +162,15 @@ pub(crate) enum From {
     Thread,
     /// A process, which sends one every so many nanoseconds.
     Paced(u64),
+}
+
+impl From {
+    /// A workload's: `paced:500`, in thousands a second.
+    pub(crate) fn paced(work: &str) -> Option<Self> {
+        let rate = work.strip_prefix("paced:")?;
+        let rate: u64 = rate.parse().expect("a rate");
+        Some(Self::Paced(1_000_000 / rate))
+    }
 }
 
 /// Somebody sends, as fast as can be unless it is paced, and is never far ahead.

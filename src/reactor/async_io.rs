@@ -206,11 +206,9 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
     async fn read(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
         let mut is_told = false;
         loop {
-            if !self.io.get_ref().is_gathering(room, is_told) {
-                let taken = self.io.get_ref().take(room)?;
-                if taken > 0 {
-                    return Ok(taken);
-                }
+            let taken = self.io.get_ref().take_gathered(room, is_told)?;
+            if taken > 0 {
+                return Ok(taken);
             }
             // async-io asks the kernel anew each time, which looks whether there is
             // something by now.

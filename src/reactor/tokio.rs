@@ -288,10 +288,7 @@ fn take<R: AsRef<Receiver>>(
     mut guard: AsyncFdReadyGuard<'_, Watched<R>>,
     room: &mut [SigInfo],
 ) -> Result<usize, Error> {
-    let mut taken = 0;
-    if !guard.get_inner().is_gathering(room, true) {
-        taken = guard.get_inner().take(room)?;
-    }
+    let taken = guard.get_inner().take_gathered(room, true)?;
     if taken < room.len() {
         guard.clear_ready();
     }

@@ -54,6 +54,16 @@ impl<R: AsRef<Receiver>> Watched<R> {
         self.receiver().read(room)
     }
 
+    /// The same once signals have gathered; nothing before, and there will be a notice.
+    #[cfg(any(feature = "tokio", feature = "async-io"))]
+    pub(super) fn take_gathered(
+        &self,
+        room: &mut [SigInfo],
+        is_told: bool,
+    ) -> Result<usize, Error> {
+        if self.is_gathering(room, is_told) { Ok(0) } else { self.take(room) }
+    }
+
     /// Whether signals are to gather before they are taken. There will be a notice when that
     /// is over.
     #[cfg(any(feature = "tokio", feature = "async-io"))]

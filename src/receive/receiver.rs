@@ -316,15 +316,20 @@ impl Receiver {
     #[inline(never)]
     fn read_thoroughly(&self, room: &mut [SigInfo]) -> Result<usize, Error> {
         let taken = self.read_to_wait(room, Next::Go)?;
-        self.note_batch(taken, room.len());
+        self.hand_out(taken, room.len());
+        Ok(taken)
+    }
+
+    /// Notes what was read, and paces those who read by it.
+    fn hand_out(&self, taken: usize, room: usize) {
+        self.note_batch(taken, room);
         #[cfg(any(
             feature = "tokio",
             feature = "async-io",
             feature = "mio",
             feature = "calloop"
         ))]
-        self.pace_loops(taken, room.len());
-        Ok(taken)
+        self.pace_loops(taken, room);
     }
 
     /// Has the loops that watch it let signals gather, or not.
@@ -503,14 +508,7 @@ impl Receiver {
         if taken == 0 {
             taken = self.wait_for_some(room, deadline)?;
         }
-        self.moderation.note(taken, room.len());
-        #[cfg(any(
-            feature = "tokio",
-            feature = "async-io",
-            feature = "mio",
-            feature = "calloop"
-        ))]
-        self.pace_loops(taken, room.len());
+        self.hand_out(taken, room.len());
         Ok(taken)
     }
 

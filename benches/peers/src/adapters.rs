@@ -8,13 +8,13 @@ use signalfd::{Batch, Options, Receiver, SigInfo, Signal, Signals};
 
 use crate::common::sys;
 use crate::common::take::Seen;
+use crate::common::work::GATHER_US;
 use crate::receivers::Take;
 
 fn open(signal: i32, is_moderated: bool) -> Signals {
     let mut options = Options::new();
     if is_moderated {
-        // As long as everywhere else in these benchmarks.
-        options = options.moderate(Duration::from_micros(50), 64);
+        options = options.moderate(Duration::from_micros(GATHER_US.into()), 64);
     }
     sys::block(signal);
     let signal = Signal::try_from(signal).expect("a signal");

@@ -48,31 +48,36 @@ fn main() -> ExitCode {
             drive_compio(work::run::<Compio>(work, total));
         }
         "peer/tokio" => drive_tokio(work::run::<Tokio>(work, total)),
-        "adapter/tokio" => {
-            drive_tokio(work::run::<adapters::Tokio<false>>(work, total));
+        _ => {
+            let is_known = match name.strip_suffix("-moderated") {
+                Some(name) => adapter::<true>(name, work, total),
+                None => adapter::<false>(name, work, total),
+            };
+            if !is_known {
+                return ExitCode::FAILURE;
+            }
         }
-        "adapter/tokio-moderated" => {
-            drive_tokio(work::run::<adapters::Tokio<true>>(work, total));
-        }
-        "adapter/async-io" => {
-            drive_async_io(work::run::<adapters::AsyncIo<false>>(work, total));
-        }
-        "adapter/async-io-moderated" => {
-            drive_async_io(work::run::<adapters::AsyncIo<true>>(work, total));
-        }
-        "adapter/mio" => {
-            drive_nothing(work::run::<adapters::Mio<false>>(work, total));
-        }
-        "adapter/mio-moderated" => {
-            drive_nothing(work::run::<adapters::Mio<true>>(work, total));
-        }
-        "adapter/calloop" => {
-            drive_nothing(work::run::<adapters::Calloop<false>>(work, total));
-        }
-        "adapter/calloop-moderated" => {
-            drive_nothing(work::run::<adapters::Calloop<true>>(work, total));
-        }
-        _ => return ExitCode::FAILURE,
     }
     ExitCode::SUCCESS
+}
+
+/// Runs the crate in a loop of others, and tells whether there is such.
+fn adapter<const MODERATED: bool>(name: &str, work: &str, total: u64) -> bool {
+    use adapters::{AsyncIo, Calloop, Mio, Tokio};
+    match name {
+        "adapter/tokio" => {
+            drive_tokio(work::run::<Tokio<MODERATED>>(work, total));
+        }
+        "adapter/async-io" => {
+            drive_async_io(work::run::<AsyncIo<MODERATED>>(work, total));
+        }
+        "adapter/mio" => {
+            drive_nothing(work::run::<Mio<MODERATED>>(work, total));
+        }
+        "adapter/calloop" => {
+            drive_nothing(work::run::<Calloop<MODERATED>>(work, total));
+        }
+        _ => return false,
+    }
+    true
 }

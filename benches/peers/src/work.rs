@@ -16,9 +16,8 @@ pub(crate) async fn run<T: Take>(work: &str, total: u64) {
     let cpus = sys::cpus();
     let two = [cpus[0], cpus[cpus.len() - 1]];
     sys::pin(two[0]);
-    if let Some(rate) = work.strip_prefix("paced:") {
-        let rate: u64 = rate.parse().expect("a rate");
-        println!("{}", paced::<T>(1_000_000 / rate, two, total).await);
+    if let Some(from) = From::paced(work) {
+        println!("{}", paced::<T>(from, two, total).await);
         return;
     }
     let reading = match work {
@@ -164,11 +163,10 @@ async fn flood<T: Take>(cpus: [usize; 2], total: u64) -> Reading {
 }
 
 /// Another process sends one every so many nanoseconds.
-async fn paced<T: Take>(pause: u64, cpus: [usize; 2], total: u64) -> Reading {
+async fn paced<T: Take>(from: From, cpus: [usize; 2], total: u64) -> Reading {
     let shared = Shared::map();
     let parent = sys::pid();
     sys::block(sys::queued());
-    let from = From::Paced(pause);
     let child = Child::fork(|| send(shared, parent, from, cpus[1], total));
     let mut receiver = T::open(sys::queued());
     let mut seen = Seen::default();

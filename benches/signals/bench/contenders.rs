@@ -8,13 +8,13 @@ use super::{counts, own, raw, special};
 use crate::common::reading::Reading;
 use crate::common::sys;
 use crate::common::take::Take;
-use crate::common::work::{self, From, each};
+use crate::common::work::{self, From, GATHER_US, each};
 
 /// As `raw/spin` does.
 pub(crate) const SPIN: Duration = Duration::from_nanos(raw::SPIN_NS);
 
 /// How moderated receivers let signals gather, as `moderated/read64` does.
-const GATHER: Duration = Duration::from_micros(50);
+const GATHER: Duration = Duration::from_micros(GATHER_US as u64);
 
 pub(crate) const fn moderated() -> Options {
     Options::new().moderate(GATHER, 64)
@@ -34,9 +34,7 @@ fn run<T: Take>(work: &str, total: u64, open: fn(i32) -> T) -> Reading {
         let depth = depth.parse().expect("a depth");
         return counts::bursts(open(sys::queued()), depth, total);
     }
-    if let Some(rate) = work.strip_prefix("paced:") {
-        let rate: u64 = rate.parse().expect("a rate");
-        let from = From::Paced(1_000_000 / rate);
+    if let Some(from) = From::paced(work) {
         return work::throughput(open, from, [first, last], total);
     }
     match work {

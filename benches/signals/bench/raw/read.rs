@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use super::{Room, count, read, room, signalfd};
 use crate::common::sys;
 use crate::common::take::{Seen, Take};
+use crate::common::work::GATHER_US;
 
 /// A blocking read of up to `N` records.
 pub(crate) struct Read<const N: usize> {
@@ -33,7 +34,6 @@ pub(crate) struct Moderated<const N: usize> {
 }
 
 /// How long they gather.
-pub(super) const GATHER_US: u32 = 50;
 static GATHER: libc::timespec =
     libc::timespec { tv_sec: 0, tv_nsec: 1000 * GATHER_US as i64 };
 

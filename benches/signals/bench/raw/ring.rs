@@ -13,10 +13,10 @@ use rustix::io_uring::{
     io_uring_getevents_arg,
 };
 
-use super::read::GATHER_US;
 use super::{Room, count, read, room, signalfd};
 use crate::common::sys::{check, set_of};
 use crate::common::take::{Seen, Take};
+use crate::common::work::GATHER_US;
 
 /// The flags that were the fastest: completions when the thread waits for them.
 pub(crate) fn builder() -> Builder {
