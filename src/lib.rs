@@ -344,7 +344,7 @@ mod models {
     mod own;
     #[path = "parker/models.rs"]
     mod parker;
-    #[path = "moderated_fd/phase.rs"]
+    #[path = "in_loops/phase.rs"]
     mod phase;
     #[path = "parker/rest.rs"]
     mod rest;

@@ -5,15 +5,23 @@ mod batch;
 mod engine;
 mod future;
 pub mod hub;
-mod iter;
-mod kept;
 #[cfg(any(
     feature = "tokio",
     feature = "async-io",
     feature = "mio",
     feature = "calloop"
 ))]
-mod moderated_fd;
+mod in_loops;
+#[cfg(not(any(
+    feature = "tokio",
+    feature = "async-io",
+    feature = "mio",
+    feature = "calloop"
+)))]
+#[path = "in_loops/absent.rs"]
+mod in_loops;
+mod iter;
+mod kept;
 mod options;
 mod pace;
 mod parker;

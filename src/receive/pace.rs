@@ -80,15 +80,6 @@ fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// How many signals have to be expected in the delay for a loop to let them gather.
-#[cfg(any(
-    feature = "tokio",
-    feature = "async-io",
-    feature = "mio",
-    feature = "calloop"
-))]
-const NUMBERS: u32 = 8;
-
 /// How long to wait before it is seen whether enough has gathered. Shorter sleeps cost
 /// more than they bring: the kernel adds 50 us to each (`PR_SET_TIMERSLACK`).
 pub(super) const SLICE: Duration = Duration::from_micros(200);
@@ -127,32 +118,15 @@ impl Moderation {
         if self.is_off() { None } else { self.ends(self.time(room), room) }
     }
 
-    /// Until when a loop is to let them gather after such a batch; `None` if it is to be told
-    /// of the next one at once, or there may be more already. A timer costs as much as some
-    /// wakes, so it has to save more of them.
-    #[cfg(any(
-        feature = "tokio",
-        feature = "async-io",
-        feature = "mio",
-        feature = "calloop"
-    ))]
-    pub(super) fn in_loop(
-        &self,
-        taken: usize,
-        room: usize,
-    ) -> Option<Duration> {
-        let time = self.time(room);
-        let each = Duration::from_nanos(self.each.load(Ordering::Relaxed));
-        let comes_in_numbers = each.saturating_mul(NUMBERS) <= time;
-        let is_all = (1..room).contains(&taken);
-        (is_all && comes_in_numbers).then(|| sys::now().saturating_add(time))
+    /// How long enough of them take to come, and no longer than the delay.
+    pub(super) fn time(&self, room: usize) -> Duration {
+        let enough = u32::try_from(self.enough(room)).unwrap_or(u32::MAX);
+        self.delay.min(self.each().saturating_mul(enough))
     }
 
-    /// How long enough of them take to come, and no longer than the delay.
-    fn time(&self, room: usize) -> Duration {
-        let enough = u64::try_from(self.enough(room)).unwrap_or(u64::MAX);
-        let each = self.each.load(Ordering::Relaxed);
-        self.delay.min(Duration::from_nanos(each.saturating_mul(enough)))
+    /// How long a signal takes to come, as far as it is known.
+    pub(super) fn each(&self) -> Duration {
+        Duration::from_nanos(self.each.load(Ordering::Relaxed))
     }
 
     fn ends(&self, delay: Duration, room: usize) -> Option<Deadline> {
@@ -218,7 +192,7 @@ impl Moderation {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     extern crate std;
     use std::vec::Vec;
 
@@ -277,7 +251,11 @@ mod tests {
     }
 
     /// One was handed out by itself, and these so much later.
-    fn after(moderation: &Moderation, time: Duration, batches: &[usize]) {
+    pub(in crate::receive) fn after(
+        moderation: &Moderation,
+        time: Duration,
+        batches: &[usize],
+    ) {
         let begin = Duration::from_secs(10);
         moderation.handed_out(1, 64, || begin);
         for taken in batches {
@@ -315,35 +293,6 @@ mod tests {
         moderation.note(3, 64);
         moderation.note(1, 1);
         assert!(moderation.until(64).is_some());
-    }
-
-    #[cfg(any(
-        feature = "tokio",
-        feature = "async-io",
-        feature = "mio",
-        feature = "calloop"
-    ))]
-    #[test]
-    fn a_loop_lets_gather_what_comes_in_numbers() {
-        let second = Duration::from_secs(1);
-        let moderation = Moderation::new(second, 16);
-        moderation.note(1, 64);
-        assert_eq!(moderation.in_loop(1, 64), None, "it came by itself");
-        after(&moderation, second, &[7]);
-        assert_eq!(moderation.in_loop(7, 64), None, "it saves too little");
-        after(&moderation, second / 2, &[8]);
-        let now = sys::now();
-        let until = moderation.in_loop(8, 64).unwrap();
-        assert!(until >= now + second, "16 at that pace");
-        assert!(moderation.in_loop(30, 64).is_some(), "it may save as many");
-        assert_eq!(moderation.in_loop(9, 9), None, "there may be more");
-        assert_eq!(moderation.in_loop(1, 7), None, "there is room for few");
-        assert_eq!(moderation.in_loop(0, 64), None, "none came");
-        let few = Moderation::new(second, 7);
-        after(&few, second / 100, &[1]);
-        assert_eq!(few.in_loop(1, 64), None, "it saves too little");
-        assert!(Moderation::new(second, 1).is_off());
-        assert!(Moderation::new(Duration::ZERO, 16).is_off());
     }
 
     #[test]

@@ -8,25 +8,12 @@ use core::time::Duration;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use super::engine::{Engine, Next};
+use super::in_loops::ModeratedFd;
 use super::kept::Kept;
-#[cfg(any(
-    feature = "tokio",
-    feature = "async-io",
-    feature = "mio",
-    feature = "calloop"
-))]
-use super::moderated_fd::ModeratedFd;
 use super::pace::{Moderation, Spin};
 use super::waker::WakerCell;
 use super::{ActiveBackend, Batch, Options, Parker, Recv, RecvBatch, SignalFd};
 use crate::error::Error;
-#[cfg(any(
-    feature = "tokio",
-    feature = "async-io",
-    feature = "mio",
-    feature = "calloop"
-))]
-use crate::process;
 use crate::process::Quick;
 use crate::process::mask::EveryThread;
 use crate::signal::{SigInfo, SignalSet};
@@ -89,19 +76,13 @@ use crate::sys::Deadline;
 pub struct Receiver {
     // The order counts: what the engine puts back is blocked in every thread still.
     engine: Engine,
-    every: Option<EveryThread>,
+    pub(super) every: Option<EveryThread>,
     waker: WakerCell,
     options: Options,
     spin: Spin,
-    moderation: Moderation,
+    pub(super) moderation: Moderation,
     /// What loops watch that signals are to gather for.
-    #[cfg(any(
-        feature = "tokio",
-        feature = "async-io",
-        feature = "mio",
-        feature = "calloop"
-    ))]
-    moderated_fd: ModeratedFd,
+    pub(super) moderated_fd: ModeratedFd,
     /// Whether a read of the signalfd does to take a signal.
     can_read: Quick,
     /// Whether a read of its blocking twin does to wait for one.
@@ -143,12 +124,6 @@ impl Receiver {
             options,
             spin: Spin::new(options.spin),
             moderation: Moderation::new(options.delay, options.count),
-            #[cfg(any(
-                feature = "tokio",
-                feature = "async-io",
-                feature = "mio",
-                feature = "calloop"
-            ))]
             moderated_fd: ModeratedFd::new(),
             can_read,
             can_wait,
@@ -226,15 +201,7 @@ impl Receiver {
         let signalfd = self.signalfd().again()?;
         let was_forked = self.check_process().is_err();
         self.engine.reopen(signalfd, self.options);
-        #[cfg(any(
-            feature = "tokio",
-            feature = "async-io",
-            feature = "mio",
-            feature = "calloop"
-        ))]
-        {
-            self.moderated_fd = ModeratedFd::new();
-        }
+        self.moderated_fd = ModeratedFd::new();
         [self.can_read, self.can_wait] =
             what_will_do(&self.engine, self.options);
         self.every = every;
@@ -323,36 +290,7 @@ impl Receiver {
     /// Notes what was read, and paces those who read by it.
     fn hand_out(&self, taken: usize, room: usize) {
         self.note_batch(taken, room);
-        #[cfg(any(
-            feature = "tokio",
-            feature = "async-io",
-            feature = "mio",
-            feature = "calloop"
-        ))]
         self.pace_loops(taken, room);
-    }
-
-    /// Has the loops that watch it let signals gather, or not.
-    #[cfg(any(
-        feature = "tokio",
-        feature = "async-io",
-        feature = "mio",
-        feature = "calloop"
-    ))]
-    fn pace_loops(&self, taken: usize, room: usize) {
-        // The descriptor of a ring would stand from when it is asked for. And a child that a
-        // handler has forked in a wait has the epoll of its parent.
-        if !self.moderated_fd.is_there() || self.check_process().is_err() {
-            return;
-        }
-        match self.moderation.in_loop(taken, room) {
-            Some(until) => self.moderated_fd.gather(self.as_fd(), until),
-            // There may be more, which is taken before a loop waits.
-            None if taken == room => {}
-            // It was told too early, if it was told.
-            None if self.is_gathering(room, true) => {}
-            None => self.moderated_fd.watch(self.as_fd()),
-        }
     }
 
     /// Takes what there is, in a thread that waits if that is nothing.
@@ -878,37 +816,6 @@ impl Receiver {
         Ok(set)
     }
 
-    /// What a loop is to watch: the descriptor, or one that tells of signals once they have
-    /// gathered. It is the same from the first call on, until the receiver is opened again.
-    #[cfg(any(
-        feature = "tokio",
-        feature = "async-io",
-        feature = "mio",
-        feature = "calloop"
-    ))]
-    pub(crate) fn watched(&self) -> BorrowedFd<'_> {
-        let this = self.as_fd();
-        if self.moderation.is_off() {
-            return this;
-        }
-        self.moderated_fd.of(this).unwrap_or(this)
-    }
-
-    /// Whether a task that has so much room is to wait until a loop tells that signals have
-    /// gathered, if it was not told yet or was told too early.
-    #[cfg(any(
-        feature = "tokio",
-        feature = "async-io",
-        feature = "mio",
-        feature = "calloop"
-    ))]
-    pub(crate) fn is_gathering(&self, room: usize, is_told: bool) -> bool {
-        self.moderation.enough(room) > 1
-            && self.moderated_fd.is_there()
-            && self.check_process().is_ok()
-            && self.moderated_fd.is_gathering(self.as_fd(), is_told)
-    }
-
     /// Fails in a forked child.
     #[inline]
     pub(crate) fn check_process(&self) -> Result<(), Error> {
@@ -916,24 +823,6 @@ impl Receiver {
             return Ok(());
         }
         self.signalfd().birth().check()
-    }
-
-    /// Checks that a loop may watch it: in the process that made it, and from a thread
-    /// that blocks its signals, or they would never come.
-    #[cfg(any(
-        feature = "tokio",
-        feature = "async-io",
-        feature = "mio",
-        feature = "calloop"
-    ))]
-    pub(crate) fn check_watched(&self) -> Result<(), Error> {
-        self.check_process()?;
-        let open = self.signals() - process::mask::current()?;
-        // One that has every thread block them catches them in this one, too.
-        if self.every.is_none() && !open.is_empty() {
-            return Err(Error::NotBlocked(open));
-        }
-        Ok(())
     }
 
     /// Whether it is known at once that this is the process that made it, and that

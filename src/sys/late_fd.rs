@@ -10,14 +10,6 @@ pub(crate) struct LateFd(AtomicI32);
 
 impl LateFd {
     const NONE: i32 = -1;
-    /// There will be none.
-    #[cfg(any(
-        feature = "tokio",
-        feature = "async-io",
-        feature = "mio",
-        feature = "calloop"
-    ))]
-    const NEVER: i32 = -2;
 
     pub(crate) const fn new() -> Self {
         Self(AtomicI32::new(Self::NONE))
@@ -50,30 +42,6 @@ impl LateFd {
         }
     }
 
-    /// Decides that there will be none, if there is none yet.
-    #[cfg(any(
-        feature = "tokio",
-        feature = "async-io",
-        feature = "mio",
-        feature = "calloop"
-    ))]
-    pub(crate) fn refuse(&self) {
-        let (set, seen) = (Ordering::SeqCst, Ordering::Relaxed);
-        let _is_refused =
-            self.0.compare_exchange(Self::NONE, Self::NEVER, set, seen);
-    }
-
-    /// Whether there is one, or will be none.
-    #[cfg(any(
-        feature = "tokio",
-        feature = "async-io",
-        feature = "mio",
-        feature = "calloop"
-    ))]
-    pub(crate) fn is_settled(&self) -> bool {
-        self.0.load(Ordering::SeqCst) != Self::NONE
-    }
-
     /// Gives the descriptor up.
     ///
     /// # Safety
@@ -88,6 +56,30 @@ impl LateFd {
         // SAFETY: `self` owned `raw`, and the swap took it away, so nothing else
         // owns it now; by this function's contract nothing borrows it.
         Some(unsafe { OwnedFd::from_raw_fd(raw) })
+    }
+}
+
+/// What only loops of others need.
+#[cfg(any(
+    feature = "tokio",
+    feature = "async-io",
+    feature = "mio",
+    feature = "calloop"
+))]
+impl LateFd {
+    /// There will be none.
+    const NEVER: i32 = -2;
+
+    /// Decides that there will be none, if there is none yet.
+    pub(crate) fn refuse(&self) {
+        let (set, seen) = (Ordering::SeqCst, Ordering::Relaxed);
+        let _is_refused =
+            self.0.compare_exchange(Self::NONE, Self::NEVER, set, seen);
+    }
+
+    /// Whether there is one, or will be none.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.0.load(Ordering::SeqCst) != Self::NONE
     }
 }
 

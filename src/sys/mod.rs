@@ -22,6 +22,13 @@ pub(crate) mod page;
 mod spawn;
 mod tasks;
 mod timer;
+#[cfg(any(
+    feature = "tokio",
+    feature = "async-io",
+    feature = "mio",
+    feature = "calloop"
+))]
+pub(crate) mod timerfd;
 pub(crate) mod turn;
 pub(crate) mod wait;
 

@@ -208,47 +208,6 @@ pub(crate) fn epoll_delete(
     event::epoll::delete(epoll, fd)
 }
 
-/// Makes a timer that a descriptor tells of; it is stopped.
-#[cfg(any(
-    feature = "tokio",
-    feature = "async-io",
-    feature = "mio",
-    feature = "calloop"
-))]
-pub(crate) fn timerfd() -> Result<OwnedFd, Errno> {
-    use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
-    let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-    timerfd_create(TimerfdClockId::Monotonic, flags)
-}
-
-/// Has the timer expire once the monotonic clock shows this; or stops it, at zero. Tells
-/// whether it has.
-#[cfg(any(
-    feature = "tokio",
-    feature = "async-io",
-    feature = "mio",
-    feature = "calloop"
-))]
-pub(crate) fn timerfd_set(timer: BorrowedFd<'_>, at: Duration) -> bool {
-    use rustix::time::{Itimerspec, TimerfdTimerFlags, timerfd_settime};
-    let never = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let Ok(it_value) = Timespec::try_from(at) else { return false };
-    let time = Itimerspec { it_interval: never, it_value };
-    timerfd_settime(timer, TimerfdTimerFlags::ABSTIME, &time).is_ok()
-}
-
-/// Forgets that the timer has expired.
-#[cfg(any(
-    feature = "tokio",
-    feature = "async-io",
-    feature = "mio",
-    feature = "calloop"
-))]
-pub(crate) fn timerfd_clear(timer: BorrowedFd<'_>) {
-    let mut count = [0_u8; 8];
-    let _expired = rustix::io::read(timer, &mut count);
-}
-
 /// Waits like [`poll`], on an epoll, and tells how many events there are.
 pub(crate) fn epoll_wait(
     epoll: BorrowedFd<'_>,

@@ -4,11 +4,11 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use io_uring::{IoUring, cqueue, squeue};
-use rustix::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
+use rustix::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
 use crate::error::{Error, Op};
 use crate::process;
-use crate::receive::ring::{self, Calls, Inbox, Reading, Request};
+use crate::receive::ring::{self, Calls, Inbox, Reading, Request, TheirRing};
 use crate::receive::{Batch, Receiver};
 use crate::signal::SigInfo;
 
@@ -116,10 +116,7 @@ use crate::signal::SigInfo;
 pub struct ReadSource<R: AsRef<Receiver>> {
     receiver: R,
     reading: Reading,
-    /// The caller's ring, which stays for as long as the source.
-    ring: OwnedFd,
-    /// Whether its kernel finds a request by its `user_data` and its file.
-    finds_both: bool,
+    ring: TheirRing,
     /// What the request reads. If the source is forgotten its number is no other
     /// file's, whenever the request comes.
     signalfd: Option<OwnedFd>,
@@ -161,17 +158,15 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         // Whether it can be stopped is known before it is begun.
         ring::can_cancel(ring::descriptor(ring), &probe).map_err(failed)?;
         let request = Request::reading(&probe);
-        let finds_both = ring::finds_both(ring);
         let signalfd = ring::duplicate(receiver.as_ref().signalfd())?;
-        let ring = ring::duplicate(ring::descriptor(ring))?;
-        let mut calls = calls(&ring, &receiver, finds_both);
+        let ring = TheirRing::of(ring)?;
+        let mut calls = calls(&ring, &receiver);
         let inbox = Inbox::new(&mut calls, group)?;
         let raw = signalfd.as_raw_fd();
         Ok(Self {
             receiver,
             reading: Reading::new(request, inbox, raw, group),
             ring,
-            finds_both,
             signalfd: Some(signalfd),
             _stays_on_its_thread: PhantomData,
         })
@@ -269,7 +264,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     ) -> Result<(), Error> {
         self.receiver.as_ref().check_process()?;
         let it = completion.into();
-        let calls = &mut calls(&self.ring, &self.receiver, self.finds_both);
+        let calls = &mut calls(&self.ring, &self.receiver);
         self.reading.complete(it.user_data(), it.result(), it.flags(), calls)
     }
 
@@ -340,21 +335,15 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// `io_uring_register(2)`: then the request goes on.
     pub fn stop(&mut self) -> Result<(), Error> {
         self.receiver.as_ref().check_process()?;
-        self.reading.stop(&mut calls(
-            &self.ring,
-            &self.receiver,
-            self.finds_both,
-        ))
+        self.reading.stop(&mut calls(&self.ring, &self.receiver))
     }
 }
 
 fn calls<'r>(
-    ring: &'r OwnedFd,
+    ring: &'r TheirRing,
     receiver: &impl AsRef<Receiver>,
-    finds_both: bool,
 ) -> Calls<'r> {
-    let birth = receiver.as_ref().signalfd().birth();
-    Calls::new(ring.as_fd(), birth, finds_both)
+    ring.calls(receiver.as_ref().signalfd().birth())
 }
 
 impl<R: AsRef<Receiver>> Drop for ReadSource<R> {
@@ -362,7 +351,7 @@ impl<R: AsRef<Receiver>> Drop for ReadSource<R> {
         // In a forked child the ring is the parent's too, but the memory is not.
         let birth = self.receiver.as_ref().signalfd().birth();
         if birth.check().is_ok() {
-            let calls = &mut calls(&self.ring, &self.receiver, self.finds_both);
+            let calls = &mut calls(&self.ring, &self.receiver);
             if !self.reading.close(calls, birth) {
                 // A request that comes reads what it was to read, and no other file.
                 let _stays = self.signalfd.take().map(IntoRawFd::into_raw_fd);

@@ -23,7 +23,7 @@ pub(super) use own::OwnRing;
 pub(crate) use reading::{Kernel, Reading};
 use register::cancel_all;
 pub(crate) use register::{
-    Calls, can_cancel, descriptor, duplicate, finds_both, probe, push,
+    Calls, TheirRing, can_cancel, descriptor, duplicate, probe, push,
 };
 use request::filled;
 pub(crate) use request::{Outcome, Request, Shots, Target, Unannounced};

@@ -79,6 +79,34 @@ impl SyncCancelReg {
 const _: () = assert!(size_of::<BufReg>() == 40);
 const _: () = assert!(size_of::<SyncCancelReg>() == 64);
 
+/// A ring that somebody else owns, which stays for as long as this.
+#[derive(Debug)]
+pub(crate) struct TheirRing {
+    fd: OwnedFd,
+    /// Whether its kernel finds a request by its `user_data` and its file. None is found by
+    /// both on Linux 6.8. They are on 6.12, which has the feature that is looked at.
+    finds_both: bool,
+}
+
+impl TheirRing {
+    pub(crate) fn of<S, C>(ring: &IoUring<S, C>) -> Result<Self, Error>
+    where
+        S: squeue::EntryMarker,
+        C: cqueue::EntryMarker,
+    {
+        Ok(Self {
+            fd: duplicate(descriptor(ring))?,
+            finds_both: ring.params().is_feature_min_timeout(),
+        })
+    }
+
+    /// The calls on it, for a process.
+    pub(crate) fn calls(&self, birth: Birth) -> Calls<'_> {
+        let finds_both = self.finds_both;
+        Calls { finds_both, ..Calls::new(self.fd.as_fd(), birth) }
+    }
+}
+
 /// The descriptor of a ring.
 pub(crate) fn descriptor<S, C>(ring: &IoUring<S, C>) -> BorrowedFd<'_>
 where
@@ -89,7 +117,7 @@ where
     unsafe { BorrowedFd::borrow_raw(ring.as_raw_fd()) }
 }
 
-/// A descriptor of the same ring.
+/// A descriptor of the same file.
 pub(crate) fn duplicate(fd: impl AsFd) -> Result<OwnedFd, Error> {
     rustix::io::fcntl_dupfd_cloexec(fd, 0)
         .map_err(|errno| Error::os(Op::Fcntl, errno))
@@ -112,28 +140,15 @@ pub(crate) fn push<E: squeue::EntryMarker>(
 pub(crate) struct Calls<'r> {
     ring: BorrowedFd<'r>,
     birth: Birth,
-    /// Whether the kernel finds a request by its `user_data` and its file.
+    /// See [`TheirRing`].
     finds_both: bool,
 }
 
 impl<'r> Calls<'r> {
-    pub(crate) const fn new(
-        ring: BorrowedFd<'r>,
-        birth: Birth,
-        finds_both: bool,
-    ) -> Self {
-        Self { ring, birth, finds_both }
+    /// Those on a ring in which no two requests have the same `user_data`.
+    pub(crate) const fn new(ring: BorrowedFd<'r>, birth: Birth) -> Self {
+        Self { ring, birth, finds_both: false }
     }
-}
-
-/// Whether requests can be found by their `user_data` and their file. On Linux 6.8 none is
-/// found by both. They are on 6.12, which has the feature that is looked at.
-pub(crate) fn finds_both<S, C>(ring: &IoUring<S, C>) -> bool
-where
-    S: squeue::EntryMarker,
-    C: cqueue::EntryMarker,
-{
-    ring.params().is_feature_min_timeout()
 }
 
 impl Kernel for Calls<'_> {

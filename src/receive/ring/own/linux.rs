@@ -206,7 +206,7 @@ impl Ring for LinuxRing {
 
     fn kernel(&self, birth: Birth) -> impl Kernel {
         // It cancels all, and looks for none by its file.
-        Calls::new(self.fd(), birth, false)
+        Calls::new(self.fd(), birth)
     }
 
     fn thread(&self) -> u32 {

@@ -4,29 +4,27 @@
 //! epoll, in which are the receiver's descriptor and a timer. Which of the two it tells of is
 //! the [`Phase`].
 
-mod phase;
-
 use core::time::Duration;
 
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
-use self::phase::{Kernel, Phase};
+use super::phase::{Kernel, Phase};
 use crate::error::Error;
-use crate::sys::{self, Deadline, LateFd, wait};
+use crate::sys::{self, Deadline, LateFd, timerfd, wait};
 
 /// The epoll, and what is in it besides the receiver's descriptor. Both are made when a loop
 /// wants them.
 #[derive(Debug)]
-pub(super) struct ModeratedFd {
+pub(in crate::receive) struct ModeratedFd {
     epoll: LateFd,
     timer: LateFd,
     phase: Phase,
 }
 
 impl ModeratedFd {
-    pub(super) const fn new() -> Self {
+    pub(in crate::receive) const fn new() -> Self {
         Self { epoll: LateFd::new(), timer: LateFd::new(), phase: Phase::new() }
     }
 
@@ -49,7 +47,7 @@ impl ModeratedFd {
 
     fn make(&self, receiver: BorrowedFd<'_>) -> Option<OwnedFd> {
         if self.timer.get().is_none() {
-            drop(self.timer.set(wait::timerfd().ok()?));
+            drop(self.timer.set(timerfd::timerfd().ok()?));
         }
         let epoll = wait::epoll_create().ok()?;
         for fd in [receiver, self.timer.get()?] {
@@ -124,7 +122,7 @@ impl Kernel for Fds<'_> {
     }
 
     fn start(&self, at: Duration) -> bool {
-        wait::timerfd_set(self.timer, at)
+        timerfd::set(self.timer, at)
     }
 
     fn start_soon(&self) {
@@ -137,9 +135,9 @@ impl Kernel for Fds<'_> {
     }
 
     fn stop(&self) -> bool {
-        let is_stopped = wait::timerfd_set(self.timer, Duration::ZERO);
+        let is_stopped = timerfd::set(self.timer, Duration::ZERO);
         if !is_stopped {
-            wait::timerfd_clear(self.timer);
+            timerfd::clear(self.timer);
         }
         is_stopped
     }
