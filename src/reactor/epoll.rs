@@ -100,10 +100,14 @@ impl<R: AsRef<Receiver>, const N: usize> Epoll<R, N> {
         };
         let mut events = [none; EVENTS];
         let deadline = Deadline::after(timeout);
+        let goes_on = || self.birth.check();
         if let Some(until) = self.gather_until() {
-            sys::sleep(until.earlier(deadline))?;
+            sys::sleep(until.earlier(deadline), goes_on)?;
         }
-        let ready = sys::epoll_wait(self.fd.as_fd(), &mut events, deadline)?;
+        let epoll = self.fd.as_fd();
+        let ready = sys::epoll_wait(epoll, &mut events, deadline, goes_on)?;
+        // What a child has of the wakers is its parent's.
+        self.birth.check()?;
         let mut wakers = events.iter().take(ready).filter_map(|event| {
             let index = usize::try_from(event.data.u64()).ok()?;
             self.receivers.get(index)?.as_ref().take_waker()

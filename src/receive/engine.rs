@@ -164,7 +164,10 @@ impl Engine {
         tell: &dyn Fn(),
     ) -> Result<(), Error> {
         match &self.ring {
-            None => sys::poll(self.signalfd.as_fd(), deadline).map(drop),
+            None => {
+                let goes_on = || self.signalfd.birth().check();
+                sys::poll([self.signalfd.as_fd()], deadline, goes_on).map(drop)
+            }
             Some(ring) => ring.sleep(&self.signalfd, deadline, tell),
         }
     }
@@ -177,17 +180,17 @@ impl Engine {
         tell: &dyn Fn(),
     ) -> Result<(), Error> {
         // In a forked child the ring is the parent's.
-        self.signalfd.birth().check()?;
-        if let Some(own) = &self.ring {
-            own.withdraw(&self.signalfd, tell);
-        }
-        sys::sleep(until.earlier(Deadline::after(Some(SLICE)))).inspect_err(
-            |_| {
-                if let Some(own) = &self.ring {
-                    own.prepare(&self.signalfd, tell);
-                }
-            },
-        )
+        let goes_on = || self.signalfd.birth().check();
+        goes_on()?;
+        let Some(own) = &self.ring else {
+            return sys::sleep(slice_until(until), goes_on);
+        };
+        own.withdraw(&self.signalfd, tell);
+        sys::sleep(slice_until(until), goes_on).inspect_err(|error| {
+            if *error != Error::Forked {
+                own.prepare(&self.signalfd, tell);
+            }
+        })
     }
 
     /// Tells whether the descriptor is readable, and sees to it that it will be.
@@ -198,7 +201,7 @@ impl Engine {
         if process::has_left(self.signalfd.unshadowed()) {
             return Ok(true);
         }
-        sys::poll(self.descriptor(), Deadline::PAST)
+        sys::is_readable(self.descriptor())
     }
 
     /// The set has changed: what is not in it any more is pending again, and no descriptor
@@ -212,6 +215,11 @@ impl Engine {
             tell();
         }
     }
+}
+
+/// When a part of the time until then is over.
+fn slice_until(until: Deadline) -> Deadline {
+    until.earlier(Deadline::after(Some(SLICE)))
 }
 
 /// Makes a ring for this, or one that only waits where one cannot read.

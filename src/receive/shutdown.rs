@@ -212,10 +212,12 @@ impl Shutdown {
         &mut self,
         timeout: Duration,
     ) -> Result<Option<SigInfo>, Error> {
+        let birth = self.birth;
         self.first_or(|signals| {
             let Some(signals) = signals else {
                 let deadline = Deadline::after(Some(timeout));
-                return sys::sleep(deadline).map(|()| None);
+                let goes_on = || birth.check();
+                return sys::sleep(deadline, goes_on).map(|()| None);
             };
             signals.wait_timeout(timeout)
         })

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::Batch;
 use super::scope::Scope;
-use crate::error::Error;
+use crate::error::{Error, Op};
 use crate::process::{self, Birth, Claim, Quick};
 use crate::signal::{self, SigInfo, SignalSet};
 use crate::sys::{self, LateFd};
@@ -276,7 +276,7 @@ impl SignalFd {
             return Ok(0);
         }
         let fd = self.blocking.get().or_else(|| self.make_blocking().ok());
-        fd.map_or(Ok(0), |fd| read_some(fd, room))
+        fd.map_or(Ok(0), |fd| read_some(fd, room, self.birth))
     }
 
     #[cold]
@@ -388,10 +388,23 @@ impl SignalFd {
     }
 }
 
-/// Reads at least one, from a descriptor that blocks.
-fn read_some(fd: BorrowedFd<'_>, room: &mut [SigInfo]) -> Result<usize, Error> {
+/// Reads at least one, from a descriptor that blocks, in the process that it is of: a
+/// handler may have forked.
+fn read_some(
+    fd: BorrowedFd<'_>,
+    room: &mut [SigInfo],
+    birth: Birth,
+) -> Result<usize, Error> {
     loop {
-        let taken = sys::read(fd, room)?;
+        let taken = match sys::read_once(fd, room) {
+            Ok(taken) => taken,
+            Err(Errno::INTR) => {
+                birth.check()?;
+                continue;
+            }
+            Err(Errno::AGAIN) => 0,
+            Err(errno) => return Err(Error::os(Op::Read, errno)),
+        };
         let used = admit(room, taken);
         if used > 0 || taken == 0 {
             return Ok(used);

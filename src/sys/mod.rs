@@ -59,8 +59,8 @@ pub(crate) use self::spawn::restore_before_exec;
 pub(crate) use self::tasks::{entries, open_status, open_tasks, read_piece};
 pub(crate) use self::timer::Timer;
 pub(crate) use self::wait::{
-    Deadline, clear, epoll, epoll_wait, eventfd, notify, now, poll,
-    poll_numbers, readable, sleep,
+    Deadline, clear, epoll, epoll_wait, eventfd, is_readable, notify, now,
+    poll, poll_numbers, readable, sleep,
 };
 use crate::error::{Error, Op};
 use crate::signal::{KernelSigInfo, SigInfo, SignalSet};

@@ -101,41 +101,39 @@ pub(crate) fn now() -> Duration {
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Waits until the descriptor is readable or the deadline is over, and tells
-/// whether it is readable.
-pub(crate) fn poll(
-    fd: BorrowedFd<'_>,
-    deadline: Deadline,
-) -> Result<bool, Error> {
-    poll_any([fd], deadline)
+/// Tells whether the descriptor is readable.
+pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> Result<bool, Error> {
+    poll([fd], Deadline::PAST, || Ok(()))
 }
 
 /// Waits until one of the descriptors is readable or the deadline is over, and tells
-/// whether one is.
-pub(crate) fn poll_any<const N: usize>(
+/// whether one is. If a handler has run meanwhile, it is asked whether to go on: the
+/// handler may have forked, and the child is in the wait of its parent.
+pub(crate) fn poll<const N: usize>(
     fds: [BorrowedFd<'_>; N],
     deadline: Deadline,
+    goes_on: impl Fn() -> Result<(), Error>,
 ) -> Result<bool, Error> {
     loop {
         let mut fds = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
         match event::poll(&mut fds, deadline.timespec().as_ref()) {
             Ok(0) if !deadline.is_over() => {}
             Ok(ready) => return Ok(ready > 0),
-            Err(Errno::INTR) => {}
+            Err(Errno::INTR) => goes_on()?,
             Err(errno) => return Err(Error::os(Op::Poll, errno)),
         }
     }
 }
 
-/// Waits until the deadline is over.
-pub(crate) fn sleep(deadline: Deadline) -> Result<(), Error> {
-    while !deadline.is_over() {
-        match event::poll(&mut [], deadline.timespec().as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return Err(Error::os(Op::Poll, errno)),
-        }
+/// Waits until the deadline is over, as [`poll`] does.
+pub(crate) fn sleep(
+    deadline: Deadline,
+    goes_on: impl Fn() -> Result<(), Error>,
+) -> Result<(), Error> {
+    if deadline.is_over() {
+        return Ok(());
     }
-    Ok(())
+    poll([], deadline, goes_on).map(drop)
 }
 
 /// A descriptor for [`poll_numbers`].
@@ -213,6 +211,7 @@ pub(crate) fn epoll_wait(
     epoll: BorrowedFd<'_>,
     events: &mut [Event],
     deadline: Deadline,
+    goes_on: impl Fn() -> Result<(), Error>,
 ) -> Result<usize, Error> {
     loop {
         let timeout = deadline.timespec();
@@ -220,7 +219,7 @@ pub(crate) fn epoll_wait(
             Ok(0) if !deadline.is_over() => {}
             Ok(ready) => return Ok(ready),
             // Also without a handler: a dropped io_uring interrupts it.
-            Err(Errno::INTR) => {}
+            Err(Errno::INTR) => goes_on()?,
             Err(errno) => return Err(Error::os(Op::EpollWait, errno)),
         }
     }
@@ -256,24 +255,27 @@ mod tests {
     #[test]
     fn a_wait_goes_on_until_the_deadline() {
         let never = eventfd().unwrap();
+        let goes_on = || Ok(());
         let deadline = || Deadline::after(Some(10 * LONGEST));
         let end = deadline();
-        assert_eq!(poll(never.as_fd(), end), Ok(false));
+        assert_eq!(poll([never.as_fd()], end, goes_on), Ok(false));
         assert!(end.is_over());
 
         let waiting = epoll([&never].into_iter()).unwrap();
         let none =
             Event { flags: EventFlags::empty(), data: EventData::new_u64(0) };
         let end = deadline();
-        assert_eq!(sleep(end), Ok(()));
+        assert_eq!(sleep(end, goes_on), Ok(()));
         assert!(end.is_over());
 
         let end = deadline();
-        assert_eq!(epoll_wait(waiting.as_fd(), &mut [none], end), Ok(0));
+        let ready = epoll_wait(waiting.as_fd(), &mut [none], end, goes_on);
+        assert_eq!(ready, Ok(0));
         assert!(end.is_over());
 
         notify(never.as_fd());
-        assert_eq!(poll(never.as_fd(), Deadline::NEVER), Ok(true));
-        assert_eq!(poll(never.as_fd(), Deadline::PAST), Ok(true));
+        let ready = poll([never.as_fd()], Deadline::NEVER, goes_on);
+        assert_eq!(ready, Ok(true));
+        assert_eq!(is_readable(never.as_fd()), Ok(true));
     }
 }

@@ -14,7 +14,7 @@ use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
@@ -218,6 +218,73 @@ pub(crate) fn is_asleep(tid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/self/task/{tid}/stat"));
     // The state follows the name, which is in parentheses.
     stat.unwrap().rsplit(") ").next().unwrap().starts_with('S')
+}
+
+// ---------------------------------------------------------------------------
+// Forking in a handler
+
+/// That of the child that the handler has forked last; 0 in that child.
+static FORKED: AtomicI32 = AtomicI32::new(-1);
+/// How it has ended.
+static ENDED: AtomicI32 = AtomicI32::new(-1);
+
+/// Has `SIGALRM` fork in a handler with these flags. `SIGUSR1` comes before that, and in
+/// the child, too; the parent stays in the handler until the child has ended.
+pub(crate) fn have_a_handler_fork(flags: c_int) {
+    extern "C" fn fork(_: c_int) {
+        kill(pid(), Signal::USR1);
+        // SAFETY: fork(2) may be called in a handler; other threads of the test hold
+        // nothing that the child uses.
+        let child = unsafe { libc::fork() };
+        FORKED.store(child, Ordering::SeqCst);
+        if child == 0 {
+            kill(pid(), Signal::USR1);
+            return;
+        }
+        let mut status = -1;
+        // SAFETY: waitpid(2) writes to `status`, which lives past the call.
+        let ended = unsafe { libc::waitpid(child, &raw mut status, 0) };
+        assert_eq!(ended, child);
+        ENDED.store(status, Ordering::SeqCst);
+    }
+    let handler: extern "C" fn(c_int) = fork;
+    // SAFETY: any bytes make a `sigaction`, and these are one without a restorer.
+    let mut action: libc::sigaction = unsafe { mem::zeroed() };
+    action.sa_sigaction = handler as libc::sighandler_t;
+    action.sa_flags = flags;
+    // SAFETY: installs the handler; there is nothing to be told of the one before.
+    let result = unsafe {
+        libc::sigaction(libc::SIGALRM, &raw const action, ptr::null_mut())
+    };
+    assert_eq!(result, 0);
+}
+
+/// Does something in which this thread sleeps until the handler forks; then the child sees
+/// whether it came of it what ought to and ends, and the parent gets what came of it, and
+/// does it again until it is sent `SIGUSR1`.
+pub(crate) fn fork_in_a_sleep<T: Send>(
+    mut sleep: impl FnMut() -> T,
+    is_right_in_the_child: impl FnOnce(&T) -> bool,
+) -> [T; 2] {
+    let (sleeper, is_back) = (tid(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            wait_until_asleep(sleeper);
+            kill(pid(), Signal::ALRM);
+            wait_until("it has slept", || is_back.load(Ordering::SeqCst));
+            wait_until_asleep(sleeper);
+            kill(pid(), Signal::USR1);
+        });
+        let first = sleep();
+        if FORKED.load(Ordering::SeqCst) == 0 {
+            let is_wrong = !is_right_in_the_child(&first);
+            // SAFETY: ends the child, and nothing of the parent's is taken apart.
+            unsafe { libc::_exit(is_wrong.into()) };
+        }
+        assert_eq!(ENDED.swap(-1, Ordering::SeqCst), 0, "the child was wrong");
+        is_back.store(true, Ordering::SeqCst);
+        [first, sleep()]
+    })
 }
 
 // ---------------------------------------------------------------------------

@@ -15,8 +15,8 @@ use signalfd::{
 
 use crate::common::{
     Child, DEADLINE, OwnEpoll, WakeCount, forbid, forbid_on_pain_of_death,
-    kill, open, open_descriptors, options, pid, set_limit, set_mask, sigqueue,
-    wait_until,
+    fork_in_a_sleep, have_a_handler_fork, kill, open, open_descriptors,
+    options, pid, set_limit, set_mask, sigqueue, wait_until,
 };
 use crate::harness::cases;
 
@@ -31,6 +31,9 @@ cases! {
     a_child_inside_block_on_is_told,
     a_child_inside_block_on_wakes_no_executor_of_the_parents,
     a_handler_that_forks_leaves_the_parents_sleep_alone,
+    a_child_that_a_handler_forks_in_a_wait_leaves_that_to_its_parent,
+    a_wait_that_the_kernel_begins_anew_goes_on_in_the_child,
+    a_child_that_a_handler_forks_in_a_turn_leaves_that_to_its_parent,
     a_waker_of_the_parent_does_nothing_in_the_child,
     the_childs_block_on_is_its_own,
     a_child_that_resets_its_mask_gets_back_what_it_set,
@@ -321,6 +324,73 @@ fn a_handler_that_forks_leaves_the_parents_sleep_alone() {
         std::process::exit(i32::from(!told));
     }
     assert_eq!((result, polls), (Ok(()), 2));
+}
+
+type Wait = fn(&Signals) -> Result<Signal, Error>;
+
+const WAITS: [Wait; 3] = [
+    |signals| signals.wait().map(|info| info.signal()),
+    |signals| {
+        let info = signals.wait_timeout(DEADLINE)?;
+        Ok(info.expect("it comes before the time is over").signal())
+    },
+    |signals| {
+        let mut batch = Batch::<4>::new();
+        let infos = signals.wait_batch(&mut batch)?;
+        assert_eq!(infos.len(), 1);
+        Ok(infos[0].signal())
+    },
+];
+
+/// What the ring has to say, and what is pending, is the parent's, though the child comes
+/// first.
+fn a_child_that_a_handler_forks_in_a_wait_leaves_that_to_its_parent() {
+    have_a_handler_fork(0);
+    for wait in WAITS {
+        let signals = open(Signal::USR1).unwrap();
+        for _ in 0..2 {
+            let received = fork_in_a_sleep(
+                || wait(&signals),
+                |received| *received == Err(Error::Forked),
+            );
+            assert_eq!(received, [Ok(Signal::USR1); 2]);
+        }
+    }
+}
+
+/// Where it is one system call that blocks, and the handler's action has `SA_RESTART`.
+fn a_wait_that_the_kernel_begins_anew_goes_on_in_the_child() {
+    have_a_handler_fork(libc::SA_RESTART);
+    for wait in WAITS {
+        let signals = open(Signal::USR1).unwrap();
+        let received = fork_in_a_sleep(
+            || wait(&signals),
+            |received| match received {
+                Ok(_) => signals.try_recv() == Err(Error::Forked),
+                Err(error) => *error == Error::Forked,
+            },
+        );
+        assert_eq!(received, [Ok(Signal::USR1); 2]);
+    }
+}
+
+/// The epoll is the parent's, and so is the task's waker.
+fn a_child_that_a_handler_forks_in_a_turn_leaves_that_to_its_parent() {
+    have_a_handler_fork(0);
+    let signals = open(Signal::USR1).unwrap();
+    let epoll = Epoll::new([&signals]).unwrap();
+    let (count, waker) = WakeCount::new();
+    let mut cx = Context::from_waker(&waker);
+    let turns = fork_in_a_sleep(
+        || {
+            while signals.poll_recv(&mut cx).is_ready() {}
+            epoll.turn(None)
+        },
+        |turned| *turned == Err(Error::Forked) && count.get() == 0,
+    );
+    assert_eq!(turns, [Ok(1); 2]);
+    assert_eq!(count.get(), 2);
+    assert_eq!(signals.try_recv().unwrap().unwrap().signal(), Signal::USR1);
 }
 
 fn a_waker_of_the_parent_does_nothing_in_the_child() {

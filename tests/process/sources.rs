@@ -46,6 +46,7 @@ cases! {
     what_a_look_has_found_is_announced,
     a_look_or_a_read_that_ends_with_its_thread,
     a_source_that_looks_is_stopped_and_dropped,
+    a_child_that_a_handler_forks_while_a_loop_waits_is_told,
     one_system_call_for_half_a_thousand_signals,
     one_more_where_signals_are_read_as_they_come,
     more_than_the_buffers_hold,
@@ -2085,6 +2086,28 @@ fn a_removed_signal_that_was_read_ends_the_process() {
     kill(pid(), Signal::TERM);
     assert_eq!(signals.wait().unwrap().signal(), Signal::HUP);
     signals.remove(Signal::TERM).unwrap();
+}
+
+/// What it would find in the queues is the parent's.
+fn a_child_that_a_handler_forks_while_a_loop_waits_is_told() {
+    common::have_a_handler_fork(0);
+    let signals = open(Signal::USR1).unwrap();
+    in_every_ring!(|ring| {
+        let mut source = Source::new(&signals);
+        let waited = common::fork_in_a_sleep(
+            || {
+                arm(&mut ring, &mut source, MINE);
+                source.submit_and_wait(&mut ring)?;
+                complete(&mut ring, &mut source, MINE);
+                Ok(source.take(&mut Batch::<8>::new())?.len())
+            },
+            |waited| *waited == Err(Error::Forked),
+        );
+        assert_eq!(waited, [Ok(1); 2]);
+        if let Some(entry) = source.cancel(0) {
+            submit(&mut ring, entry);
+        }
+    });
 }
 
 /// Sends unblocked signals that have a handler, and returns how often that has run.

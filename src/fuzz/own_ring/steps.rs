@@ -94,7 +94,7 @@ impl Handle<'_> {
             let waits = core::mem::replace(&mut self.model().waits, true);
             self.run_as(number, || {
                 let _refused = own.turns.take(|inner| {
-                    own.sleep_in_turn(inner, Deadline::PAST, fd);
+                    own.sleep_in_turn(inner, Deadline::PAST, fd).unwrap();
                 });
             });
             self.model().waits = waits;
@@ -115,6 +115,7 @@ impl Handle<'_> {
                 let may_go = self.run_as(number, || {
                     let deadline = Deadline::PAST;
                     own.sleep_in_ring(&mut sleeper, pushed, deadline, fd)
+                        .unwrap()
                 });
                 let is_there = sleeper == Sleeper::HasBegun;
                 let since = is_there.then(|| self.model().begin());

@@ -47,6 +47,8 @@ where
     } else {
         ring.submit().map(drop).map_err(|error| errno(&error))
     };
+    // A handler may have forked, and what the child finds in the queues is its parent's.
+    receiver.check_process()?;
     match waited {
         // The time is over; or the process was stopped, or a handler has run.
         Ok(()) | Err(Errno::TIME | Errno::INTR) => Ok(()),

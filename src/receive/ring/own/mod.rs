@@ -268,7 +268,9 @@ impl<R: Ring> OwnRing<R> {
             if cancelled.is_err() {
                 self.submit(inner, &Submission::Cancel(inner.last), fd);
             }
-            self.wait_for_the_end(inner, fd);
+            if self.wait_for_the_end(inner, fd).is_err() {
+                return;
+            }
             let is_quiet = inner.is_quiet();
             let Some(buffers) = &mut inner.buffers else { return };
             let mut kernel = self.ring.kernel(self.birth);
@@ -276,20 +278,20 @@ impl<R: Ring> OwnRing<R> {
         });
     }
 
-    /// Waits for the last completions.
+    /// Waits for the last completions, in the process that it is of.
     fn wait_for_the_end(
         &self,
         inner: &mut Inner<R::Queues>,
         fd: BorrowedFd<'_>,
-    ) {
+    ) -> Result<(), Error> {
         let deadline = Deadline::after(Some(PATIENCE));
         loop {
             self.note_all(inner, fd);
             let is_over = deadline.is_over() || self.failure().is_some();
             if inner.is_quiet() || is_over {
-                return;
+                return Ok(());
             }
-            self.enter(0, deadline, fd);
+            self.enter(0, deadline, fd)?;
         }
     }
 }

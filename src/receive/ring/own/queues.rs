@@ -146,14 +146,17 @@ impl<R: Ring> OwnRing<R> {
     }
 
     /// Submits so many entries, which are in the queue, and waits for a completion. Tells
-    /// how many this thread has submitted.
+    /// how many this thread has submitted. Fails if a handler has forked meanwhile, and this
+    /// is the child, which has the queues in common with its parent.
     pub(super) fn enter(
         &self,
         entries: usize,
         deadline: Deadline,
         signalfd: BorrowedFd<'_>,
-    ) -> usize {
-        match self.ring.enter(entries, deadline) {
+    ) -> Result<usize, Error> {
+        let entered = self.ring.enter(entries, deadline);
+        self.birth.check()?;
+        Ok(match entered {
             Ok(count) => count.min(entries),
             // There was nothing to submit.
             Err(Errno::INTR | Errno::TIME) => entries,
@@ -161,7 +164,7 @@ impl<R: Ring> OwnRing<R> {
                 self.fail(Error::os(Op::UringEnter, errno), signalfd);
                 0
             }
-        }
+        })
     }
 
     /// Whether the request is in the ring on behalf of this thread.

@@ -7,7 +7,7 @@ use super::{Inner, OwnRing, Queues, Ring, Submission};
 use crate::error::{Error, Op};
 use crate::receive::SignalFd;
 use crate::receive::ring::Shots;
-use crate::sys::{self, Deadline, wait};
+use crate::sys::{self, Deadline};
 
 /// What a thread has come to that sleeps until the ring has filled a buffer.
 ///
@@ -90,12 +90,12 @@ impl<R: Ring> OwnRing<R> {
         pushed: usize,
         deadline: Deadline,
         signalfd: BorrowedFd<'_>,
-    ) -> bool {
-        let count = self.enter(pushed, deadline, signalfd);
+    ) -> Result<bool, Error> {
+        let count = self.enter(pushed, deadline, signalfd)?;
         let is_submitted = count == pushed;
         *sleeper =
             if is_submitted { Sleeper::HasBegun } else { Sleeper::IsInDoubt };
-        is_submitted
+        Ok(is_submitted)
     }
 
     /// Sleeps in its turn, until the signalfd is readable. The caller has found nothing
@@ -105,10 +105,10 @@ impl<R: Ring> OwnRing<R> {
         inner: &mut Inner<R::Queues>,
         deadline: Deadline,
         signalfd: BorrowedFd<'_>,
-    ) {
+    ) -> Result<(), Error> {
         // What is there came before the caller looked, or after: it has to look again.
         if self.note_all(inner, signalfd) {
-            return;
+            return Ok(());
         }
         let is_armed = self.is_armed_here(inner)
             || self.push_request(inner, Shots::One, signalfd).is_some();
@@ -116,7 +116,7 @@ impl<R: Ring> OwnRing<R> {
             // Also what an earlier call should have submitted and did not: it was
             // interrupted, or memory was short.
             let pushed = inner.queues.unsubmitted();
-            let count = self.enter(pushed, deadline, signalfd);
+            let count = self.enter(pushed, deadline, signalfd)?;
             if count < pushed && self.failure().is_none() {
                 // What is left in the queue nobody would submit.
                 let error = Error::os(Op::UringEnter, Errno::AGAIN);
@@ -124,6 +124,7 @@ impl<R: Ring> OwnRing<R> {
             }
             self.note_all(inner, signalfd);
         }
+        Ok(())
     }
 
     /// Takes the request out of the ring, if it stands there: each signal would wake the
@@ -162,7 +163,7 @@ impl OwnRing {
             // The signalfd as well: it may be that it could not be added to what others
             // wait for.
             let both = [self.readable(fd), fd];
-            return wait::poll_any(both, deadline).map(drop);
+            return self.poll(both, deadline);
         }
         if self.reads() {
             // Before the request is looked at: see `Sleepers`.
@@ -172,8 +173,8 @@ impl OwnRing {
         let turn =
             self.turns.take(|inner| self.sleep_in_turn(inner, deadline, fd));
         match turn {
-            Some(_) => Ok(()),
-            None => sys::poll(fd, deadline).map(drop),
+            Some(turn) => turn.result,
+            None => self.poll([fd], deadline),
         }
     }
 
@@ -191,21 +192,32 @@ impl OwnRing {
             match self.lie_down(&mut sleeper, signalfd, tell) {
                 Bed::None => return Ok(()),
                 Bed::Ring(pushed) => {
-                    if !self.sleep_in_ring(&mut sleeper, pushed, deadline, fd) {
+                    if !self.sleep_in_ring(
+                        &mut sleeper,
+                        pushed,
+                        deadline,
+                        fd,
+                    )? {
                         continue;
                     }
                 }
-                Bed::Readable => {
-                    sys::poll(readable, deadline)?;
-                }
-                Bed::Both => {
-                    wait::poll_any([readable, fd], deadline)?;
-                }
+                Bed::Readable => self.poll([readable], deadline)?,
+                Bed::Both => self.poll([readable, fd], deadline)?,
             }
             if deadline.is_over() {
                 return Ok(());
             }
         }
+    }
+
+    /// Sleeps until one of these is readable, the deadline is over, or a handler has forked
+    /// and this is the child.
+    fn poll<const N: usize>(
+        &self,
+        fds: [BorrowedFd<'_>; N],
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        sys::poll(fds, deadline, || self.birth.check()).map(drop)
     }
 
     /// What others wait for; if there is none, the signalfd.
