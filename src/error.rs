@@ -407,10 +407,7 @@ impl Op {
                 "a sandbox (seccomp) or the ring's restrictions forbid this: \
                  allow it, or go without"
             }
-            (
-                Self::UringSetup | Self::UringRegister | Self::UringEnter,
-                libc::EPERM | libc::EACCES,
-            ) => {
+            (Self::UringSetup, libc::EPERM | libc::EACCES) => {
                 "a sandbox (seccomp) or the sysctl kernel.io_uring_disabled \
                  forbids io_uring: allow it, or go without"
             }
@@ -434,6 +431,11 @@ impl Op {
             ) => {
                 "the kernel cannot do this, or not in a ring of this kind \
                  (IORING_SETUP_IOPOLL, or before Linux 5.12 IORING_SETUP_SQPOLL)"
+            }
+            (Self::UringRead, libc::ENOBUFS) => {
+                "the ring does not have the source's buffers: push the source's \
+                 requests into the ring that it was made with, and let that keep \
+                 the group"
             }
             (Self::UringPoll | Self::UringRead, libc::EBADF) => {
                 "the ring has no such file: register the receiver's descriptor \

@@ -369,7 +369,13 @@ impl State {
         if let Some(at) = self.kernel.some(true, 0) {
             // What has read once is no request that there is not.
             let has_read = self.kernel.ring[at].has_filled;
-            if self.lies || errno != libc::EINVAL || !has_read {
+            // And it finds no buffer only if there is none.
+            let can_be = match errno {
+                libc::EINVAL => !has_read,
+                libc::ENOBUFS => has_read,
+                _ => true,
+            };
+            if self.lies || can_be {
                 self.kernel.say(at, -errno, 0);
             }
         }
@@ -484,7 +490,12 @@ impl State {
             }
             Err(error) => {
                 assert!(was_in_flight && request.has_failed());
-                assert_eq!(error.raw_os_error(), Some(result.saturating_neg()));
+                let errno = match result {
+                    // No record at all.
+                    0..128 => libc::EBADF,
+                    _ => result.saturating_neg(),
+                };
+                assert_eq!(error.raw_os_error(), Some(errno));
                 self.failure = Some(error);
             }
         }

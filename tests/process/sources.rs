@@ -63,6 +63,8 @@ cases! {
     a_number_of_buffers_that_is_taken,
     a_file_that_is_not_registered,
     a_file_that_is_another,
+    a_file_that_has_an_end,
+    a_ring_that_has_no_such_buffers,
     a_ring_with_restrictions,
     a_ring_in_which_something_waits,
     a_kernel_that_would_wait_is_not_asked,
@@ -1495,6 +1497,58 @@ fn a_file_that_is_another() {
     let infos = source.take(&mut batch).unwrap();
     assert_eq!(infos.iter().map(SigInfo::signal).collect::<Vec<_>>(), [rt()]);
     println!("{}", infos[0]);
+}
+
+/// A signalfd has no end. To read this one once more would bring the same, for ever.
+fn a_file_that_has_an_end() {
+    let signals = open(rt()).unwrap();
+    let (file, far) = UnixStream::pair().unwrap();
+    file.set_nonblocking(true).unwrap();
+    drop(far);
+    let mut ring = IoUring::new(8).unwrap();
+    ring.submitter().register_files(&[file.as_raw_fd()]).unwrap();
+    let source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    let mut source = source.registered(0);
+    arm(&mut ring, &mut source, MINE);
+    ring.submit_and_wait(1).unwrap();
+    let completion = ring.completion().next().unwrap();
+    let error = source.complete(completion).unwrap_err();
+    assert_eq!(error, Error::Os { op: Op::UringRead, errno: libc::EBADF });
+    assert!(!source.needs_arming());
+    assert_eq!(source.arm(MINE).unwrap_err(), error);
+}
+
+/// Each request ends at once, whether a signal is pending or not. Who went on to make them
+/// would do nothing else, and hear of no signal.
+fn a_ring_that_has_no_such_buffers() {
+    let signals = open(rt()).unwrap();
+    let mut ring = IoUring::new(8).unwrap();
+    let others: IoUring = IoUring::new(8).unwrap();
+    for is_another_ring in [true, false] {
+        let made_with = if is_another_ring { &others } else { &ring };
+        let mut source = ReadSource::new(&signals, made_with, GROUP).unwrap();
+        if !is_another_ring {
+            ring.submitter().unregister_buf_ring(GROUP).unwrap();
+        }
+        queue(0..1);
+        let mut hear = || {
+            arm(&mut ring, &mut source, MINE);
+            ring.submit_and_wait(1).unwrap();
+            let completion = ring.completion().next().unwrap();
+            source.complete(completion)
+        };
+        assert_eq!(hear(), Ok(()), "there may have been none left");
+        let error = hear().unwrap_err();
+        assert_eq!(
+            error,
+            Error::Os { op: Op::UringRead, errno: libc::ENOBUFS }
+        );
+        assert!(error.to_string().contains("made with"), "{error}");
+        assert!(!source.needs_arming());
+        assert!(source.take(&mut Batch::<8>::new()).unwrap().is_empty());
+        drop(source);
+        assert_eq!(signals.try_recv().unwrap().unwrap().value(), Some(0));
+    }
 }
 
 /// The look is refused, and the read is as good as before.

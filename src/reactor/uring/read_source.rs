@@ -256,7 +256,11 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     ///   the kernel still has the request. Asking the kernel cancels it; so it ends, and
     ///   then the source asks to be armed again.
     /// - [`Error::Os`]: the ring cannot read signals; the error says why. The
-    ///   source is not armed again, and [`take`](Self::take) yields what is left.
+    ///   source is not armed again, and [`take`](Self::take) yields what is left. Among others
+    ///   `ENOBUFS`, the second time in a row, if the ring does not have the source's group of
+    ///   buffers: it is another ring than the source was made with, or has been told to forget
+    ///   the group; `EBADF` if the read brought no whole record, so that another file was
+    ///   [`registered`](Self::registered).
     /// - [`Error::Forked`]: in a forked child.
     pub fn complete(
         &mut self,

@@ -24,6 +24,13 @@
 //! - If it finds nothing and the read is not known, that one may be in the submission queue,
 //!   and come at any time: it has **strayed**. Nothing is certain from then on, and the group
 //!   of buffers is never given up.
+//!
+//! # Whether a read finds buffers
+//!
+//! A read that finds no buffer ends (`ENOBUFS`), and the next one is made when there is one.
+//! If there was one, and it is said to have found none, then the ring does not have the group
+//! of buffers: it is another ring, or the caller has had it forget them. The next one would
+//! end at once, too, and so on for ever. So the second of these in a row is the last.
 
 use io_uring::squeue;
 use rustix::fd::RawFd;
@@ -72,6 +79,10 @@ pub(crate) struct Reading {
     is_known: bool,
     /// Whether one before it may be there.
     has_strayed: bool,
+    /// Whether there was a buffer for it when it was handed out.
+    had_room: bool,
+    /// How many in a row have found none, though there was one.
+    in_vain: u8,
 }
 
 impl Reading {
@@ -89,6 +100,8 @@ impl Reading {
             group,
             is_known: false,
             has_strayed: false,
+            had_room: false,
+            in_vain: 0,
         }
     }
 
@@ -122,6 +135,7 @@ impl Reading {
         }
         self.look.read_is_armed();
         self.is_known = false;
+        self.had_room = self.inbox.has_room();
         Ok(entry)
     }
 
@@ -189,6 +203,9 @@ impl Reading {
                 return Err(Error::ForeignCompletion);
             }
             self.is_known |= has_filled;
+            if has_filled {
+                self.in_vain = 0;
+            }
         }
         let stood = request.stands();
         let is_over = has_filled && !stood;
@@ -199,6 +216,9 @@ impl Reading {
                 Err(Error::ForeignCompletion)
             };
         }
+        if result == -libc::ENOBUFS && self.finds_no_group() {
+            return Err(self.slot.request.fail(libc::ENOBUFS));
+        }
         self.slot.request.complete(result, flags)?;
         // Where no read stands there is no look. If there was one, something is invented.
         self.has_strayed |= stood && !self.slot.request.stands();
@@ -207,6 +227,15 @@ impl Reading {
             self.cancel_and_take_note(kernel)?;
         }
         Ok(())
+    }
+
+    /// Whether the ring does not have the group of buffers, now that a read has ended that is
+    /// said to have found none: the second in a row, though there was one.
+    fn finds_no_group(&mut self) -> bool {
+        let is_in_vain =
+            self.had_room && !self.is_known && !self.inbox.has_more();
+        self.in_vain = if is_in_vain { self.in_vain + 1 } else { 0 };
+        self.in_vain == 2
     }
 
     /// Whether the read is in the ring though it is said to have ended. Then it is

@@ -39,6 +39,8 @@
 //!   128 that were not for it the kernel gives up (`APOLL_MAX_RETRY`). Idle.
 //! - `EINVAL` to a request of many shots: the kernel cannot do that here, whatever it says.
 //!   From now on it is a request of one shot. Idle.
+//! - No whole record, of a read: the end of another file, or some bytes of one, where the
+//!   caller has registered that. Failed.
 //! - Anything else, and `EINVAL` to a request of one shot: failed.
 //!
 //! A count of bytes stands for the whole records in it, and the rest of one is none: the
@@ -232,6 +234,9 @@ impl Request {
         match usize::try_from(result) {
             Err(_) => Ok(Outcome::Nothing),
             Ok(_) if self.kind == Kind::Readiness => Ok(Outcome::Readable),
+            Ok(bytes) if ends_without_record(bytes, flags) => {
+                Ok(Outcome::Nothing)
+            }
             Ok(bytes) => filled(bytes, flags),
         }
     }
@@ -271,12 +276,15 @@ impl Request {
                 self.shots = Shots::One;
                 self.end();
             }
-            Last::Never(errno) => {
-                self.phase = Phase::Failed(errno);
-                return Err(self.failure(errno));
-            }
+            Last::Never(errno) => return Err(self.fail(errno)),
         }
         Ok(outcome)
+    }
+
+    /// It will never do, whatever the kernel says.
+    pub(super) const fn fail(&mut self, errno: i32) -> Error {
+        self.phase = Phase::Failed(errno);
+        self.failure(errno)
     }
 
     const fn end(&mut self) {
@@ -289,6 +297,8 @@ impl Request {
     const fn last(&self, result: i32) -> Last {
         let is_of_many_shots = matches!(self.shots, Shots::Many);
         match (result.saturating_neg(), self.kind) {
+            // It is not a signalfd that was read.
+            (NO_RECORD..=0, Kind::Completion) => Last::Never(libc::EBADF),
             (..=0 | libc::ECANCELED | libc::ENOBUFS | libc::EINTR, _)
             | (libc::EAGAIN, Kind::Completion) => Last::Again,
             (libc::EINVAL, _) if is_of_many_shots => Last::AgainWithOneShot,
@@ -336,6 +346,23 @@ pub(super) const POLLIN: u32 = libc::POLLIN as u32;
 
 #[expect(clippy::cast_possible_truncation, reason = "8 KiB")]
 const BUFFER_BYTES: u32 = (RECORDS * size_of::<SigInfo>()) as u32;
+
+/// Fewer bytes than this, less one, are no record.
+const NO_RECORD: i32 = 1 - SIZE;
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "128 bytes"
+)]
+const SIZE: i32 = size_of::<SigInfo>() as i32;
+
+/// Whether a read ends, having read no whole record. (An event, which names no buffer, is
+/// not a read's.)
+fn ends_without_record(bytes: usize, flags: u32) -> bool {
+    let is_a_reads = bytes == 0 || cqueue::buffer_select(flags).is_some();
+    is_a_reads && bytes < size_of::<SigInfo>() && !cqueue::more(flags)
+}
 
 /// Which buffer was filled, if the completion may say so.
 pub(super) fn filled(bytes: usize, flags: u32) -> Result<Outcome, Error> {
@@ -418,6 +445,27 @@ mod tests {
             assert_eq!(outcome, Err(Error::ForeignCompletion));
             assert!(request.is_in_flight(), "it is without effect");
         }
+    }
+
+    #[test]
+    fn what_ends_without_a_record_was_no_signalfd() {
+        for (result, flags) in
+            [(0, 0), (0, buffer(3)), (1, buffer(3)), (127, buffer(3))]
+        {
+            let mut request = armed(Kind::Completion);
+            let _more = request.complete(result, flags | MORE);
+            assert!(request.is_in_flight(), "more is said to come");
+            let error = request.complete(result, flags).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::EBADF));
+            assert_eq!(request.arm(), Err(error), "it stays so");
+        }
+        // An event is not a read's.
+        let event = armed(Kind::Completion).complete(1, 0);
+        assert_eq!(event, Err(Error::ForeignCompletion));
+        assert_eq!(
+            armed(Kind::Readiness).complete(0, 0),
+            Ok(Outcome::Readable)
+        );
     }
 
     #[test]
