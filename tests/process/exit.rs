@@ -5,7 +5,7 @@
 use signalfd::{Signal, SignalSet, block};
 
 use crate::common::{Child, End, check, open, set_limit, uid};
-use crate::harness::{cases, skip};
+use crate::harness::{cases, skip, to_die_here};
 
 cases! {
     dies_by_hup => libc::SIGHUP,
@@ -27,23 +27,28 @@ cases! {
 }
 
 fn dies_by_hup() {
+    to_die_here();
     Signal::HUP.die();
 }
 
 fn dies_by_int() {
+    to_die_here();
     Signal::INT.die();
 }
 
 fn dies_by_quit() {
     dump_no_core();
+    to_die_here();
     Signal::QUIT.die();
 }
 
 fn dies_by_kill() {
+    to_die_here();
     Signal::KILL.die();
 }
 
 fn dies_by_term() {
+    to_die_here();
     Signal::TERM.die();
 }
 
@@ -72,12 +77,14 @@ fn every_signal_ends_the_process() {
 }
 
 fn dies_from_a_second_thread() {
+    to_die_here();
     std::thread::spawn(|| Signal::TERM.die()).join().unwrap();
 }
 
 fn dies_where_every_thread_blocks_the_signal() {
     let signals = open(Signal::TERM).unwrap();
     let receiver: &signalfd::Receiver = &signals;
+    to_die_here();
     std::thread::scope(|scope| {
         // It may receive the signal if that comes to the process.
         scope.spawn(|| receiver.wait());
@@ -87,12 +94,14 @@ fn dies_where_every_thread_blocks_the_signal() {
 
 fn dies_inside_a_scope() {
     let _signals = open(Signal::TERM).unwrap();
+    to_die_here();
     Signal::TERM.die();
 }
 
 fn dies_inside_nested_scopes() {
     let _outer = open(Signal::INT | Signal::TERM).unwrap();
     let _inner = open(Signal::TERM).unwrap();
+    to_die_here();
     Signal::TERM.die();
 }
 
@@ -111,6 +120,7 @@ fn dies_inside_a_scope_by_what_dumps_core() {
 fn dies_of_what_was_ignored() {
     // SAFETY: sets the action to ignore the signal.
     unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
+    to_die_here();
     Signal::TERM.die();
 }
 
@@ -122,6 +132,7 @@ fn dies_of_what_has_a_handler() {
     let handler: extern "C" fn(libc::c_int) = exit;
     // SAFETY: installs the handler.
     unsafe { libc::signal(libc::SIGTERM, handler as libc::sighandler_t) };
+    to_die_here();
     Signal::TERM.die();
 }
 

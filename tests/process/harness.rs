@@ -57,6 +57,15 @@ const VARIABLE: &str = "SIGNALFD_TEST_CASE";
 /// How long a case may take, before it is killed for hanging.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// What a case says that is expected to die, when it has come to where it is to.
+const TO_DIE: &str = "this is where it is to die";
+
+/// Says that the process is to die by what comes next. A signal that ends it before is none
+/// of those that it is expected to die by.
+pub(crate) fn to_die_here() {
+    println!("{TO_DIE}");
+}
+
 /// Ends the case, saying why it cannot run here.
 pub(crate) fn skip(reason: &str) -> ! {
     println!("skipped: {reason}");
@@ -300,7 +309,12 @@ fn judge(run: &Run, arguments: &Arguments) -> Result<Option<String>, String> {
             Ok(Some(reason.trim_start_matches("skipped: ").into()))
         }
         (Some(0), _) if case.dies_by == 0 => Ok(None),
-        (_, Some(signal)) if signal == case.dies_by => Ok(None),
+        (_, Some(signal)) if signal == case.dies_by => {
+            if said.lines().any(|line| line == TO_DIE) {
+                return Ok(None);
+            }
+            Err(account(format!("{status}, before it was to")))
+        }
         _ if case.dies_by != 0 => Err(account(format!(
             "{status}, where signal {} should have ended it",
             case.dies_by

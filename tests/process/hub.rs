@@ -23,7 +23,9 @@ use crate::common::{
     open, options, pid, set_limit, sigqueue, tid, wait_until,
     wait_until_asleep,
 };
-use crate::harness::{all_rounds, cases, racing_rounds, up_to_ten_thousand};
+use crate::harness::{
+    all_rounds, cases, racing_rounds, to_die_here, up_to_ten_thousand,
+};
 
 cases! {
     ten_thousand_reach_three_subscribers,
@@ -502,6 +504,7 @@ fn what_is_left_after_the_scope_takes_its_action() {
     let subscribers = [(); 2].map(|()| HUB.subscribe(Signal::TERM).unwrap());
     send_and_dispatch(&HUB, &signals, Signal::TERM, 0);
     drop(signals);
+    to_die_here();
     drop(subscribers);
     unreachable!("SIGTERM has ended this");
 }

@@ -16,7 +16,7 @@ use crate::common::{
     Child, check, check_value, is_pending, kill, pid, raise, set_action,
     sigqueue, sigqueue_to_thread, tid, wait_until,
 };
-use crate::harness::cases;
+use crate::harness::{cases, to_die_here};
 
 cases! {
     what_a_thread_has_done_itself_is_for_it,
@@ -131,6 +131,7 @@ fn the_continuation_and_stops_remove_each_other() {
 fn a_thread_that_does_not_block_takes_it_and_the_process_ends() {
     let _threads = Threads::idle(1);
     let _guard = block(Signal::TERM).unwrap();
+    to_die_here();
     kill(pid(), Signal::TERM);
     loop {
         thread::park();

@@ -17,7 +17,7 @@ use crate::common::{
     options, pid, set_action, set_limit, set_mask, set_masked_action, sigqueue,
     trap,
 };
-use crate::harness::{cases, skip};
+use crate::harness::{cases, skip, to_die_here};
 
 cases! {
     a_late_handler_drops_nothing_of_who_has_opened_meanwhile,
@@ -472,6 +472,7 @@ fn a_call_of_the_handler_that_a_sandbox_traps_ends_the_process() {
     // Whichever it makes first.
     trap(libc::SYS_pidfd_send_signal);
     trap(libc::SYS_rt_sigaction);
+    to_die_here();
     kill(pid(), Signal::USR1);
     unreachable!("{}", COUNTED.load(Ordering::Relaxed));
 }

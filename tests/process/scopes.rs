@@ -14,7 +14,7 @@ use crate::common::{
     Child, DEADLINE, End, SharedCount, kill, open, pid, receiver_for, sigqueue,
     wait_until,
 };
-use crate::harness::{cases, racing_rounds};
+use crate::harness::{cases, racing_rounds, to_die_here};
 
 cases! {
     open_blocks_receives_and_restores,
@@ -256,6 +256,7 @@ fn a_thousand_ends_lose_no_signal_and_double_none() {
 fn an_unread_signal_takes_its_default_action() {
     let signals = open(Signal::TERM).unwrap();
     kill(pid(), Signal::TERM);
+    to_die_here();
     drop(signals);
 }
 
@@ -263,6 +264,7 @@ fn an_unread_real_time_signal_takes_its_default_action() {
     let signal = Signal::try_from(40).unwrap();
     let signals = open(signal).unwrap();
     sigqueue(pid(), signal, 1).unwrap();
+    to_die_here();
     drop(signals);
 }
 
@@ -271,6 +273,7 @@ fn a_removed_signal_takes_its_default_action() {
     kill(pid(), Signal::USR1);
     signals.remove(Signal::USR2).unwrap();
     signals.insert(Signal::USR2).unwrap();
+    to_die_here();
     signals.remove(Signal::USR1).unwrap();
 }
 
@@ -279,6 +282,7 @@ fn a_signal_put_back_ends_the_process_by_itself() {
     kill(pid(), Signal::TERM);
     let info = signals.wait().unwrap();
     signals.put_back(&info).unwrap();
+    to_die_here();
     drop(signals);
 }
 
@@ -323,6 +327,7 @@ fn ignored_children_send_nothing() {
 
 fn kill_still_kills() {
     let _signals = open(signalfd::SignalSet::all()).unwrap();
+    to_die_here();
     kill(pid(), Signal::KILL);
 }
 

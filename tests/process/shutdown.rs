@@ -23,7 +23,7 @@ use crate::common::{
     pid, set_action, set_limit, set_mask, sigqueue, take_in_a_moment, tid,
     wait_until_asleep,
 };
-use crate::harness::{cases, racing_rounds, skip};
+use crate::harness::{cases, racing_rounds, skip, to_die_here};
 
 cases! {
     the_first_is_received_and_closes_the_scope,
@@ -188,6 +188,7 @@ fn every_way_to_wait_returns_the_first_again() {
 
 fn the_second_ends_the_process() {
     let _shutdown = after_the_first(Signal::TERM);
+    to_die_here();
     kill(pid(), Signal::TERM);
 }
 
@@ -228,6 +229,7 @@ fn another_one_of_the_set_ends_the_process() {
     let mut shutdown = shutdown(Signal::INT | Signal::TERM).unwrap();
     kill(pid(), Signal::INT);
     assert_eq!(shutdown.wait().unwrap().signal(), Signal::INT);
+    to_die_here();
     kill(pid(), Signal::TERM);
 }
 
@@ -235,6 +237,7 @@ fn of_two_that_are_pending_the_second_ends_the_process() {
     let mut shutdown = shutdown(Signal::INT | Signal::TERM).unwrap();
     kill(pid(), Signal::INT);
     kill(pid(), Signal::TERM);
+    to_die_here();
     let _info = shutdown.wait();
 }
 
@@ -244,6 +247,7 @@ fn of_two_that_are_queued_the_second_ends_the_process() {
     for value in 0..2 {
         sigqueue(pid(), signal, value).unwrap();
     }
+    to_die_here();
     let _info = shutdown.wait();
 }
 
@@ -305,6 +309,7 @@ fn threads_that_block_the_signals_do_not_save_the_process() {
     }
     kill(pid(), Signal::TERM);
     shutdown.wait().unwrap();
+    to_die_here();
     let there = thread::spawn(|| kill(pid(), Signal::INT));
     there.join().unwrap();
     stay();
@@ -320,6 +325,7 @@ fn one_that_is_opened_in_a_thread_unblocks_that_thread() {
             options().check_threads(false).shutdown(Signal::INT).unwrap();
         crate::common::tgkill(tid(), Signal::INT);
         assert_eq!(shutdown.wait().unwrap().signal(), Signal::INT);
+        to_die_here();
         kill(pid(), Signal::INT);
         stay();
     });
@@ -339,6 +345,7 @@ fn threads_from_before_do_not_save_the_process() {
     kill(pid(), Signal::TERM);
     assert_eq!(shutdown.wait().unwrap().signal(), Signal::TERM);
     assert_eq!(actions(), before);
+    to_die_here();
     kill(pid(), Signal::INT);
     stay();
 }
@@ -365,6 +372,7 @@ fn dropped_before_a_signal_it_restores_everything() {
 fn dropped_with_a_signal_pending_it_ends_the_process() {
     let shutdown = shutdown(Signal::TERM).unwrap();
     kill(pid(), Signal::TERM);
+    to_die_here();
     drop(shutdown);
 }
 
@@ -422,12 +430,14 @@ fn an_event_loop_has_the_descriptor() {
 
 fn the_deadline_ends_the_process() {
     let mut shutdown = after_the_first(Signal::INT | Signal::TERM);
+    to_die_here();
     shutdown.deadline(MOMENT).unwrap();
     stay();
 }
 
 fn a_deadline_of_no_time_ends_the_process() {
     let mut shutdown = after_the_first(Signal::TERM);
+    to_die_here();
     shutdown.deadline(Duration::ZERO).unwrap();
     stay();
 }
@@ -437,6 +447,7 @@ fn a_deadline_can_be_moved() {
     shutdown.deadline(Duration::MAX).unwrap();
     shutdown.deadline(HOUR).unwrap();
     assert_eq!(timers(), 1);
+    to_die_here();
     shutdown.deadline(MOMENT).unwrap();
     stay();
 }
@@ -490,34 +501,26 @@ fn assert_nested(
 }
 
 fn the_next_one_goes_to_the_outer_shutdown() {
-    if crate::battery().reads_ahead() {
-        // The ring of the outer one would have the first.
-        Signal::TERM.die();
-    }
     let mut outer = shutdown(Signal::TERM).unwrap();
     let mut inner = shutdown(Signal::TERM).unwrap();
     assert_nested(|| outer.wait(), &mut inner);
     assert!(mask::current().unwrap().is_empty());
+    to_die_here();
     kill(pid(), Signal::TERM);
 }
 
 fn the_next_one_goes_to_the_outer_scope() {
-    if crate::battery().reads_ahead() {
-        Signal::TERM.die();
-    }
     let outer = open(Signal::TERM).unwrap();
     let mut inner = shutdown(Signal::TERM).unwrap();
     assert_nested(|| outer.wait(), &mut inner);
     assert_eq!(mask::current().unwrap(), Signal::TERM.into());
     drop(outer);
     assert!(mask::current().unwrap().is_empty());
+    to_die_here();
     kill(pid(), Signal::TERM);
 }
 
 fn the_deadline_goes_to_the_outer_scope() {
-    if crate::battery().reads_ahead() {
-        return;
-    }
     let outer = open(Signal::TERM).unwrap();
     let mut inner = after_the_first(Signal::TERM);
     inner.deadline(MOMENT).unwrap();
@@ -610,17 +613,16 @@ fn it_dies_by_the_first() {
     kill(pid(), Signal::INT);
     shutdown.wait().unwrap();
     shutdown.deadline(HOUR).unwrap();
+    to_die_here();
     shutdown.die();
 }
 
 fn it_dies_by_the_first_inside_a_scope() {
-    if crate::battery().reads_ahead() {
-        Signal::INT.die();
-    }
     let _outer = open(Signal::INT).unwrap();
     let mut shutdown = shutdown(Signal::INT).unwrap();
     kill(pid(), Signal::INT);
     shutdown.wait().unwrap();
+    to_die_here();
     shutdown.die();
 }
 
@@ -768,9 +770,6 @@ fn as_pid_1_it_dies_with_the_status() {
 }
 
 fn as_pid_1_they_nest() {
-    if crate::battery().reads_ahead() {
-        return;
-    }
     let child = fork_pid_1(|| {
         let mut outer = shutdown(Signal::TERM).unwrap();
         let mut inner = shutdown(Signal::TERM).unwrap();

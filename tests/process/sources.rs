@@ -22,7 +22,7 @@ use crate::common::{
     sigqueue_to_thread, storm_size, tid, wait_until, wait_until_asleep,
     without_memory,
 };
-use crate::harness::{cases, skip};
+use crate::harness::{cases, skip, to_die_here};
 use crate::rings::another_descriptor_of_the_ring;
 
 cases! {
@@ -2139,6 +2139,7 @@ fn a_removed_signal_that_was_read_ends_the_process() {
     kill(pid(), Signal::HUP);
     kill(pid(), Signal::TERM);
     assert_eq!(signals.wait().unwrap().signal(), Signal::HUP);
+    to_die_here();
     signals.remove(Signal::TERM).unwrap();
 }
 

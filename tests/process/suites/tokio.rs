@@ -39,7 +39,9 @@ use crate::battery;
 use crate::common::{
     Child, End, kill, open, open_descriptors, pid, receiver_for, sigqueue,
 };
-use crate::harness::{cases, racing_rounds, rounds_with_receivers};
+use crate::harness::{
+    cases, racing_rounds, rounds_with_receivers, to_die_here,
+};
 
 cases! {
     control_c_is_received_by_a_task,
@@ -76,6 +78,7 @@ fn control_c_is_received_by_a_task() {
 // tokio: signal_drop_recv.rs
 fn what_comes_between_two_scopes_takes_its_action() {
     drop(open(Signal::USR1).unwrap());
+    to_die_here();
     kill(pid(), Signal::USR1);
     receive(&open(Signal::USR1).unwrap());
 }
