@@ -7,6 +7,7 @@ use crate::harness::{cases, skip};
 
 cases! {
     every_test_that_is_named_exists,
+    every_paragraph_about_signals_names_a_test,
     every_model_is_one,
     every_file_that_is_linked_exists,
     every_program_is_the_one_that_is_tested,
@@ -45,6 +46,26 @@ fn every_test_that_is_named_exists() {
         }
         assert!(links >= least, "{document}: {links}");
     }
+}
+
+/// What it says of the kernel and of the crate is not to be believed without.
+fn every_paragraph_about_signals_names_a_test() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/SIGNALS.md");
+    let Ok(text) = fs::read_to_string(path) else {
+        skip("the documents are not here");
+    };
+    let first = text.find("## ").unwrap();
+    let mut count = 0;
+    let paragraphs =
+        text[first..].split("\n\n").flat_map(|it| it.split("\n- "));
+    for paragraph in paragraphs.filter(|it| it.contains(' ')) {
+        if paragraph.starts_with("## ") {
+            continue;
+        }
+        count += 1;
+        assert!(paragraph.contains("`](../tests/"), "{paragraph}");
+    }
+    assert!(count >= 50, "{count}");
 }
 
 /// What the evidence calls a model is one that the model checker runs.

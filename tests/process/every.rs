@@ -2101,7 +2101,7 @@ fn changes_by_many_threads_end_in_agreement() {
     thread::scope(|scope| {
         for signal in [Signal::TERM, Signal::INT, rt(0), rt(1)] {
             scope.spawn(move || {
-                for _ in 0..200 {
+                for _ in 0..racing_rounds() {
                     receiver.insert(signal).unwrap();
                     let has = |set: SignalSet| set.contains(signal.into());
                     assert!(has(every(receiver).signals()));

@@ -18,7 +18,7 @@ use crate::common::{
     fork_in_a_sleep, have_a_handler_fork, kill, open, open_descriptors,
     options, pid, set_limit, set_mask, sigqueue, wait_until,
 };
-use crate::harness::cases;
+use crate::harness::{cases, racing_rounds};
 
 cases! {
     every_path_says_that_it_was_forked,
@@ -628,13 +628,13 @@ fn parent_and_child_wait_side_by_side() {
     let parent = pid();
     let child = Child::fork(|| {
         signals.reopen().unwrap();
-        for _ in 0..100 {
+        for _ in 0..racing_rounds() {
             assert_eq!(signals.wait().unwrap().pid(), Some(parent as u32));
             kill(parent, Signal::USR1);
         }
         0
     });
-    for _ in 0..100 {
+    for _ in 0..racing_rounds() {
         kill(child.pid, Signal::USR1);
         let info = signals.wait().unwrap();
         assert_eq!(info.pid(), Some(child.pid as u32));

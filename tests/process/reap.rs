@@ -11,7 +11,7 @@ use rustix::process::{Pid, WaitId, WaitIdOptions};
 use signalfd::{ChildState, Error, Exit, Reaper, Signal};
 
 use crate::common::{Child, End, check, forbid, kill, open, pid};
-use crate::harness::{cases, skip};
+use crate::harness::{cases, racing_rounds, skip};
 
 cases! {
     children_that_end_at_once_are_each_reported_once,
@@ -91,33 +91,36 @@ fn all<const N: usize>(reaper: &mut Reaper<N>) -> Vec<Result<Exit, Error>> {
 
 fn children_that_end_at_once_are_each_reported_once() {
     let signals = open(Signal::CHLD).unwrap();
-    let mut reaper = Reaper::<{ CHILDREN as usize }>::new();
-    let (gate, mut wait) = UnixStream::pair().unwrap();
-    let mut expected = HashMap::new();
-    for number in 0..CHILDREN {
-        let child = Child::fork(|| {
-            let opened = wait.read(&mut [0]).unwrap();
-            assert_eq!(opened, 0);
-            end(end_of(number))
-        });
-        reaper.add(id(&child)).unwrap();
-        expected.insert(id(&child), end_of(number));
-    }
-    assert_eq!(reaper.add(1), Err(Error::TooManyChildren));
-    assert_eq!(reaper.reap().count(), 0);
-    gate.shutdown(Shutdown::Write).unwrap();
-    loop {
-        for exit in reaper.reap() {
-            let exit = exit.unwrap();
-            assert_eq!(expected.remove(&exit.pid()), Some(said(exit)));
+    // A thousand of them.
+    for _ in 0..racing_rounds() / CHILDREN {
+        let mut reaper = Reaper::<{ CHILDREN as usize }>::new();
+        let (gate, mut wait) = UnixStream::pair().unwrap();
+        let mut expected = HashMap::new();
+        for number in 0..CHILDREN {
+            let child = Child::fork(|| {
+                let opened = wait.read(&mut [0]).unwrap();
+                assert_eq!(opened, 0);
+                end(end_of(number))
+            });
+            reaper.add(id(&child)).unwrap();
+            expected.insert(id(&child), end_of(number));
         }
-        assert_eq!(reaper.len(), expected.len());
-        if reaper.is_empty() {
-            break;
+        assert_eq!(reaper.add(1), Err(Error::TooManyChildren));
+        assert_eq!(reaper.reap().count(), 0);
+        gate.shutdown(Shutdown::Write).unwrap();
+        loop {
+            for exit in reaper.reap() {
+                let exit = exit.unwrap();
+                assert_eq!(expected.remove(&exit.pid()), Some(said(exit)));
+            }
+            assert_eq!(reaper.len(), expected.len());
+            if reaper.is_empty() {
+                break;
+            }
+            signals.wait().unwrap();
         }
-        signals.wait().unwrap();
+        assert_eq!(reaper.reap().count(), 0);
     }
-    assert_eq!(reaper.reap().count(), 0);
 }
 
 fn one_signal_stands_for_many_children() {

@@ -5,14 +5,14 @@
 use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use signalfd::{Error, Op, Signal, SignalSet, Signals, mask, suspend};
 
 use crate::common::{
     Child, End, check, forbid, kernel_action, kill, open, pid,
 };
-use crate::harness::cases;
+use crate::harness::{cases, racing_rounds};
 
 cases! {
     the_parent_sees_that_it_stopped_and_continued,
@@ -198,25 +198,25 @@ fn one_that_is_pending_is_part_of_the_stop() {
 
 /// What another thread finds, a child that it starts would inherit.
 fn it_is_never_ignored() {
-    const ROUNDS: u32 = 200;
+    let rounds = racing_rounds();
     let child = fork_in_group(|| {
         let signals = open(Signal::TSTP | Signal::HUP).unwrap();
-        let stopped = AtomicU32::new(0);
+        let stopped = AtomicI32::new(0);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                while stopped.load(Ordering::Relaxed) < ROUNDS {
+                while stopped.load(Ordering::Relaxed) < rounds {
                     let action = kernel_action(libc::SIGTSTP);
                     assert_ne!(action[0], libc::SIG_IGN);
                 }
             });
-            for _ in 0..ROUNDS {
+            for _ in 0..rounds {
                 assert!(suspends_well_inside(&signals));
                 stopped.fetch_add(1, Ordering::Relaxed);
             }
         });
         0
     });
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         assert_stops(&child, Signal::TSTP);
     }
     assert_ends(&child, 0);

@@ -703,7 +703,7 @@ fn programs_are_started_while_signals_come() {
     check(unsafe { libc::setpgid(0, 0) }).unwrap();
     let signals = open(Signal::WINCH | Signal::USR1).unwrap();
     let saved = signals.guard().saved();
-    for _ in 0..10 {
+    for _ in 0..racing_rounds() {
         let starter = thread::spawn(move || {
             let mut command = Command::new("true");
             command.restore_signals(saved).status().unwrap()
