@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 
 use signalfd::Signal;
 
-use crate::common::kill;
+use crate::common::{HAS_RINGS, kernel_is_from, kill};
 use crate::harness::{cases, skip};
 
 cases! {
@@ -294,6 +294,10 @@ fn backend_says_what_runs_and_why() {
         assert!(lines.any(|line| line == asked));
         let said = lines.next().unwrap().trim_start();
         assert!(said.starts_with(runs), "{said}");
+    }
+    assert_line(&text, "kernel: ", &[]);
+    if HAS_RINGS && kernel_is_from((6, 7)) {
+        assert_line(&text, "io_uring itself: poll, read, read of many", &[]);
     }
 
     // Without io_uring it says why.

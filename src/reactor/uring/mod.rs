@@ -97,8 +97,9 @@
 //!
 //! Rings of 128-byte submissions or 32-byte completions are fine.
 //!
-//! In a ring of the default kind, `epoll_wait(2)` of the submitting thread may end with
-//! `EINTR` when a signal comes, though no handler ran: call it again.
+//! In a ring of the default kind or with `IORING_SETUP_COOP_TASKRUN`, `epoll_wait(2)` of the
+//! submitting thread may end with `EINTR` when a signal comes, though no handler ran: call it
+//! again.
 //!
 //! # References
 //!
