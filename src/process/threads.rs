@@ -272,6 +272,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn lists_of_other_threads_differ() {
+        let list = |tids: &[u32]| {
+            let mut list = List::EMPTY;
+            tids.iter().for_each(|&tid| list.add(tid));
+            list
+        };
+        let tids = [1, 2, 4, 5, 8, 300, 301, 4_194_304];
+        for (at, &tid) in tids.iter().enumerate() {
+            assert_ne!(list(&[tid]), list(&[tid, tid]));
+            for &other in tids.iter().skip(at + 1) {
+                assert_ne!(list(&[tid]), list(&[other]));
+                assert_ne!(list(&[tid, other]), list(&[other, tid]));
+            }
+        }
+    }
+
+    #[test]
     fn those_that_are_started_meanwhile_are_not_waited_for() {
         let mut reader = StatusReader::new();
         reader.feed(b"State:\tR (running)\nSigBlk:\tffffffffffffffff\n");

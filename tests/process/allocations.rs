@@ -41,6 +41,7 @@ cases! {
     changing_the_signals,
     reopening,
     blocking_in_every_thread,
+    as_many_as_are_kept_in_memory_that_is_there,
     between_fork_and_exec,
     waiting_for_children,
     shutting_down,
@@ -414,6 +415,26 @@ fn blocking_in_every_thread() {
         0
     })
     .wait_for_success();
+}
+
+/// The handler keeps 4,096 records that find no room in the queue, and maps nothing for them.
+fn as_many_as_are_kept_in_memory_that_is_there() {
+    const KEPT: i32 = 4096;
+    let signal = Signal::rt(1).unwrap();
+    let signals = options().every_thread(true).open(signal).unwrap();
+    forbid(libc::SYS_rt_sigqueueinfo, libc::EAGAIN);
+    forbid(libc::SYS_mmap, libc::ENOMEM);
+    without_allocating(|| {
+        for value in 0..KEPT {
+            set_mask(SignalSet::empty());
+            sigqueue_to_thread(tid(), signal, value);
+        }
+        let mut sum = 0;
+        for _ in 0..KEPT {
+            sum += signals.wait().unwrap().value().unwrap();
+        }
+        assert_eq!(sum, KEPT * (KEPT - 1) / 2);
+    });
 }
 
 /// What the child does of ours, between two looks at what was allocated there.

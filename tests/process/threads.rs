@@ -201,7 +201,7 @@ fn live_changes_check_the_threads_too() {
 /// that takes no signals, with the mask it had.
 #[expect(unsafe_code, reason = "ends the main thread")]
 fn a_dead_main_thread_does_not_count() {
-    thread::spawn(|| {
+    let open_without_it = || {
         let main_ended = || {
             let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
             stat.rsplit(") ").next().unwrap().starts_with('Z')
@@ -210,7 +210,10 @@ fn a_dead_main_thread_does_not_count() {
         let signals = open(Signal::TERM).unwrap();
         kill(pid(), Signal::TERM);
         assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
-        std::process::exit(0);
+    };
+    thread::spawn(move || {
+        let opened = thread::spawn(open_without_it).join();
+        std::process::exit(opened.is_err().into());
     });
     // SAFETY: ends this thread alone; there is nothing on its stack that others
     // use.
