@@ -275,7 +275,9 @@ mod tests {
     fn lists_of_other_threads_differ() {
         let list = |tids: &[u32]| {
             let mut list = List::EMPTY;
-            tids.iter().for_each(|&tid| list.add(tid));
+            for &tid in tids {
+                list.add(tid);
+            }
             list
         };
         let tids = [1, 2, 4, 5, 8, 300, 301, 4_194_304];

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use signalfd::{Error, Receiver, Signal, block, mask, open};
 
-use crate::common::{kill, pid, storm_size, tid, wait_until};
+use crate::common::{kill, pid, set_mask, storm_size, tid, wait_until};
 use crate::harness::{cases, racing_rounds};
 
 cases! {
@@ -212,6 +212,7 @@ fn a_dead_main_thread_does_not_count() {
         assert_eq!(signals.wait().unwrap().signal(), Signal::TERM);
     };
     thread::spawn(move || {
+        set_mask(Signal::TERM.into());
         let opened = thread::spawn(open_without_it).join();
         std::process::exit(opened.is_err().into());
     });
