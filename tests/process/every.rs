@@ -57,6 +57,8 @@ cases! {
     who_sleeps_is_woken_by_what_is_left,
     what_was_left_takes_its_action_once_or_was_read,
     the_queue_is_full_when_it_begins,
+    each_who_sleeps_gets_one_that_is_left,
+    what_finds_no_memory_waits_for_room,
     who_sleeps_is_woken_without_a_timer,
     each_real_time_signal_has_one_timer,
     who_sleeps_is_woken_where_the_queue_is_full,
@@ -935,6 +937,63 @@ fn several_signals_at_once_need_no_larger_stack() {
 /// There is no room in the queue for the signal, but there is for waking who waits.
 fn who_sleeps_is_woken_by_what_is_left() {
     is_woken_where(&[]);
+}
+
+/// The kernel may take two wakes for one, and who is woken by that takes a record and goes.
+fn each_who_sleeps_gets_one_that_is_left() {
+    let signals = open(rt(0));
+    let receiver: &Receiver = &signals;
+    forbid(libc::SYS_rt_sigqueueinfo, libc::EAGAIN);
+    for _ in 0..racing_rounds() / 5 {
+        let values = thread::scope(|scope| {
+            let (tell, told) = channel();
+            let sleepers = [(); 2].map(|()| {
+                let tell = tell.clone();
+                scope.spawn(move || {
+                    tell.send(tid()).unwrap();
+                    receiver.wait().unwrap().value().unwrap()
+                })
+            });
+            told.iter().take(2).for_each(wait_until_asleep);
+            for value in 0..2 {
+                sigqueue_to_thread(tid(), rt(0), value);
+                set_mask(SignalSet::empty());
+            }
+            sleepers.map(|it| it.join().unwrap())
+        });
+        each_once(values.to_vec(), 2);
+    }
+}
+
+/// As many are left as there is memory for, and the queue is full: the handler does not give
+/// the next one up.
+fn what_finds_no_memory_waits_for_room() {
+    const ROOM: i32 = 4096;
+    static CAUGHT: AtomicI32 = AtomicI32::new(0);
+    let signals = open(rt(0));
+    let threads = Threads::new(1, |ended| {
+        let me = tid();
+        // They are for this thread alone.
+        for value in 0..=ROOM {
+            sigqueue_to_thread(me, rt(0), value);
+        }
+        forbid(libc::SYS_mmap, libc::ENOMEM);
+        forbid(libc::SYS_rt_sigqueueinfo, libc::EAGAIN);
+        for _ in 0..=ROOM {
+            set_mask(SignalSet::empty());
+            CAUGHT.fetch_add(1, Ordering::SeqCst);
+        }
+        ended.recv().unwrap_err();
+    });
+    let status = format!("/proc/self/task/{}/status", threads.tids[0]);
+    wait_until("the handler has one more", || {
+        let status = std::fs::read_to_string(&status).unwrap();
+        CAUGHT.load(Ordering::SeqCst) == ROOM
+            && status.contains("SigPnd:\t0000000000000000")
+    });
+    let values = (0..=ROOM).map(|_| signals.wait().unwrap().value().unwrap());
+    each_once(values.collect(), ROOM + 1);
+    threads.end();
 }
 
 /// The queue may have had no room for one when the handler was installed.
