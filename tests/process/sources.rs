@@ -187,7 +187,16 @@ macro_rules! in_every_ring {
     }};
 }
 
-fn builders() -> [io_uring::Builder; 4] {
+/// Of every kind that this kernel has.
+fn builders() -> impl Iterator<Item = io_uring::Builder> {
+    let can_be_built = |builder: &io_uring::Builder| {
+        let ring: io::Result<IoUring> = builder.build(1);
+        ring.is_ok() || kernel_is_from((6, 1))
+    };
+    all_builders().into_iter().filter(can_be_built)
+}
+
+fn all_builders() -> [io_uring::Builder; 4] {
     let mut coop = IoUring::builder();
     coop.setup_coop_taskrun().setup_taskrun_flag();
     let mut defer = IoUring::builder();
@@ -207,15 +216,21 @@ fn need_a_ring_that_tells() {
     }
 }
 
+fn need_rings_that_read() {
+    if !kernel_is_from((6, 0)) {
+        skip("sources that read need Linux 6.0");
+    }
+}
+
 fn need_all_kinds_of_rings() {
     if !kernel_is_from((6, 1)) {
         skip("some kinds of rings need Linux 6.1");
     }
 }
 
-/// The options for receivers of sources in rings of all kinds.
+/// The options for receivers of sources of every kind.
 fn options() -> Options {
-    need_all_kinds_of_rings();
+    need_rings_that_read();
     common::options()
 }
 
@@ -712,7 +727,7 @@ fn at_the_end_of_many_a_look_goes_along() {
     let signals = open(rt()).unwrap();
     let (other, epoll) = OwnEpoll::of_announcements(Signal::HUP);
     // It looks at them when it is entered, at all of them.
-    let [.., defer, _] = builders();
+    let [.., defer, _] = all_builders();
     let mut ring: IoUring = defer.build(8).unwrap();
     let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
     let bursts =
@@ -1028,11 +1043,12 @@ fn push<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
 fn one_system_call_for_half_a_thousand_signals() {
     const DEPTH: i32 = 512;
     let signals = open(rt()).unwrap();
-    let mut ready = builders().map(|mut builder| {
+    let ready = builders().map(|mut builder| {
         let ring: IoUring = builder.setup_cqsize(128).build(8).unwrap();
         let source = ReadSource::new(&signals, &ring, GROUP).unwrap();
         (ring, source)
     });
+    let mut ready: Vec<_> = ready.collect();
     // A thread of the kernel's may be slower than this one, which then waits for
     // each buffer.
     let by_buffer = 0.04;
@@ -1074,7 +1090,7 @@ fn one_more_where_signals_are_read_as_they_come() {
     need_many_shots();
     let signals = open(rt()).unwrap();
     let receiver: &Receiver = &signals;
-    let [default, coop, ..] = builders();
+    let [default, coop, ..] = all_builders();
     for mut builder in [default, coop] {
         let (tell, told) = channel();
         let (begin, has_begun) = channel();
@@ -1268,6 +1284,7 @@ fn foreign_completions_change_nothing() {
 
 /// Those of one record each are given again where each buffer holds five.
 fn completions_given_again_lose_nothing() {
+    need_all_kinds_of_rings();
     let signals = open(rt()).unwrap();
     let mut builder = IoUring::builder();
     builder.setup_single_issuer().setup_defer_taskrun();
@@ -1319,7 +1336,7 @@ fn a_source_is_armed_once() {
 }
 
 fn a_receiver_whose_ring_reads_is_refused() {
-    need_all_kinds_of_rings();
+    need_rings_that_read();
     let ring: IoUring = IoUring::new(8).unwrap();
     let options = common::options().backend(Backend::Uring);
     let signals = options.kind(Kind::Completion).open(rt()).unwrap();
@@ -1911,7 +1928,7 @@ fn a_child_that_drops_a_source_leaves_the_parents_alone() {
 /// Its request is submitted when the receiver has gone, and another file could have its
 /// number.
 fn a_forgotten_request_reads_no_other_file() {
-    need_all_kinds_of_rings();
+    need_rings_that_read();
     let mut ring = IoUring::new(8).unwrap();
     {
         let signals = open(rt()).unwrap();
@@ -2596,7 +2613,7 @@ fn files_with_a_record() -> Vec<(UnixStream, UnixStream)> {
 /// The completion is of something else in another ring. The request is still to be
 /// submitted, and what it was to read is another file by then.
 fn an_end_that_is_invented_is_not_believed() {
-    need_all_kinds_of_rings();
+    need_rings_that_read();
     let _guard = signalfd::block(rt()).unwrap();
     let mut ring = IoUring::new(8).unwrap();
     {
@@ -2661,7 +2678,7 @@ fn an_end_that_the_kernel_denies_is_refused() {
 /// the next one be, when its source is dropped, and the source after that has all its
 /// numbers.
 fn what_follows_an_invented_end_reads_no_other_file() {
-    need_all_kinds_of_rings();
+    need_rings_that_read();
     let _guard = signalfd::block(rt()).unwrap();
     for (first, second) in [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)] {
         let mut ring = IoUring::new(8).unwrap();
@@ -2694,7 +2711,7 @@ fn what_follows_an_invented_end_reads_no_other_file() {
 /// A sandbox has come that forbids to let the ring forget the buffers, while a request is
 /// still to be submitted.
 fn a_late_request_that_cannot_be_refused_reads_no_other_file() {
-    need_all_kinds_of_rings();
+    need_rings_that_read();
     let _guard = signalfd::block(rt()).unwrap();
     let mut ring = IoUring::new(8).unwrap();
     {
