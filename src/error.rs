@@ -421,6 +421,9 @@ impl Op {
                 Self::UringSetup | Self::UringRegister,
                 libc::EINVAL | libc::EOPNOTSUPP,
             ) => "the kernel is too old for what the ring is to do",
+            (Self::UringRegister, libc::EDOM) => {
+                "before Linux 6.9 a buffer group needs a number of 64 or more"
+            }
             (Self::UringRegister, libc::EEXIST) => {
                 "another buffer group of the ring has this number, or the ring \
                  is for another thread"
@@ -508,11 +511,13 @@ impl fmt::Display for ErrnoName {
             libc::EBADF => "EBADF",
             libc::EBADFD => "EBADFD",
             libc::EBUSY => "EBUSY",
+            libc::EDOM => "EDOM",
             libc::EEXIST => "EEXIST",
             libc::EFAULT => "EFAULT",
             libc::EINVAL => "EINVAL",
             libc::EMFILE => "EMFILE",
             libc::ENFILE => "ENFILE",
+            libc::ENOBUFS => "ENOBUFS",
             libc::ENODATA => "ENODATA",
             libc::ENODEV => "ENODEV",
             libc::ENOENT => "ENOENT",

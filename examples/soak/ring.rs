@@ -43,7 +43,7 @@ pub(crate) fn serve(
     // Where there are no rings, the other loops have to do.
     let Ok(mut ring) = IoUring::new(8) else { return Ok(()) };
     if reads && signals.backend().kind() != Some(Kind::Completion) {
-        let mut source = ReadSource::new(signals, &ring, 0)?;
+        let mut source = ReadSource::new(signals, &ring, 64)?;
         rounds!(source, ring, rounds, hand_out);
     } else {
         let mut source = Source::new(signals);

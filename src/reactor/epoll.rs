@@ -105,9 +105,8 @@ impl<R: AsRef<Receiver>, const N: usize> Epoll<R, N> {
             sys::sleep(until.earlier(deadline), goes_on)?;
         }
         let epoll = self.fd.as_fd();
+        // What a child has of the wakers is its parent's, too.
         let ready = sys::epoll_wait(epoll, &mut events, deadline, goes_on)?;
-        // What a child has of the wakers is its parent's.
-        self.birth.check()?;
         let mut wakers = events.iter().take(ready).filter_map(|event| {
             let index = usize::try_from(event.data.u64()).ok()?;
             self.receivers.get(index)?.as_ref().take_waker()

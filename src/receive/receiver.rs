@@ -327,11 +327,13 @@ impl Receiver {
 /// does, or the timeout. To end a thread that waits, send the process a signal of the
 /// set, or wait with a timeout and check a flag.
 ///
-/// A child that a signal handler forks while its thread waits is in that wait, too, and the
+/// A child that a signal handler forks while its thread is asleep is in that wait, too, and the
 /// wait answers [`Error::Forked`] there. Only one that is a single system call, without a
 /// timeout, is begun anew by the kernel if the handler's action has `SA_RESTART`
 /// (sigaction(2)): then the child goes on to wait for signals of its own, and the next call
-/// answers so.
+/// answers so. (Between two system calls of a wait nothing can be asked that would be so still
+/// at the next. Whoever forks in a handler there has a child that returns to what its parent
+/// was doing, as with any other library.)
 ///
 /// Where a process may have no descriptors at all (`RLIMIT_NOFILE` is 0), a wait that has
 /// no second descriptor yet fails with `EINVAL`, as poll(2) does, and so does each with a

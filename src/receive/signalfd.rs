@@ -209,8 +209,10 @@ impl SignalFd {
         Some(taken)
     }
 
+    /// None in a forked child, whose parent has them.
     #[cold]
     fn admit_all(&self, room: &mut [SigInfo], taken: usize) -> Option<usize> {
+        self.birth.check().ok()?;
         Some(self.finish(room, taken)).filter(|&used| used > 0)
     }
 
@@ -396,12 +398,11 @@ fn read_some(
     birth: Birth,
 ) -> Result<usize, Error> {
     loop {
-        let taken = match sys::read_once(fd, room) {
+        let read = sys::read_once(fd, room);
+        birth.check()?;
+        let taken = match read {
             Ok(taken) => taken,
-            Err(Errno::INTR) => {
-                birth.check()?;
-                continue;
-            }
+            Err(Errno::INTR) => continue,
             Err(Errno::AGAIN) => 0,
             Err(errno) => return Err(Error::os(Op::Read, errno)),
         };

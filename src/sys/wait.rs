@@ -107,8 +107,8 @@ pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> Result<bool, Error> {
 }
 
 /// Waits until one of the descriptors is readable or the deadline is over, and tells
-/// whether one is. If a handler has run meanwhile, it is asked whether to go on: the
-/// handler may have forked, and the child is in the wait of its parent.
+/// whether one is. Whenever the kernel has returned it is asked whether to go on: a handler
+/// may have run and forked, and the child is in the wait of its parent.
 pub(crate) fn poll<const N: usize>(
     fds: [BorrowedFd<'_>; N],
     deadline: Deadline,
@@ -116,10 +116,12 @@ pub(crate) fn poll<const N: usize>(
 ) -> Result<bool, Error> {
     loop {
         let mut fds = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-        match event::poll(&mut fds, deadline.timespec().as_ref()) {
+        let polled = event::poll(&mut fds, deadline.timespec().as_ref());
+        goes_on()?;
+        match polled {
             Ok(0) if !deadline.is_over() => {}
             Ok(ready) => return Ok(ready > 0),
-            Err(Errno::INTR) => goes_on()?,
+            Err(Errno::INTR) => {}
             Err(errno) => return Err(Error::os(Op::Poll, errno)),
         }
     }
@@ -215,11 +217,13 @@ pub(crate) fn epoll_wait(
 ) -> Result<usize, Error> {
     loop {
         let timeout = deadline.timespec();
-        match event::epoll::wait(epoll, &mut *events, timeout.as_ref()) {
+        let waited = event::epoll::wait(epoll, &mut *events, timeout.as_ref());
+        goes_on()?;
+        match waited {
             Ok(0) if !deadline.is_over() => {}
             Ok(ready) => return Ok(ready),
             // Also without a handler: a dropped io_uring interrupts it.
-            Err(Errno::INTR) => goes_on()?,
+            Err(Errno::INTR) => {}
             Err(errno) => return Err(Error::os(Op::EpollWait, errno)),
         }
     }

@@ -972,14 +972,10 @@ fn what_finds_no_memory_waits_for_room() {
     static CAUGHT: AtomicI32 = AtomicI32::new(0);
     let signals = open(rt(0));
     let threads = Threads::new(1, |ended| {
-        let me = tid();
-        // They are for this thread alone.
-        for value in 0..=ROOM {
-            sigqueue_to_thread(me, rt(0), value);
-        }
         forbid(libc::SYS_mmap, libc::ENOMEM);
         forbid(libc::SYS_rt_sigqueueinfo, libc::EAGAIN);
-        for _ in 0..=ROOM {
+        for value in 0..=ROOM {
+            sigqueue_to_thread(tid(), rt(0), value);
             set_mask(SignalSet::empty());
             CAUGHT.fetch_add(1, Ordering::SeqCst);
         }

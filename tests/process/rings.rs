@@ -49,6 +49,7 @@ cases! {
     a_signal_for_the_waiting_thread_is_seen,
     a_wait_for_no_time_sees_what_is_for_its_thread,
     signals_that_are_for_others_do_not_end_the_request,
+    signals_that_are_for_others_use_up_no_buffers,
     unread_signals_go_back_where_there_is_room,
     unread_signals_are_kept_without_memory_for_them,
     receivers_opened_again_and_again_where_the_queue_is_full,
@@ -911,7 +912,7 @@ fn signals_that_are_for_others_do_not_end_the_request() {
     for kind in kinds() {
         let signals = ring(kind).open(rt()).unwrap();
         let epoll = OwnEpoll::of(&signals, EventFlags::empty());
-        for round in 0..2000 {
+        for round in 0..rounds_of_patience() {
             kill(pid(), Signal::USR1);
             assert!(other.try_recv().unwrap().is_some());
             if round % 2 == 0 {
@@ -927,6 +928,35 @@ fn signals_that_are_for_others_do_not_end_the_request() {
         wait_until("the descriptor is readable", || epoll.is_ready());
         expect(&signals, 0..1);
     }
+}
+
+/// A request that ends so may have had a buffer, which the kernel then says; and there are
+/// only so many.
+fn signals_that_are_for_others_use_up_no_buffers() {
+    let other = signalfd::open(Signal::USR1).unwrap();
+    let other: &Receiver = &other;
+    for kind in kinds() {
+        let signals = ring(kind).open(rt()).unwrap();
+        let main = tid();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                wait_until_asleep(main);
+                for _ in 0..rounds_of_patience() {
+                    kill(pid(), Signal::USR1);
+                    assert!(other.try_recv().unwrap().is_some());
+                }
+                queue(0..1);
+            });
+            assert_eq!(signals.wait().unwrap().value(), Some(0));
+        });
+        assert_eq!(signals.backend().fallback(), None);
+    }
+}
+
+/// So many that each of 64 buffers could have been had by a request that 128 signals have
+/// ended.
+pub(crate) const fn rounds_of_patience() -> i32 {
+    20_000
 }
 
 /// The sender fills whatever room there is, so that next to nothing goes back.

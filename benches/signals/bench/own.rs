@@ -21,7 +21,7 @@ use crate::common::work::each;
 
 /// What completions of the source carry.
 const MINE: u64 = 1;
-const GROUP: u16 = 0;
+const GROUP: u16 = 64;
 
 pub(crate) fn signal(number: i32) -> Signal {
     Signal::try_from(number).expect("it is a signal")

@@ -5,6 +5,7 @@ use core::marker::PhantomData;
 
 use io_uring::{IoUring, cqueue, squeue};
 use rustix::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use rustix::io::Errno;
 
 use crate::error::{Error, Op};
 use crate::process;
@@ -100,8 +101,8 @@ use crate::signal::SigInfo;
 /// # drop(ring);
 /// let signals = signalfd::open(Signal::HUP)?;
 /// let mut ring = IoUring::new(8)?;
-/// // 7 is the number of a buffer group: any that the ring does not have yet.
-/// let mut source = ReadSource::new(&signals, &ring, 7)?;
+/// // 100 is the number of a buffer group: any from 64 on that the ring does not have yet.
+/// let mut source = ReadSource::new(&signals, &ring, 100)?;
 /// source.push(&mut ring.submission(), 1)?;
 /// # unsafe { libc::kill(libc::getpid(), libc::SIGHUP) };
 /// ring.submit_and_wait(1)?;
@@ -125,7 +126,7 @@ pub struct ReadSource<R: AsRef<Receiver>> {
 
 impl<R: AsRef<Receiver>> ReadSource<R> {
     /// Makes a source of a receiver, and registers its buffers with the ring under
-    /// a number that no other buffer group of the ring has.
+    /// a number, of 64 or more, that no other buffer group of the ring has.
     ///
     /// It keeps a duplicate of the ring's descriptor, and one of the receiver's.
     ///
@@ -137,7 +138,9 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     ///   signals; or it was, until the ring failed.
     /// - [`Error::Os`]: `EINVAL` before Linux 6.0, which cannot cancel synchronously
     ///   (`IORING_REGISTER_SYNC_CANCEL`); `EACCES` if the ring's restrictions do not allow
-    ///   that, `IORING_REGISTER_PROBE` and `IORING_REGISTER_PBUF_RING`; `EEXIST` if the
+    ///   that, `IORING_REGISTER_PROBE` and `IORING_REGISTER_PBUF_RING`; `EDOM` before Linux
+    ///   6.9 if the number of the group is less than 64, for then the kernel takes the buffers
+    ///   for those of an earlier group of that number, and may lose signals; `EEXIST` if the
     ///   number is taken, or the ring is for another thread (`IORING_SETUP_SINGLE_ISSUER`);
     ///   `ENOMEM`; `EMFILE`; or another error if a sandbox refuses a call.
     pub fn new<S, C>(
@@ -157,6 +160,9 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         let probe = ring::probe(ring).map_err(failed)?;
         // Whether it can be stopped is known before it is begun.
         ring::can_cancel(ring::descriptor(ring), &probe).map_err(failed)?;
+        if !ring::begins_anew(group, &probe) {
+            return Err(failed(Errno::DOM));
+        }
         let request = Request::reading(&probe);
         let signalfd = ring::duplicate(receiver.as_ref().signalfd())?;
         let ring = TheirRing::of(ring)?;

@@ -15,6 +15,9 @@ use crate::sys::Deadline;
 /// long as the receiver is moderated; or no longer than until half of the completion queue
 /// is filled, so that it has room for the rest. If there is one that was not looked at, it
 /// does not wait.
+///
+/// A handler may fork meanwhile, and what the child finds in the queues is its parent's. So it
+/// looks at none of them before it has asked whether it is the child.
 #[expect(
     clippy::inline_always,
     reason = "the first return after a call is slow"
@@ -39,7 +42,7 @@ where
     }
     let waited = if ring.completion().is_empty() {
         match receiver.gathers_until() {
-            Some(until) => gather(ring, until),
+            Some(until) => gather(ring, until, receiver),
             None => wait(ring),
         }
     } else if ring.submission().is_empty() {
@@ -47,7 +50,6 @@ where
     } else {
         ring.submit().map(drop).map_err(|error| errno(&error))
     };
-    // A handler may have forked, and what the child finds in the queues is its parent's.
     receiver.check_process()?;
     match waited {
         // The time is over; or the process was stopped, or a handler has run.
@@ -66,7 +68,11 @@ where
 }
 
 #[inline(never)]
-fn gather<S, C>(ring: &mut IoUring<S, C>, until: Deadline) -> Result<(), Errno>
+fn gather<S, C>(
+    ring: &mut IoUring<S, C>,
+    until: Deadline,
+    receiver: &Receiver,
+) -> Result<(), Errno>
 where
     S: squeue::EntryMarker,
     C: cqueue::EntryMarker,
@@ -88,7 +94,7 @@ where
             Ok(()) | Err(Errno::TIME) => {}
             Err(errno) => return Err(errno),
         }
-        if !until.is_over() {
+        if !until.is_over() || receiver.check_process().is_err() {
             return Ok(());
         }
     }

@@ -89,6 +89,30 @@ impl Buffers {
         kernel.register_buffers(self.records.begin().addr().get(), group)
     }
 
+    /// Has the ring know of the buffers anew, of all that hold nothing and are not `kept`.
+    ///
+    /// A read that ends with an error may have had a buffer, which the kernel takes for used
+    /// (where a worker of its own has executed the read: `io_req_complete_failed()`, seen on
+    /// Linux 6.1). It says so, but that may be invented. So they are put in again together.
+    /// The group begins anew then (`begins_anew` in `register.rs`).
+    pub(super) fn put_in_anew(
+        &mut self,
+        kernel: &mut impl Kernel,
+        group: u16,
+        kept: impl Fn(u16) -> bool,
+    ) -> Result<(), Errno> {
+        kernel.forget_buffers(group)?;
+        // From here on no read fills one. The kernel counts from 0 again.
+        self.tail = 0;
+        self.show(0);
+        for buffer in 0..BUFFERS {
+            if !kept(buffer) && !self.is_begun(buffer) {
+                self.put(buffer);
+            }
+        }
+        self.register(kernel, group)
+    }
+
     /// Puts a buffer in, for the kernel to fill. What is left in it is wiped.
     pub(crate) fn put(&mut self, buffer: u16) {
         for at in self.written(buffer) {

@@ -1,5 +1,7 @@
 //! Buffers that the kernel says it has filled, in the order in which it said so.
 
+use rustix::io::Errno;
+
 use super::{BUFFERS, Buffers, Kernel, RECORDS, hand_out};
 use crate::error::Error;
 use crate::process::give_back;
@@ -86,6 +88,19 @@ impl Inbox {
         for buffer in self.buffers.oldest_first() {
             self.push(buffer, RECORDS);
         }
+    }
+
+    /// Puts all buffers in anew that are not in the queue, whatever the kernel has made of
+    /// them. Only when no read is in the ring.
+    #[cold]
+    pub(super) fn put_in_anew(
+        &mut self,
+        kernel: &mut impl Kernel,
+        group: u16,
+    ) -> Result<(), Errno> {
+        let queued = self.queued;
+        let is_queued = |buffer: u16| queued & (1_u64 << buffer) != 0;
+        self.buffers.put_in_anew(kernel, group, is_queued)
     }
 
     /// Takes records. Those that are not wanted go back to the kernel.

@@ -139,7 +139,9 @@ impl Look {
                 self.phase = Phase::Fired;
                 Whose::Look
             }
-            Phase::InRing if is_last && may_be_of_look(result) => {
+            Phase::InRing
+                if is_last && !names_buffer && may_be_of_look(result) =>
+            {
                 self.is_refused |= result != -libc::ECANCELED;
                 self.is_second = false;
                 self.phase =

@@ -23,7 +23,8 @@ pub(super) use own::OwnRing;
 pub(crate) use reading::{Kernel, Reading};
 use register::cancel_all;
 pub(crate) use register::{
-    Calls, TheirRing, can_cancel, descriptor, duplicate, probe, push,
+    Calls, TheirRing, begins_anew, can_cancel, descriptor, duplicate, probe,
+    push,
 };
 use request::filled;
 pub(crate) use request::{Outcome, Request, Shots, Target, Unannounced};

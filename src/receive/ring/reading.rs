@@ -28,9 +28,10 @@
 //! # Whether a read finds buffers
 //!
 //! A read that finds no buffer ends (`ENOBUFS`), and the next one is made when there is one.
-//! If there was one, and it is said to have found none, then the ring does not have the group
-//! of buffers: it is another ring, or the caller has had it forget them. The next one would
-//! end at once, too, and so on for ever. So the second of these in a row is the last.
+//! If there was one, and it is said to have found none, then the kernel may have used them up
+//! for nothing: those are put in anew. Or the ring does not have the group of buffers: it is
+//! another ring, or the caller has had it forget them. Then the next one ends as well, and so
+//! on for ever. So the second of these in a row is the last.
 
 use io_uring::squeue;
 use rustix::fd::RawFd;
@@ -203,9 +204,6 @@ impl Reading {
                 return Err(Error::ForeignCompletion);
             }
             self.is_known |= has_filled;
-            if has_filled {
-                self.in_vain = 0;
-            }
         }
         let stood = request.stands();
         let is_over = has_filled && !stood;
@@ -216,8 +214,15 @@ impl Reading {
                 Err(Error::ForeignCompletion)
             };
         }
-        if result == -libc::ENOBUFS && self.finds_no_group() {
-            return Err(self.slot.request.fail(libc::ENOBUFS));
+        if self.slot.request.ends(flags) {
+            self.in_vain =
+                if self.was_in_vain(result) { self.in_vain + 1 } else { 0 };
+            match self.in_vain {
+                0 => {}
+                // If it fails, there is another one.
+                1 => drop(self.inbox.put_in_anew(kernel, self.group)),
+                _ => return Err(self.slot.request.fail(libc::ENOBUFS)),
+            }
         }
         self.slot.request.complete(result, flags)?;
         // Where no read stands there is no look. If there was one, something is invented.
@@ -229,13 +234,12 @@ impl Reading {
         Ok(())
     }
 
-    /// Whether the ring does not have the group of buffers, now that a read has ended that is
-    /// said to have found none: the second in a row, though there was one.
-    fn finds_no_group(&mut self) -> bool {
-        let is_in_vain =
-            self.had_room && !self.is_known && !self.inbox.has_more();
-        self.in_vain = if is_in_vain { self.in_vain + 1 } else { 0 };
-        self.in_vain == 2
+    /// Whether the read that has ended is said to have found no buffer, though there was one.
+    fn was_in_vain(&self, result: i32) -> bool {
+        result == -libc::ENOBUFS
+            && self.had_room
+            && !self.is_known
+            && !self.inbox.has_more()
     }
 
     /// Whether the read is in the ring though it is said to have ended. Then it is

@@ -227,6 +227,14 @@ pub(crate) fn can_cancel(
     }
 }
 
+/// Whether a buffer group of this number begins anew each time it is registered. Of one below
+/// 64 (`BGID_ARRAY`) older kernels remember how many buffers were used of the one before, and
+/// take no note that they are other ones (`io_register_pbuf_ring()` in Linux 6.1). Newer ones
+/// keep none ("get rid of lower BGID lists", 6.9, which has the request that is looked at).
+pub(crate) fn begins_anew(group: u16, probe: &Probe) -> bool {
+    group >= 64 || probe.is_supported(opcode::Ftruncate::CODE)
+}
+
 /// Cancels all requests of a ring. Those that a worker thread executes may go on
 /// until their last completions.
 pub(super) fn cancel_all(ring: BorrowedFd<'_>) -> Result<(), Errno> {

@@ -155,7 +155,7 @@ fn read_source(total: u64) -> Reading {
     let mut ring = caller_ring();
     let before = allocations();
     let signals = signalfd::open(signal(sys::queued())).expect("a receiver");
-    let source = ReadSource::new(&signals, &ring, 0);
+    let source = ReadSource::new(&signals, &ring, 64);
     let at_open = allocations() - before;
     let mut source = source.expect("buffers in the ring");
     let mut batch = Batch::<32>::new();

@@ -110,8 +110,8 @@ pub(crate) struct OwnRing<R: Ring = LinuxRing> {
     birth: Birth,
 }
 
-/// The ring has one group of buffers.
-const GROUP: u16 = 0;
+/// The ring has one group of buffers. See [`super::begins_anew`].
+const GROUP: u16 = 64;
 const ENTRIES: u32 = 4;
 /// Room for one completion for each buffer, and then some.
 const COMPLETIONS: u32 = 2 * BUFFERS as u32;

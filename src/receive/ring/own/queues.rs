@@ -6,7 +6,9 @@ use rustix::io::Errno;
 
 use super::{Completion, GROUP, OwnRing, Queues, Ring, Submission};
 use crate::error::{Error, Op};
-use crate::receive::ring::{self, Buffers, Outcome, Request, Shots, Target};
+use crate::receive::ring::{
+    self, BUFFERS, Buffers, Outcome, Request, Shots, Target,
+};
 use crate::sys::Deadline;
 
 /// What is for one thread at a time: the ring's two queues, and what goes with them.
@@ -200,8 +202,13 @@ impl<R: Ring> OwnRing<R> {
         inner: &mut Inner<R::Queues>,
         signalfd: BorrowedFd<'_>,
     ) {
-        let completion = inner.queues.let_go();
-        if let Some(Err(error)) = completion.map(|it| inner.note(it)) {
+        let Some(completion) = inner.queues.let_go() else { return };
+        if let (Some(buffer), Some(buffers)) =
+            (completion.used_up(), &mut inner.buffers)
+        {
+            buffers.put(buffer);
+        }
+        if let Err(error) = inner.note(completion) {
             self.fail(error, signalfd);
         }
     }
@@ -262,6 +269,15 @@ impl<Q: Queues> Inner<Q> {
 }
 
 impl Completion {
+    /// Which buffer it had, though it has read nothing. Where a worker of the kernel's has
+    /// executed the read and that has failed, it has one that it does not give back
+    /// (`io_req_complete_failed()`, seen on Linux 6.1).
+    fn used_up(self) -> Option<u16> {
+        let has_failed = self.result < 0 && self.user_data != ASIDE;
+        cqueue::buffer_select(self.flags)
+            .filter(|&buffer| has_failed && buffer < BUFFERS)
+    }
+
     /// Which buffer it says was filled, and with how many records.
     pub(super) fn filled(self) -> Option<(u16, usize)> {
         let bytes = usize::try_from(self.result).ok()?;
