@@ -265,8 +265,8 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     ///   source is not armed again, and [`take`](Self::take) yields what is left. Among others
     ///   `ENOBUFS`, the second time in a row, if the ring does not have the source's group of
     ///   buffers: it is another ring than the source was made with, or has been told to forget
-    ///   the group; `EBADF` if the read brought no whole record, so that another file was
-    ///   [`registered`](Self::registered).
+    ///   the group; `EBADF` if the read has ended with less than a record, so that another
+    ///   file was [`registered`](Self::registered).
     /// - [`Error::Forked`]: in a forked child.
     pub fn complete(
         &mut self,
