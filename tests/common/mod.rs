@@ -15,6 +15,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
@@ -220,6 +221,26 @@ pub(crate) fn is_asleep(tid: i32) -> bool {
     stat.unwrap().rsplit(") ").next().unwrap().starts_with('S')
 }
 
+/// What two threads receive that are asleep when something is sent, each of them one.
+pub(crate) fn received_by_two_that_sleep(
+    receiver: &Receiver,
+    send: impl FnOnce(),
+) -> [i32; 2] {
+    let (tell, told) = channel();
+    std::thread::scope(|scope| {
+        let sleepers = [(); 2].map(|()| {
+            let tell = tell.clone();
+            scope.spawn(move || {
+                tell.send(tid()).unwrap();
+                receiver.wait().unwrap().value().unwrap()
+            })
+        });
+        told.iter().take(2).for_each(wait_until_asleep);
+        send();
+        sleepers.map(|sleeper| sleeper.join().unwrap())
+    })
+}
+
 // ---------------------------------------------------------------------------
 // Forking in a handler
 
@@ -248,15 +269,7 @@ pub(crate) fn have_a_handler_fork(flags: c_int) {
         ENDED.store(status, Ordering::SeqCst);
     }
     let handler: extern "C" fn(c_int) = fork;
-    // SAFETY: any bytes make a `sigaction`, and these are one without a restorer.
-    let mut action: libc::sigaction = unsafe { mem::zeroed() };
-    action.sa_sigaction = handler as libc::sighandler_t;
-    action.sa_flags = flags;
-    // SAFETY: installs the handler; there is nothing to be told of the one before.
-    let result = unsafe {
-        libc::sigaction(libc::SIGALRM, &raw const action, ptr::null_mut())
-    };
-    assert_eq!(result, 0);
+    set_action(Signal::ALRM, handler as libc::sighandler_t, flags);
 }
 
 /// Does something in which this thread sleeps until the handler forks; then the child sees

@@ -13,6 +13,13 @@ cases! {
     every_program_is_the_one_that_is_tested,
 }
 
+/// The text of a document, which is not in the package.
+fn text_of(document: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    fs::read_to_string(folder.join(document))
+        .unwrap_or_else(|_| skip("the documents are not here"))
+}
+
 /// Finds links of the form ``[`name`](../path.rs)``, and looks for a function that is
 /// marked as a test or named in a list of cases.
 fn every_test_that_is_named_exists() {
@@ -20,9 +27,7 @@ fn every_test_that_is_named_exists() {
     for (document, least) in
         [("SIGNALS.md", 50), ("TRUST.md", 18), ("EVIDENCE.md", 130)]
     {
-        let Ok(text) = fs::read_to_string(folder.join(document)) else {
-            skip("the documents are not here");
-        };
+        let text = text_of(document);
         let mut links = 0;
         for link in text.split("[`").skip(1) {
             let Some((name, rest)) = link.split_once("`](../") else {
@@ -50,10 +55,7 @@ fn every_test_that_is_named_exists() {
 
 /// What it says of the kernel and of the crate is not to be believed without.
 fn every_paragraph_about_signals_names_a_test() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/SIGNALS.md");
-    let Ok(text) = fs::read_to_string(path) else {
-        skip("the documents are not here");
-    };
+    let text = text_of("SIGNALS.md");
     let first = text.find("## ").unwrap();
     let mut count = 0;
     let paragraphs =
@@ -71,9 +73,7 @@ fn every_paragraph_about_signals_names_a_test() {
 /// What the evidence calls a model is one that the model checker runs.
 fn every_model_is_one() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-    let Ok(text) = fs::read_to_string(folder.join("EVIDENCE.md")) else {
-        skip("the documents are not here");
-    };
+    let text = text_of("EVIDENCE.md");
     let mut count = 0;
     for lead in ["model [`", "models [`"] {
         for list in text.split(lead).skip(1) {

@@ -22,9 +22,10 @@ use super::exit::fork_pid_1;
 use super::scopes::race_with_the_end;
 use crate::common::{
     Child, DEADLINE, End, Forged, HeldCalls, action, can_queue_any_code,
-    forbid, kill, leave_the_user, options, pid, set_action, set_limit,
-    set_mask, set_masked_action, sigqueue, sigqueue_to_thread, storm_size,
-    take_in_a_moment, tgkill, tid, uid, wait_until, wait_until_asleep,
+    forbid, kill, leave_the_user, options, pid, received_by_two_that_sleep,
+    set_action, set_limit, set_mask, set_masked_action, sigqueue,
+    sigqueue_to_thread, storm_size, take_in_a_moment, tgkill, tid, uid,
+    wait_until, wait_until_asleep,
 };
 use crate::harness::{
     battery, cases, racing_rounds, rounds_with_receivers, skip,
@@ -942,24 +943,13 @@ fn who_sleeps_is_woken_by_what_is_left() {
 /// The kernel may take two wakes for one, and who is woken by that takes a record and goes.
 fn each_who_sleeps_gets_one_that_is_left() {
     let signals = open(rt(0));
-    let receiver: &Receiver = &signals;
     forbid(libc::SYS_rt_sigqueueinfo, libc::EAGAIN);
     for _ in 0..racing_rounds() / 5 {
-        let values = thread::scope(|scope| {
-            let (tell, told) = channel();
-            let sleepers = [(); 2].map(|()| {
-                let tell = tell.clone();
-                scope.spawn(move || {
-                    tell.send(tid()).unwrap();
-                    receiver.wait().unwrap().value().unwrap()
-                })
-            });
-            told.iter().take(2).for_each(wait_until_asleep);
+        let values = received_by_two_that_sleep(&signals, || {
             for value in 0..2 {
                 sigqueue_to_thread(tid(), rt(0), value);
                 set_mask(SignalSet::empty());
             }
-            sleepers.map(|it| it.join().unwrap())
         });
         each_once(values.to_vec(), 2);
     }

@@ -912,7 +912,7 @@ fn signals_that_are_for_others_do_not_end_the_request() {
     for kind in kinds() {
         let signals = ring(kind).open(rt()).unwrap();
         let epoll = OwnEpoll::of(&signals, EventFlags::empty());
-        for round in 0..rounds_of_patience() {
+        for round in 0..ROUNDS_OF_PATIENCE {
             kill(pid(), Signal::USR1);
             assert!(other.try_recv().unwrap().is_some());
             if round % 2 == 0 {
@@ -941,7 +941,7 @@ fn signals_that_are_for_others_use_up_no_buffers() {
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 wait_until_asleep(main);
-                for _ in 0..rounds_of_patience() {
+                for _ in 0..ROUNDS_OF_PATIENCE {
                     kill(pid(), Signal::USR1);
                     assert!(other.try_recv().unwrap().is_some());
                 }
@@ -955,9 +955,7 @@ fn signals_that_are_for_others_use_up_no_buffers() {
 
 /// So many that each of 64 buffers could have been had by a request that 128 signals have
 /// ended.
-pub(crate) const fn rounds_of_patience() -> i32 {
-    20_000
-}
+pub(crate) const ROUNDS_OF_PATIENCE: i32 = 20_000;
 
 /// The sender fills whatever room there is, so that next to nothing goes back.
 fn receivers_opened_again_and_again_where_the_queue_is_full() {

@@ -1816,7 +1816,7 @@ fn signals_that_are_for_others_do_not_end_it() {
     fn disturb(ring: &mut IoUring, source: &mut impl AnySource) {
         let other = open(Signal::USR1).unwrap();
         let mut values = Vec::new();
-        for _ in 0..crate::rings::rounds_of_patience() {
+        for _ in 0..crate::rings::ROUNDS_OF_PATIENCE {
             arm(ring, source, MINE);
             ring.submit().unwrap();
             kill(pid(), Signal::USR1);

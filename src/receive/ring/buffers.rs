@@ -102,7 +102,7 @@ impl Buffers {
         kept: impl Fn(u16) -> bool,
     ) -> Result<(), Errno> {
         kernel.forget_buffers(group)?;
-        // From here on no read fills one. The kernel counts from 0 again.
+        // From here on no read is given one. The kernel counts from 0 again.
         self.tail = 0;
         self.show(0);
         for buffer in 0..BUFFERS {

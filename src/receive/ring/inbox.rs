@@ -32,6 +32,11 @@ struct Filled {
     records: usize,
 }
 
+/// That of a buffer in `queued`.
+const fn bit(buffer: u16) -> u64 {
+    1 << (buffer % BUFFERS)
+}
+
 impl Inbox {
     /// Registers its buffers with a ring, under a number of the caller's.
     pub(crate) fn new(
@@ -61,8 +66,7 @@ impl Inbox {
     /// beginning, from where the kernel fills it.
     #[inline]
     pub(crate) fn push(&mut self, buffer: u16, records: usize) -> bool {
-        let bit = 1 << (buffer % BUFFERS);
-        let is_there = self.queued & bit != 0;
+        let is_there = self.queued & bit(buffer) != 0;
         if is_there || records == 0 || !self.buffers.is_begun(buffer) {
             return false;
         }
@@ -70,14 +74,14 @@ impl Inbox {
         let Some(place) = self.queue.get_mut(end) else { return false };
         *place = Filled { buffer, records };
         self.length += 1;
-        self.queued |= bit;
+        self.queued |= bit(buffer);
         true
     }
 
     /// Whether a buffer holds something that nothing was said of.
     pub(crate) fn has_more(&self) -> bool {
         (0..BUFFERS).any(|buffer| {
-            let is_there = self.queued & (1 << buffer) != 0;
+            let is_there = self.queued & bit(buffer) != 0;
             !is_there && self.buffers.is_begun(buffer)
         })
     }
@@ -91,7 +95,7 @@ impl Inbox {
     }
 
     /// Puts all buffers in anew that are not in the queue, whatever the kernel has made of
-    /// them. Only when no read is in the ring.
+    /// them. Only when no read is known to be in the ring.
     #[cold]
     pub(super) fn put_in_anew(
         &mut self,
@@ -99,7 +103,7 @@ impl Inbox {
         group: u16,
     ) -> Result<(), Errno> {
         let queued = self.queued;
-        let is_queued = |buffer: u16| queued & (1_u64 << buffer) != 0;
+        let is_queued = |buffer| queued & bit(buffer) != 0;
         self.buffers.put_in_anew(kernel, group, is_queued)
     }
 
@@ -129,7 +133,7 @@ impl Inbox {
                 self.taken = 0;
                 self.begin = (self.begin + 1) % self.queue.len();
                 self.length -= 1;
-                self.queued &= !(1 << (buffer % BUFFERS));
+                self.queued &= !bit(buffer);
             }
             if is_there {
                 return true;

@@ -33,7 +33,8 @@ use super::{handle, handled, look, rt, take_all, wait};
 use crate::battery;
 use crate::common::{
     Child, DEADLINE, OwnEpoll, action, kill, open, open_descriptors, pid,
-    raise, set_action, sigqueue, tid, wait_until, wait_until_asleep,
+    raise, received_by_two_that_sleep, set_action, sigqueue, tid, wait_until,
+    wait_until_asleep,
 };
 use crate::harness::{cases, racing_rounds};
 
@@ -158,24 +159,13 @@ fn a_thread_beside_one_that_blocks_nothing_is_refused() {
 // trio: test_open_signal_receiver_conflict
 fn of_two_that_wait_at_once_each_gets_one() {
     let signals = open(rt(0)).unwrap();
-    let receiver: &Receiver = &signals;
-    let (tell, told) = mpsc::channel();
-    thread::scope(|scope| {
-        let waiters = [(); 2].map(|()| {
-            let tell = tell.clone();
-            scope.spawn(move || {
-                tell.send(tid()).unwrap();
-                receiver.wait().unwrap().value().unwrap()
-            })
-        });
-        told.iter().take(2).for_each(wait_until_asleep);
+    let mut values = received_by_two_that_sleep(&signals, || {
         for value in 0..2 {
             sigqueue(pid(), rt(0), value).unwrap();
         }
-        let mut values = waiters.map(|waiter| waiter.join().unwrap());
-        values.sort_unstable();
-        assert_eq!(values, [0, 1]);
     });
+    values.sort_unstable();
+    assert_eq!(values, [0, 1]);
     assert_eq!(look(&signals), None);
 }
 
