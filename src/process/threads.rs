@@ -152,14 +152,18 @@ const MUCH: usize = 256 * 1024;
 ///
 /// The kernel goes from one thread to the next. If the one where it is ends in that moment, or
 /// has ended when it is asked to go on, it stops, or goes on by number (`next_tid()` and
-/// `first_tid()` in `fs/proc/base.c`), and leaves others out. So the threads are listed once
-/// more: if the second list begins as the first one is, none in that had ended while it was
-/// made. (New ones come at the end.) Else they are looked at again, and listed in one piece,
-/// which takes the least time.
+/// `first_tid()` in `fs/proc/base.c`), and leaves others out. It also stops, each time, at one
+/// that is half gone: it has lost its number, but is not yet out of the list
+/// (`__unhash_process()` in `kernel/exit.c`). So the threads are counted and listed once more.
+/// If both lists are the same, none in them had ended when they were counted, which makes them
+/// whole if they are as many as the kernel counts. Else all are looked at again, and listed in
+/// one piece, which takes the least time.
 pub(super) fn for_each_thread(
     mut look: impl FnMut(u32, &Status) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut look = |tasks: BorrowedFd<'_>, name: &CStr, tid| {
+    let tasks = sys::open_tasks().map_err(failed)?;
+    let tasks = tasks.as_fd();
+    let mut look = |name: &CStr, tid| {
         match read_status(tasks, name) {
             Ok(status) if status.ended => Ok(()),
             // `/proc` may be that of an outer PID namespace, with other numbers.
@@ -173,8 +177,10 @@ pub(super) fn for_each_thread(
     let mut much = None;
     for _ in 0..LOOKS {
         let room = much.as_mut().map_or(&mut little[..], Room::bytes);
-        let list = list_threads(room, u32::MAX, &mut look)?;
-        if list_threads(room, list.count, &mut |_, _, _| Ok(()))? == list {
+        let list = list_threads(tasks, room, &mut look)?;
+        let count = sys::count_threads(tasks).map_err(failed)?;
+        let again = list_threads(tasks, room, &mut |_, _| Ok(()))?;
+        if list == again && list.count == count {
             break;
         }
         if much.is_none() {
@@ -206,21 +212,19 @@ impl List {
     }
 }
 
-/// Lists the first so many threads, and does something with each.
+/// Lists the threads, and does something with each.
 fn list_threads(
+    tasks: BorrowedFd<'_>,
     room: &mut [MaybeUninit<u8>],
-    most: u32,
-    work: &mut dyn FnMut(BorrowedFd<'_>, &CStr, u32) -> Result<(), Error>,
+    work: &mut dyn FnMut(&CStr, u32) -> Result<(), Error>,
 ) -> Result<List, Error> {
-    let tasks = sys::open_tasks().map_err(failed)?;
-    let mut entries = sys::entries(tasks.as_fd(), room);
+    let mut entries = sys::entries(tasks, room).map_err(failed)?;
     let mut list = List::EMPTY;
-    while list.count < most {
-        let Some(entry) = entries.next() else { break };
+    while let Some(entry) = entries.next() {
         let entry = entry.map_err(failed)?;
         let Some(tid) = number(entry.file_name()) else { continue };
         list.add(tid);
-        work(tasks.as_fd(), entry.file_name(), tid)?;
+        work(entry.file_name(), tid)?;
     }
     Ok(list)
 }

@@ -56,7 +56,9 @@ pub(crate) use self::late_fd::LateFd;
 pub(crate) use self::page::wiped_on_fork;
 #[cfg(feature = "std")]
 pub(crate) use self::spawn::restore_before_exec;
-pub(crate) use self::tasks::{entries, open_status, open_tasks, read_piece};
+pub(crate) use self::tasks::{
+    count_threads, entries, open_status, open_tasks, read_piece,
+};
 pub(crate) use self::timer::Timer;
 pub(crate) use self::wait::{
     Deadline, clear, epoll, epoll_wait, eventfd, is_readable, notify, now,

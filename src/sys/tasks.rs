@@ -4,7 +4,7 @@ use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
 use rustix::fd::{BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, Mode, OFlags, RawDir, openat};
+use rustix::fs::{CWD, Mode, OFlags, RawDir, SeekFrom, fstat, openat, seek};
 use rustix::io::Errno;
 
 /// Opens the directory that has an entry for each thread of this process.
@@ -13,12 +13,26 @@ pub(crate) fn open_tasks() -> Result<OwnedFd, Errno> {
     openat(CWD, c"/proc/self/task", flags, Mode::empty())
 }
 
-/// Reads the entries of a directory, one after the other.
+/// Reads the entries of a directory from the first on, one after the other.
 pub(crate) fn entries<'b>(
     directory: BorrowedFd<'b>,
     buffer: &'b mut [MaybeUninit<u8>],
-) -> RawDir<'b, BorrowedFd<'b>> {
-    RawDir::new(directory, buffer)
+) -> Result<RawDir<'b, BorrowedFd<'b>>, Errno> {
+    seek(directory, SeekFrom::Start(0))?;
+    Ok(RawDir::new(directory, buffer))
+}
+
+/// Returns how many threads there are, by the directory that has an entry for each.
+///
+/// As any directory it has two links more (`proc_task_getattr()` in `fs/proc/base.c`).
+pub(crate) fn count_threads(tasks: BorrowedFd<'_>) -> Result<u32, Errno> {
+    let links = fstat(tasks)?.st_nlink;
+    Ok(at_most_max(links).saturating_sub(2))
+}
+
+/// Its type is not the same on all machines.
+fn at_most_max(links: impl TryInto<u32>) -> u32 {
+    links.try_into().unwrap_or(u32::MAX)
 }
 
 /// Opens the status of a thread.

@@ -3,6 +3,8 @@
 
 #![allow(unsafe_code, reason = "a fault, and its handler")]
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering};
 use std::thread;
@@ -27,6 +29,16 @@ cases! {
     an_inherited_descriptor_has_the_childs_signals_and_the_parents_set,
     the_first_of_a_namespace_is_not_ended_by_default,
     what_is_ignored_is_dropped_as_it_is_sent,
+    a_directory_has_a_link_for_each_thread,
+}
+
+/// By that the check of threads sees that it has left none out.
+fn a_directory_has_a_link_for_each_thread() {
+    let links = || fs::metadata("/proc/self/task").unwrap().nlink();
+    assert_eq!(links(), 2 + 1);
+    let threads = Threads::idle(3);
+    assert_eq!(links(), 2 + 4);
+    threads.end();
 }
 
 static PAGE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use signalfd::{Error, Receiver, Signal, block, mask, open};
 
 use crate::common::{kill, pid, set_mask, storm_size, tid, wait_until};
-use crate::harness::{cases, racing_rounds};
+use crate::harness::{all_rounds, cases, racing_rounds};
 
 cases! {
     a_thread_started_too_early_is_named,
@@ -17,6 +17,7 @@ cases! {
     a_thread_with_an_odd_name_is_named,
     threads_come_and_go_during_the_check,
     threads_that_end_during_the_check_hide_no_other,
+    a_thread_that_is_half_gone_hides_no_other,
     a_receiver_is_refused_in_a_thread_that_does_not_block,
     a_receiver_is_refused_when_another_thread_does_not_block,
     the_check_can_be_turned_off,
@@ -154,6 +155,28 @@ fn threads_that_end_during_the_check_hide_no_other() {
                 assert!(matches!(error, Error::UnblockedThread(_)), "{error}");
             }
             ending.join().unwrap();
+        });
+    }
+}
+
+/// One that has lost its number, but is still in the kernel's list of threads, is where the
+/// kernel ends when it lists them.
+fn a_thread_that_is_half_gone_hides_no_other() {
+    let times = if all_rounds() { 10 } else { 1 };
+    for _ in 0..times * racing_rounds() {
+        let guard = block(Signal::TERM).unwrap();
+        let (end, ended) = mpsc::channel::<()>();
+        let ending = thread::spawn(move || ended.recv().unwrap_err());
+        drop(guard);
+        // It comes behind the other in the list.
+        beside("early", |_| {
+            let _guard = block(Signal::TERM).unwrap();
+            drop(end);
+            ending.join().unwrap();
+            for _ in 0..4 {
+                let error = mask::check_threads(Signal::TERM).unwrap_err();
+                assert!(matches!(error, Error::UnblockedThread(_)), "{error}");
+            }
         });
     }
 }

@@ -252,6 +252,8 @@ pub(super) const TABLE: &[Row] = &[
         errnos![EINVAL, ENOENT, ENOMEM; sandbox],
         Told(Op::ThreadCheck),
     ),
+    row(libc::SYS_lseek, On::Tasks, SANDBOX, Told(Op::ThreadCheck)),
+    row(libc::SYS_fstat, On::Tasks, SANDBOX, Told(Op::ThreadCheck)),
     row(
         libc::SYS_fcntl,
         On::Signalfd,
@@ -414,7 +416,9 @@ pub(super) fn on(child: i32, data: &libc::seccomp_data) -> On {
         | libc::SYS_read
         | libc::SYS_write
         | libc::SYS_fcntl
-        | libc::SYS_getdents64 => of_descriptor(child, first),
+        | libc::SYS_getdents64
+        | libc::SYS_lseek
+        | libc::SYS_fstat => of_descriptor(child, first),
         libc::SYS_rt_sigprocmask | libc::SYS_rt_sigaction if second == 0 => {
             On::Get
         }
@@ -477,7 +481,7 @@ pub(super) fn name_of(call: c_long) -> String {
         SYS_rt_sigqueueinfo SYS_pidfd_send_signal SYS_rt_tgsigqueueinfo
         SYS_rt_sigaction
         SYS_rt_sigtimedwait SYS_tgkill SYS_kill SYS_openat SYS_getdents64
-        SYS_fcntl SYS_mmap SYS_madvise SYS_timer_create SYS_timer_settime
+        SYS_lseek SYS_fstat SYS_fcntl SYS_mmap SYS_madvise SYS_timer_create SYS_timer_settime
         SYS_futex SYS_waitid SYS_io_uring_setup SYS_io_uring_enter
         SYS_io_uring_register SYS_close SYS_munmap SYS_getpid SYS_gettid
         SYS_sched_yield SYS_rt_sigreturn SYS_timer_delete SYS_restart_syscall
