@@ -37,7 +37,7 @@ use super::{
 use crate::fuzz::Input;
 use crate::receive::SignalFd;
 use crate::signal::{SigInfo, Signal};
-use crate::{Error, Kind};
+use crate::{Error, Kind, Op};
 
 /// `IORING_CQE_F_MORE` and `IORING_CQE_F_BUFFER`.
 const MORE: u32 = 2;
@@ -109,6 +109,19 @@ struct Model {
     polls: bool,
     /// What is cancelled ends when the next thing is looked for.
     defers: bool,
+    /// What is asked of it that it refuses.
+    refuses: Refuses,
+}
+
+/// What a kernel refuses while something is heard.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Refuses {
+    #[default]
+    Nothing,
+    /// It has no memory.
+    ToRegister,
+    /// A sandbox forbids it.
+    ToCancel,
 }
 
 impl Kernel for Model {
@@ -118,6 +131,10 @@ impl Kernel for Model {
         user_data: u64,
         target: Target,
     ) -> Result<bool, Error> {
+        if self.refuses == Refuses::ToCancel {
+            self.has_strayed = true;
+            return Err(FORBIDDEN);
+        }
         let is_meant = |it: &Asked| {
             let is_of_file =
                 matches!(target, Target::Descriptor(raw) if raw == it.source);
@@ -147,15 +164,18 @@ impl Kernel for Model {
         group: u16,
     ) -> Result<(), Errno> {
         assert!(!self.groups.contains(&group));
+        if self.refuses == Refuses::ToRegister {
+            return Err(Errno::NOMEM);
+        }
         self.groups.push(group);
-        self.head = 0;
-        self.used_up = 0;
         Ok(())
     }
 
     fn forget_buffers(&mut self, group: u16) -> Result<(), Errno> {
         let at = self.groups.iter().position(|&it| it == group).unwrap();
         self.groups.swap_remove(at);
+        self.head = 0;
+        self.used_up = 0;
         Ok(())
     }
 
@@ -209,7 +229,9 @@ impl Model {
         more: bool,
     ) {
         let asked = &self.ring[at];
-        if asked.group != self.group || inbox.buffers.tail() == self.head {
+        let is_known = self.groups.contains(&self.group);
+        let is_ours = asked.group == self.group && is_known;
+        if !is_ours || inbox.buffers.tail() == self.head {
             return self.say(at, -libc::ENOBUFS, 0);
         }
         let more = more && asked.opcode == opcode::ReadMulti::CODE;
@@ -269,6 +291,12 @@ struct State {
     is_of_one_shot: bool,
 }
 
+const NO_MEMORY: Error =
+    Error::Os { op: Op::UringRegister, errno: libc::ENOMEM };
+
+const FORBIDDEN: Error =
+    Error::Os { op: Op::UringRegister, errno: libc::EACCES };
+
 const fn record(number: u64) -> SigInfo {
     let signo = Signal::HUP.as_raw();
     SigInfo { signo, ptr: number, ..SigInfo::EMPTY }
@@ -285,8 +313,7 @@ impl State {
         let buffers = match MAPPED.take() {
             None => Buffers::new(&mut kernel, group).unwrap(),
             Some(mut buffers) => {
-                kernel.groups.push(group);
-                buffers.begin_again();
+                buffers.begin_again(&mut kernel, group);
                 buffers
             }
         };
@@ -484,8 +511,16 @@ impl State {
             errno => errno > 0,
         };
         self.is_of_one_shot |= errno == libc::EINVAL;
+        let fails = fails || told == Err(NO_MEMORY);
         assert_eq!(told.is_err(), fails, "{errno}");
         assert_ne!(told, Err(Error::ForeignCompletion));
+    }
+
+    /// The same, of a kernel that refuses something.
+    fn hear_refused(&mut self, refuses: Refuses) {
+        self.kernel.refuses = refuses;
+        self.hear();
+        self.kernel.refuses = Refuses::Nothing;
     }
 
     /// Takes a completion as a source does.
@@ -503,6 +538,10 @@ impl State {
                 assert_eq!(request.is_stopping(), was_stopping);
                 assert_eq!(self.reading.look, look);
             }
+            // It was submitted only after it was stopped, and goes on.
+            Err(FORBIDDEN) => {
+                assert!(kernel.refuses == Refuses::ToCancel && was_stopping);
+            }
             Err(error) => {
                 assert!(was_in_flight && request.has_failed());
                 let errno = match result {
@@ -510,7 +549,12 @@ impl State {
                     0..128 => libc::EBADF,
                     _ => result.saturating_neg(),
                 };
-                assert_eq!(error.raw_os_error(), Some(errno));
+                let lacks_memory = kernel.refuses == Refuses::ToRegister
+                    && errno == libc::ENOBUFS;
+                assert!(
+                    error.raw_os_error() == Some(errno)
+                        || error == NO_MEMORY && lacks_memory
+                );
                 self.failure = Some(error);
             }
         }
@@ -766,6 +810,12 @@ pub(crate) fn run(data: &[u8]) {
             5 if input.below(8) == 0 => state.cancel(input.below(2) == 1),
             5 if input.below(8) == 0 => {
                 state.kernel.say_of_look(-libc::EACCES);
+            }
+            5 if input.below(8) == 0 => {
+                state.hear_refused(Refuses::ToRegister);
+            }
+            5 if input.below(8) == 0 && state.lies => {
+                state.hear_refused(Refuses::ToCancel);
             }
             5 if input.below(4) == 0 => state.overlook(),
             5 | 6 => {

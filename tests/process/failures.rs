@@ -337,7 +337,7 @@ fn a_late_wake_touches_no_descriptor() {
 
 /// Does something in a thread that blocks nothing, while all others do. When that says so
 /// with a number, so many calls of this system call go well and the next one fails.
-fn where_one_call_fails(
+pub(crate) fn where_one_call_fails(
     syscall: libc::c_long,
     errno: libc::c_int,
     work: impl FnOnce(&dyn Fn(usize)) + Send,

@@ -304,8 +304,7 @@ pub(crate) fn run(data: &[u8]) {
         let buffers = match MAPPED.take() {
             None => Buffers::new(&mut kernel, GROUP).unwrap(),
             Some(mut buffers) => {
-                kernel.register_buffers(0, GROUP).unwrap();
-                buffers.begin_again();
+                buffers.begin_again(&mut kernel, GROUP);
                 buffers
             }
         };

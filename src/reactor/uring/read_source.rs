@@ -138,7 +138,8 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     ///   signals; or it was, until the ring failed.
     /// - [`Error::Os`]: `EINVAL` before Linux 6.0, which cannot cancel synchronously
     ///   (`IORING_REGISTER_SYNC_CANCEL`); `EACCES` if the ring's restrictions do not allow
-    ///   that, `IORING_REGISTER_PROBE` and `IORING_REGISTER_PBUF_RING`; `EDOM` before Linux
+    ///   that, `IORING_REGISTER_PROBE` and `IORING_REGISTER_PBUF_RING` (let them also allow
+    ///   `IORING_UNREGISTER_PBUF_RING`, for the drop); `EDOM` before Linux
     ///   6.9 if the number of the group is less than 64, for then the kernel takes the buffers
     ///   for those of an earlier group of that number, and may lose signals; `EEXIST` if the
     ///   number is taken, or the ring is for another thread (`IORING_SETUP_SINGLE_ISSUER`);
@@ -249,9 +250,11 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     }
 
     /// Takes a completion that carries the `user_data`. No system call, but one when a
-    /// completion says that a multishot request has ended, to ask the kernel whether that
-    /// is so. So a completion that is given twice or invented brings no record, neither
-    /// here nor to a later source.
+    /// completion says that the request has ended, to ask the kernel whether that is so
+    /// (unless it was a single-shot one, and has brought signals). So a completion that is
+    /// given twice or invented brings no record, neither here nor to a later source. And two
+    /// more when the request has found no buffer though there should be some, to register
+    /// them anew: Linux 6.1 uses buffers up for nothing, after some 8,000 signals for others.
     ///
     /// # Errors
     ///
@@ -266,7 +269,9 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     ///   `ENOBUFS`, the second time in a row, if the ring does not have the source's group of
     ///   buffers: it is another ring than the source was made with, or has been told to forget
     ///   the group; `EBADF` if the read has ended with less than a record, so that another
-    ///   file was [`registered`](Self::registered).
+    ///   file was [`registered`](Self::registered). Or the buffers could not be registered
+    ///   anew: `EACCES` if the ring's restrictions do not allow
+    ///   `IORING_UNREGISTER_PBUF_RING`; `ENOMEM`.
     /// - [`Error::Forked`]: in a forked child.
     pub fn complete(
         &mut self,

@@ -57,6 +57,8 @@ pub(crate) struct Buffers {
     records: Records,
     /// How many buffers were ever put in, wrapping.
     tail: u16,
+    /// Whether the ring knows of them.
+    is_registered: bool,
     /// Whether it is unmapped when this is dropped.
     is_released: bool,
 }
@@ -70,10 +72,9 @@ impl Buffers {
     ) -> Result<Self, Error> {
         let records =
             Records::map().map_err(|errno| Error::os(Op::Mmap, errno))?;
-        let mut buffers = Self { records, tail: 0, is_released: false };
-        for buffer in 0..BUFFERS {
-            buffers.put(buffer);
-        }
+        let mut buffers =
+            Self { records, tail: 0, is_registered: false, is_released: false };
+        buffers.put_all_but(|_, _| false);
         buffers
             .register(kernel, group)
             .map_err(|errno| Error::os(Op::UringRegister, errno))
@@ -82,11 +83,26 @@ impl Buffers {
     }
 
     fn register(
-        &self,
+        &mut self,
         kernel: &mut impl Kernel,
         group: u16,
     ) -> Result<(), Errno> {
-        kernel.register_buffers(self.records.begin().addr().get(), group)
+        let address = self.records.begin().addr().get();
+        kernel.register_buffers(address, group)?;
+        self.is_registered = true;
+        Ok(())
+    }
+
+    fn forget(
+        &mut self,
+        kernel: &mut impl Kernel,
+        group: u16,
+    ) -> Result<(), Errno> {
+        if self.is_registered {
+            kernel.forget_buffers(group)?;
+            self.is_registered = false;
+        }
+        Ok(())
     }
 
     /// Has the ring know of the buffers anew, of all that hold nothing and are not `kept`.
@@ -101,16 +117,22 @@ impl Buffers {
         group: u16,
         kept: impl Fn(u16) -> bool,
     ) -> Result<(), Errno> {
-        kernel.forget_buffers(group)?;
-        // From here on no read is given one. The kernel counts from 0 again.
+        self.forget(kernel, group)?;
+        // From here on no read is given one.
+        self.put_all_but(|it, buffer| kept(buffer) || it.is_begun(buffer));
+        self.register(kernel, group)
+    }
+
+    /// Puts in all but those that are kept, for a ring that does not know of them: it counts
+    /// from 0 again.
+    fn put_all_but(&mut self, is_kept: impl Fn(&Self, u16) -> bool) {
         self.tail = 0;
         self.show(0);
         for buffer in 0..BUFFERS {
-            if !kept(buffer) && !self.is_begun(buffer) {
+            if !is_kept(self, buffer) {
                 self.put(buffer);
             }
         }
-        self.register(kernel, group)
     }
 
     /// Puts a buffer in, for the kernel to fill. What is left in it is wiped.
@@ -216,7 +238,7 @@ impl Buffers {
         is_over: bool,
         birth: Birth,
     ) -> bool {
-        if kernel.forget_buffers(group).is_err() {
+        if self.forget(kernel, group).is_err() {
             process::keep(self.records, None, birth);
             return is_over;
         }
@@ -233,7 +255,7 @@ impl Buffers {
     /// Lets the ring have a group with no buffer in it, so that no other one has the
     /// number.
     fn register_none(
-        &self,
+        &mut self,
         kernel: &mut impl Kernel,
         group: u16,
     ) -> Result<(), Errno> {
@@ -255,9 +277,9 @@ impl Buffers {
         left
     }
 
-    /// All buffers, those put in first before the others. One that was put in
-    /// twice, as only wrong completions can bring about, is not in the way of
-    /// any other.
+    /// All buffers, those put in first before the others. One that is not among the last
+    /// that were put in comes at the end: where some were put in anew it was filled before,
+    /// or one was put in twice, as only wrong completions can bring about.
     pub(super) fn oldest_first(&self) -> impl Iterator<Item = u16> + use<> {
         let mut order = [0; BUFFERS as usize];
         for (n, place) in (0..BUFFERS).zip(&mut order) {
@@ -282,7 +304,12 @@ impl Buffers {
 impl Buffers {
     /// The kernel's side of the mapping, for as long as that is there.
     pub(super) const fn shared(&self) -> Self {
-        Self { records: self.records, tail: 0, is_released: false }
+        Self {
+            records: self.records,
+            tail: 0,
+            is_registered: false,
+            is_released: false,
+        }
     }
 
     /// How many buffers were ever put in, as the kernel sees it.
@@ -295,10 +322,10 @@ impl Buffers {
         self.nth(number.wrapping_sub(self.tail))
     }
 
-    /// All is as if it had just been mapped, if every buffer is in.
-    pub(super) fn begin_again(&mut self) {
-        self.tail = 0;
-        (0..BUFFERS).for_each(|buffer| self.put(buffer));
+    /// All is as if it had just been mapped.
+    pub(super) fn begin_again(&mut self, kernel: &mut impl Kernel, group: u16) {
+        self.put_all_but(|_, _| false);
+        assert_eq!(self.register(kernel, group), Ok(()));
     }
 
     pub(super) const fn is_released(&self) -> bool {

@@ -29,16 +29,23 @@
 //!
 //! A read that finds no buffer ends (`ENOBUFS`), and the next one is made when there is one.
 //! If there was one, and it is said to have found none, then the kernel may have used them up
-//! for nothing: those are put in anew. Or the ring does not have the group of buffers: it is
-//! another ring, or the caller has had it forget them. Then the next one ends as well, and so
-//! on for ever. So the second of these in a row is the last.
+//! for nothing: those are put in anew, but for any that is filled. Or the ring does not have
+//! the group of buffers: it is another ring, or the caller has had it forget them. Then the
+//! next one ends as well, and so on for ever. So the second of these in a row is the last,
+//! unless something was read that nothing was said of yet: then that may be why.
+//!
+//! While they are put in anew no read may be filling one. The kernel is asked to cancel the
+//! read before, and does not return from that until it is over. A read that it does not find
+//! then is not submitted yet, and will be given buffers as any is, or may be **unseen**:
+//! the kernel has refused to look, or a read that has strayed has another `user_data` than
+//! the ones that came after it. From then on nothing is put in anew.
 
 use io_uring::squeue;
 use rustix::fd::RawFd;
 use rustix::io::Errno;
 
 use super::{Inbox, Look, Outcome, Request, Slot, Target, Whose};
-use crate::error::Error;
+use crate::error::{Error, Op};
 use crate::process::Birth;
 use crate::receive::SignalFd;
 use crate::signal::SigInfo;
@@ -68,6 +75,14 @@ pub(crate) trait Kernel {
     fn give_back(&mut self, info: &SigInfo) -> bool;
 }
 
+/// Whether a read before the one last handed out may be left.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Left {
+    None,
+    Strayed,
+    Unseen,
+}
+
 /// See the head of this file.
 #[derive(Debug)]
 pub(crate) struct Reading {
@@ -78,12 +93,12 @@ pub(crate) struct Reading {
     pub(crate) group: u16,
     /// Whether the read last handed out is known to have left the submission queue.
     is_known: bool,
-    /// Whether one before it may be there.
-    has_strayed: bool,
+    /// Whether one before it may be left.
+    left: Left,
     /// Whether there was a buffer for it when it was handed out.
     had_room: bool,
-    /// How many in a row have found none, though there was one.
-    in_vain: u8,
+    /// Whether the read before it has found none, though there was one.
+    is_in_vain: bool,
 }
 
 impl Reading {
@@ -100,9 +115,9 @@ impl Reading {
             signalfd,
             group,
             is_known: false,
-            has_strayed: false,
+            left: Left::None,
             had_room: false,
-            in_vain: 0,
+            is_in_vain: false,
         }
     }
 
@@ -133,6 +148,9 @@ impl Reading {
         let entry = self.slot.arm(self.signalfd, self.group, user_data)?;
         if before != Some(user_data) {
             self.look.forget();
+            if self.left == Left::Strayed {
+                self.left = Left::Unseen;
+            }
         }
         self.look.read_is_armed();
         self.is_known = false;
@@ -146,10 +164,12 @@ impl Reading {
         user_data: u64,
         put: impl FnOnce(squeue::Entry) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let before = (self.slot.clone(), self.look.clone(), self.is_known);
+        let before = (self.slot.clone(), self.look.clone());
+        let (is_known, left) = (self.is_known, self.left);
         let entry = self.arm(user_data)?;
         put(entry).inspect_err(|_| {
-            (self.slot, self.look, self.is_known) = before;
+            (self.slot, self.look) = before;
+            (self.is_known, self.left) = (is_known, left);
         })
     }
 
@@ -215,18 +235,17 @@ impl Reading {
             };
         }
         if self.slot.request.ends(flags) {
-            self.in_vain =
-                if self.was_in_vain(result) { self.in_vain + 1 } else { 0 };
-            match self.in_vain {
-                0 => {}
-                // If it fails, there is another one.
-                1 => drop(self.inbox.put_in_anew(kernel, self.group)),
-                _ => return Err(self.slot.request.fail(libc::ENOBUFS)),
+            let was_in_vain = self.was_in_vain(result);
+            if was_in_vain {
+                self.find_buffers(kernel)?;
             }
+            self.is_in_vain = was_in_vain;
         }
         self.slot.request.complete(result, flags)?;
         // Where no read stands there is no look. If there was one, something is invented.
-        self.has_strayed |= stood && !self.slot.request.stands();
+        if stood && !self.slot.request.stands() {
+            self.left = self.left.max(Left::Strayed);
+        }
         if has_filled && is_stopping && self.slot.request.is_in_flight() {
             // It was submitted only after it was stopped.
             self.cancel_and_take_note(kernel)?;
@@ -235,11 +254,27 @@ impl Reading {
     }
 
     /// Whether the read that has ended is said to have found no buffer, though there was one.
-    fn was_in_vain(&self, result: i32) -> bool {
-        result == -libc::ENOBUFS
-            && self.had_room
-            && !self.is_known
-            && !self.inbox.has_more()
+    const fn was_in_vain(&self, result: i32) -> bool {
+        result == -libc::ENOBUFS && self.had_room && !self.is_known
+    }
+
+    /// Sees to it that the next read finds a buffer, or fails if none ever will.
+    #[cold]
+    fn find_buffers(&mut self, kernel: &mut impl Kernel) -> Result<(), Error> {
+        let none = (Op::UringRead, libc::ENOBUFS);
+        let (op, errno) = if self.is_in_vain && !self.inbox.has_more() {
+            none
+        } else if self.left == Left::Unseen {
+            return Ok(());
+        } else {
+            match self.inbox.put_in_anew(kernel, self.group) {
+                Ok(()) => return Ok(()),
+                // The ring had forgotten the group.
+                Err(Errno::NOENT | Errno::INVAL) => none,
+                Err(errno) => (Op::UringRegister, errno.raw_os_error()),
+            }
+        };
+        Err(self.slot.request.fail(op, errno))
     }
 
     /// Whether the read is in the ring though it is said to have ended. Then it is
@@ -249,8 +284,12 @@ impl Reading {
         if found == Ok(true) {
             return true;
         }
-        self.has_strayed |= !self.is_known || found.is_err();
-        if !self.has_strayed {
+        if found.is_err() {
+            self.left = Left::Unseen;
+        } else if !self.is_known {
+            self.left = self.left.max(Left::Strayed);
+        }
+        if self.left == Left::None {
             self.inbox.push_all();
         }
         false
@@ -308,7 +347,7 @@ impl Reading {
 
     /// Whether no read is left to come.
     const fn is_settled(&self) -> bool {
-        let has_come = self.is_known && !self.has_strayed;
+        let has_come = self.is_known && matches!(self.left, Left::None);
         self.slot.user_data.is_none() || has_come
     }
 

@@ -69,7 +69,7 @@ enum Phase {
     Armed,
     Stopping,
     Stopped,
-    Failed(i32),
+    Failed(Op, i32),
 }
 
 /// How often one submission is answered.
@@ -183,7 +183,7 @@ impl Request {
 
     /// Whether the kernel will never do it.
     pub(crate) const fn has_failed(&self) -> bool {
-        matches!(self.phase, Phase::Failed(_))
+        matches!(self.phase, Phase::Failed(..))
     }
 
     /// Arms it: the caller puts it into the ring.
@@ -191,7 +191,7 @@ impl Request {
         match self.phase {
             Phase::Idle | Phase::Stopped => self.phase = Phase::Armed,
             Phase::Armed | Phase::Stopping => return Err(Error::AlreadyArmed),
-            Phase::Failed(errno) => return Err(self.failure(errno)),
+            Phase::Failed(op, errno) => return Err(Error::Os { op, errno }),
         }
         Ok(())
     }
@@ -207,7 +207,7 @@ impl Request {
         self.phase = match self.phase {
             Phase::Armed | Phase::Stopping => Phase::Stopping,
             Phase::Idle | Phase::Stopped => Phase::Stopped,
-            Phase::Failed(errno) => Phase::Failed(errno),
+            Phase::Failed(op, errno) => Phase::Failed(op, errno),
         };
         was_in_flight
     }
@@ -276,15 +276,15 @@ impl Request {
                 self.shots = Shots::One;
                 self.end();
             }
-            Last::Never(errno) => return Err(self.fail(errno)),
+            Last::Never(errno) => return Err(self.fail(self.op(), errno)),
         }
         Ok(outcome)
     }
 
     /// It will never do, whatever the kernel says.
-    pub(super) const fn fail(&mut self, errno: i32) -> Error {
-        self.phase = Phase::Failed(errno);
-        self.failure(errno)
+    pub(super) const fn fail(&mut self, op: Op, errno: i32) -> Error {
+        self.phase = Phase::Failed(op, errno);
+        Error::Os { op, errno }
     }
 
     const fn end(&mut self) {
@@ -306,12 +306,11 @@ impl Request {
         }
     }
 
-    const fn failure(&self, errno: i32) -> Error {
-        let op = match self.kind {
+    const fn op(&self) -> Op {
+        match self.kind {
             Kind::Readiness => Op::UringPoll,
             Kind::Completion => Op::UringRead,
-        };
-        Error::Os { op, errno }
+        }
     }
 
     /// The submission that arms it, for so many shots if the kernel has those.

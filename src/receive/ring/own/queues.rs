@@ -196,6 +196,22 @@ impl<R: Ring> OwnRing<R> {
         })
     }
 
+    /// Lets go of the first completion, which has filled no buffer. All that were filled
+    /// before it are the kernel's again, so one that it has used up comes behind them.
+    pub(super) fn pass_over(
+        &self,
+        inner: &mut Inner<R::Queues>,
+        completion: Completion,
+        signalfd: BorrowedFd<'_>,
+    ) {
+        if let (Some(buffer), Some(buffers)) =
+            (completion.used_up(), &mut inner.buffers)
+        {
+            buffers.put(buffer);
+        }
+        self.let_go(inner, signalfd);
+    }
+
     /// Lets go of the first completion, and takes note of what it says.
     pub(super) fn let_go(
         &self,
@@ -203,11 +219,6 @@ impl<R: Ring> OwnRing<R> {
         signalfd: BorrowedFd<'_>,
     ) {
         let Some(completion) = inner.queues.let_go() else { return };
-        if let (Some(buffer), Some(buffers)) =
-            (completion.used_up(), &mut inner.buffers)
-        {
-            buffers.put(buffer);
-        }
         if let Err(error) = inner.note(completion) {
             self.fail(error, signalfd);
         }
@@ -271,7 +282,8 @@ impl<Q: Queues> Inner<Q> {
 impl Completion {
     /// Which buffer it had, though it has read nothing. Where a worker of the kernel's has
     /// executed the read and that has failed, it has one that it does not give back
-    /// (`io_req_complete_failed()`, seen on Linux 6.1).
+    /// (`io_req_complete_failed()`, seen on Linux 6.1). One that it has given back is not
+    /// named any more (`io_kbuf_recycle()`).
     fn used_up(self) -> Option<u16> {
         let has_failed = self.result < 0 && self.user_data != ASIDE;
         cqueue::buffer_select(self.flags)

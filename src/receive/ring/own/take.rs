@@ -168,7 +168,7 @@ impl<R: Ring> OwnRing<R> {
     ) -> bool {
         while let Some(completion) = self.peek(inner, signalfd) {
             let Some((buffer, records)) = completion.filled() else {
-                self.let_go(inner, signalfd);
+                self.pass_over(inner, completion, signalfd);
                 continue;
             };
             let Some(buffers) = &mut inner.buffers else { break };
@@ -227,7 +227,7 @@ impl<R: Ring> OwnRing<R> {
             if completion.filled().is_some() {
                 return None;
             }
-            self.let_go(inner, signalfd);
+            self.pass_over(inner, completion, signalfd);
         }
         if self.is_armed_here(inner) {
             return Some(0);
@@ -245,7 +245,7 @@ impl<R: Ring> OwnRing<R> {
         loop {
             match self.peek(inner, signalfd) {
                 Some(completion) if completion.filled().is_some() => return,
-                Some(_) => self.let_go(inner, signalfd),
+                Some(completion) => self.pass_over(inner, completion, signalfd),
                 None if is_armed(inner) => return,
                 None => {
                     if !self.arm_patiently(inner, &mut patience, signalfd) {
