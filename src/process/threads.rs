@@ -35,8 +35,9 @@ use crate::sys::{self, Deadline};
 /// block them in the main thread before it ends, or in [every
 /// thread](crate::mask::block_every_thread).
 ///
-/// It opens one file of `/proc` for each thread, and allocates nothing. Where threads end
-/// meanwhile all are looked at again, 16 times at most, and memory is mapped to list them in.
+/// It opens one file of `/proc` for each thread, and allocates nothing. Where threads start or
+/// end meanwhile all are looked at again, 16 times at most (and as often again while threads
+/// are waited for that have yet to begin), and memory is mapped to list them in.
 /// Kernel threads that serve the process (`io_uring`'s) block everything and pass.
 ///
 /// # Errors
@@ -157,7 +158,8 @@ const MUCH: usize = 256 * 1024;
 /// (`__unhash_process()` in `kernel/exit.c`). So the threads are counted and listed once more.
 /// If both lists are the same, none in them had ended when they were counted, which makes them
 /// whole if they are as many as the kernel counts. Else all are looked at again, and listed in
-/// one piece, which takes the least time.
+/// one piece, which takes the least time. (To read what one blocks takes the lock under which
+/// one goes, so who looks again does not find the same half of it.)
 pub(super) fn for_each_thread(
     mut look: impl FnMut(u32, &Status) -> Result<(), Error>,
 ) -> Result<(), Error> {

@@ -959,24 +959,27 @@ fn each_who_sleeps_gets_one_that_is_left() {
 /// the next one up.
 fn what_finds_no_memory_waits_for_room() {
     const ROOM: i32 = 4096;
-    static CAUGHT: AtomicI32 = AtomicI32::new(0);
+    static IS_ON_ITS_WAY: AtomicBool = AtomicBool::new(false);
+    static IS_CAUGHT: AtomicBool = AtomicBool::new(false);
     let signals = open(rt(0));
     let threads = Threads::new(1, |ended| {
         forbid(libc::SYS_mmap, libc::ENOMEM);
         forbid(libc::SYS_rt_sigqueueinfo, libc::EAGAIN);
         for value in 0..=ROOM {
             sigqueue_to_thread(tid(), rt(0), value);
+            IS_ON_ITS_WAY.store(value == ROOM, Ordering::SeqCst);
             set_mask(SignalSet::empty());
-            CAUGHT.fetch_add(1, Ordering::SeqCst);
         }
+        IS_CAUGHT.store(true, Ordering::SeqCst);
         ended.recv().unwrap_err();
     });
     let status = format!("/proc/self/task/{}/status", threads.tids[0]);
     wait_until("the handler has one more", || {
         let status = std::fs::read_to_string(&status).unwrap();
-        CAUGHT.load(Ordering::SeqCst) == ROOM
+        IS_ON_ITS_WAY.load(Ordering::SeqCst)
             && status.contains("SigPnd:\t0000000000000000")
     });
+    assert!(!IS_CAUGHT.load(Ordering::SeqCst));
     let values = (0..=ROOM).map(|_| signals.wait().unwrap().value().unwrap());
     each_once(values.collect(), ROOM + 1);
     threads.end();

@@ -56,6 +56,7 @@ cases! {
     what_does_not_go_back_is_kept_without_memory_for_it,
     foreign_completions_change_nothing,
     completions_given_again_lose_nothing,
+    an_end_that_is_heard_first_strands_nothing,
     a_receiver_whose_ring_reads_is_refused,
     a_source_is_armed_once,
     a_full_submission_queue_gives_the_entry_back,
@@ -1324,6 +1325,34 @@ fn completions_given_again_lose_nothing() {
     assert!(values.into_iter().eq(0..sent));
 }
 
+/// That of a read that has filled all buffers, before what it has filled.
+fn an_end_that_is_heard_first_strands_nothing() {
+    need_many_shots();
+    let signals = open(rt()).unwrap();
+    let mut builder = IoUring::builder();
+    builder.setup_cqsize(128);
+    let mut ring: IoUring = builder.build(8).unwrap();
+    let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
+    arm(&mut ring, &mut source, MINE);
+    ring.submit().unwrap();
+    // Each is read as it comes.
+    queue(0..100);
+    let mut told: Vec<cqueue::Entry> = ring.completion().collect();
+    let last = told.pop().unwrap();
+    assert_eq!((last.result(), told.len()), (-libc::ENOBUFS, 64));
+    source.complete(last).unwrap();
+    for entry in told {
+        assert_eq!(source.complete(entry), Err(Error::ForeignCompletion));
+    }
+    let mut values = Vec::new();
+    take(&mut source, &mut values);
+    assert!(values.iter().copied().eq(0..64));
+    while values.len() < 100 {
+        turn(&mut ring, &mut source, &mut values);
+    }
+    assert!(values.into_iter().eq(0..100));
+}
+
 fn a_source_is_armed_once() {
     let signals = open(rt()).unwrap();
     let mut ring = IoUring::new(8).unwrap();
@@ -1604,7 +1633,7 @@ fn a_ring_that_has_no_such_buffers() {
 /// Where buffers that are used up cannot be had anew, the error says why.
 fn a_ring_that_does_not_take_the_buffers_anew() {
     let signals = open(rt()).unwrap();
-    let only = restricted(&[opcode::ReadMulti::CODE], &[8, 22, 24]);
+    let only = restricted(&[], &[8, 22, 24]);
     let mut source = ReadSource::new(&signals, &only, GROUP).unwrap();
     let error = fail_for_want_of_buffers(&mut source);
     let eacces = Error::Os { op: Op::UringRegister, errno: libc::EACCES };
@@ -1870,30 +1899,46 @@ fn the_thread_that_armed_it_ends() {
 }
 
 fn signals_that_are_for_others_do_not_end_it() {
-    fn disturb(ring: &mut IoUring, source: &mut impl AnySource) {
+    fn disturb(
+        ring: &mut IoUring,
+        source: &mut impl AnySource,
+        next: impl Fn(u64) -> u64,
+    ) {
         let other = open(Signal::USR1).unwrap();
-        let mut values = Vec::new();
-        for _ in 0..crate::rings::ROUNDS_OF_PATIENCE {
-            arm(ring, source, MINE);
-            ring.submit().unwrap();
-            kill(pid(), Signal::USR1);
-            assert!(other.try_recv().unwrap().is_some());
-            complete(ring, source, MINE);
+        let (mut values, mut user_data) = (Vec::new(), MINE);
+        for round in 0.. {
+            if source.needs_arming() {
+                user_data = next(user_data);
+            }
+            arm(ring, source, user_data);
+            if round < crate::rings::ROUNDS_OF_PATIENCE {
+                ring.submit().unwrap();
+                kill(pid(), Signal::USR1);
+                assert!(other.try_recv().unwrap().is_some());
+            } else {
+                if round == crate::rings::ROUNDS_OF_PATIENCE {
+                    assert!(values.is_empty());
+                    queue(0..1);
+                }
+                source.submit_and_wait(ring).unwrap();
+            }
+            complete(ring, source, user_data);
             take(source, &mut values);
-        }
-        assert!(values.is_empty());
-        queue(0..1);
-        while values.is_empty() {
-            turn(ring, source, &mut values);
+            if !values.is_empty() {
+                break;
+            }
         }
         assert_eq!(values, [0]);
     }
     let signals = open(rt()).unwrap();
     let mut ring = IoUring::new(8).unwrap();
-    disturb(&mut ring, &mut Source::new(&signals));
+    disturb(&mut ring, &mut Source::new(&signals), |it| it);
     let mut ring = IoUring::new(8).unwrap();
     let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
-    disturb(&mut ring, &mut source);
+    disturb(&mut ring, &mut source, |it| it);
+    // Those of other callers are never the same.
+    let mut source = ReadSource::new(&signals, &ring, GROUP + 1).unwrap();
+    disturb(&mut ring, &mut source, |it| it + 1);
 }
 
 fn a_cancelled_source_rests_until_it_is_armed() {

@@ -162,7 +162,7 @@ fn threads_that_end_during_the_check_hide_no_other() {
 /// One that has lost its number, but is still in the kernel's list of threads, is where the
 /// kernel ends when it lists them.
 fn a_thread_that_is_half_gone_hides_no_other() {
-    let times = if all_rounds() { 10 } else { 1 };
+    let times = if all_rounds() { 3 } else { 1 };
     for _ in 0..times * racing_rounds() {
         let guard = block(Signal::TERM).unwrap();
         let (end, ended) = mpsc::channel::<()>();

@@ -7,7 +7,7 @@
 //! | | [`Source`] | [`ReadSource`] |
 //! |---|---|---|
 //! | asks the ring to | say when there is something to read | read ahead |
-//! | system calls | one for a batch, besides the loop's own | none besides the loop's own, but one each time a multishot request ends |
+//! | system calls | one for a batch, besides the loop's own | none besides the loop's own, but one each time a multishot request ends, or a single-shot one that has read nothing |
 //! | memory that the kernel writes to | none | a mapping of its own |
 //! | a signal that some thread does not block | goes to its handler | may be taken from its handler |
 //! | the same in every kind of ring but `IORING_SETUP_IOPOLL` | yes | but for the cost, and it stays on its thread |

@@ -252,9 +252,14 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// Takes a completion that carries the `user_data`. No system call, but one when a
     /// completion says that the request has ended, to ask the kernel whether that is so
     /// (unless it was a single-shot one, and has brought signals). So a completion that is
-    /// given twice or invented brings no record, neither here nor to a later source. And two
-    /// more when the request has found no buffer though there should be some, to register
-    /// them anew: Linux 6.1 uses buffers up for nothing, after some 8,000 signals for others.
+    /// given twice or invented brings no record, neither here nor to a later source. And
+    /// three more when the request has found no buffer though there should be some, to
+    /// register them anew: Linux 6.1 uses buffers up for nothing, all of them after some 8,000
+    /// signals for others.
+    ///
+    /// One that is given twice in the very moment in which another thread (the kernel's, with
+    /// `IORING_SETUP_SQPOLL` or `IOSQE_ASYNC`) reads into the same buffer again may bring a
+    /// signal of which only the number is new. Memory stays safe.
     ///
     /// # Errors
     ///
@@ -266,12 +271,13 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     ///   then the source asks to be armed again.
     /// - [`Error::Os`]: the ring cannot read signals; the error says why. The
     ///   source is not armed again, and [`take`](Self::take) yields what is left. Among others
-    ///   `ENOBUFS`, the second time in a row, if the ring does not have the source's group of
-    ///   buffers: it is another ring than the source was made with, or has been told to forget
-    ///   the group; `EBADF` if the read has ended with less than a record, so that another
-    ///   file was [`registered`](Self::registered). Or the buffers could not be registered
-    ///   anew: `EACCES` if the ring's restrictions do not allow
-    ///   `IORING_UNREGISTER_PBUF_RING`; `ENOMEM`.
+    ///   `ENOBUFS` if the ring does not have the source's group of buffers: it has been told to
+    ///   forget it, or is another ring than the source was made with (then the first request
+    ///   that ends so may only have found none left, and the second one fails); `EBADF` if
+    ///   the read has ended with less than a record, so that another file was
+    ///   [`registered`](Self::registered). Or the buffers could not be registered anew:
+    ///   `EACCES` if the ring's restrictions do not allow `IORING_UNREGISTER_PBUF_RING`;
+    ///   `ENOMEM`.
     /// - [`Error::Forked`]: in a forked child.
     pub fn complete(
         &mut self,

@@ -74,9 +74,8 @@ impl Buffers {
             Records::map().map_err(|errno| Error::os(Op::Mmap, errno))?;
         let mut buffers =
             Self { records, tail: 0, is_registered: false, is_released: false };
-        buffers.put_all_but(|_, _| false);
         buffers
-            .register(kernel, group)
+            .put_in_all_but(kernel, group, |_| false)
             .map_err(|errno| Error::os(Op::UringRegister, errno))
             .inspect_err(|_| buffers.release())?;
         Ok(buffers)
@@ -93,7 +92,7 @@ impl Buffers {
         Ok(())
     }
 
-    fn forget(
+    pub(super) fn forget(
         &mut self,
         kernel: &mut impl Kernel,
         group: u16,
@@ -105,34 +104,25 @@ impl Buffers {
         Ok(())
     }
 
-    /// Has the ring know of the buffers anew, of all that hold nothing and are not `kept`.
+    /// Puts in all but those that are kept, and tells a ring of them that does not know of any:
+    /// it counts from 0.
     ///
     /// A read that ends with an error may have had a buffer, which the kernel takes for used
     /// (where a worker of its own has executed the read: `io_req_complete_failed()`, seen on
-    /// Linux 6.1). It says so, but that may be invented. So they are put in again together.
-    /// The group begins anew then (`begins_anew` in `register.rs`).
-    pub(super) fn put_in_anew(
+    /// Linux 6.1). It says so, but that may be invented. So they are put in again together,
+    /// and the group begins anew then (`begins_anew` in `register.rs`).
+    pub(super) fn put_in_all_but(
         &mut self,
         kernel: &mut impl Kernel,
         group: u16,
-        kept: impl Fn(u16) -> bool,
+        is_kept: impl Fn(u16) -> bool,
     ) -> Result<(), Errno> {
-        self.forget(kernel, group)?;
-        // From here on no read is given one.
-        self.put_all_but(|it, buffer| kept(buffer) || it.is_begun(buffer));
-        self.register(kernel, group)
-    }
-
-    /// Puts in all but those that are kept, for a ring that does not know of them: it counts
-    /// from 0 again.
-    fn put_all_but(&mut self, is_kept: impl Fn(&Self, u16) -> bool) {
         self.tail = 0;
         self.show(0);
-        for buffer in 0..BUFFERS {
-            if !is_kept(self, buffer) {
-                self.put(buffer);
-            }
+        for buffer in (0..BUFFERS).filter(|&buffer| !is_kept(buffer)) {
+            self.put(buffer);
         }
+        self.register(kernel, group)
     }
 
     /// Puts a buffer in, for the kernel to fill. What is left in it is wiped.
@@ -265,11 +255,12 @@ impl Buffers {
     }
 
     /// Puts back what is in the buffers, those of the oldest first, and tells how
-    /// much did not go back, since there is no memory either.
+    /// much did not go back, since there is no memory either. What was taken while the kernel
+    /// wrote, as only wrong completions can bring about, may have left a gap.
     fn put_back_all(&mut self, kernel: &mut impl Kernel) -> usize {
         let mut left = 0;
         for buffer in self.oldest_first() {
-            for at in self.written(buffer) {
+            for at in 0..RECORDS {
                 self.take_if(buffer, at, |info| kernel.give_back(info));
                 left += usize::from(self.is_filled(buffer, at));
             }
@@ -324,8 +315,7 @@ impl Buffers {
 
     /// All is as if it had just been mapped.
     pub(super) fn begin_again(&mut self, kernel: &mut impl Kernel, group: u16) {
-        self.put_all_but(|_, _| false);
-        assert_eq!(self.register(kernel, group), Ok(()));
+        assert_eq!(self.put_in_all_but(kernel, group, |_| false), Ok(()));
     }
 
     pub(super) const fn is_released(&self) -> bool {

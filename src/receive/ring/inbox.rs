@@ -94,17 +94,16 @@ impl Inbox {
         }
     }
 
-    /// Puts all buffers in anew that are not in the queue, whatever the kernel has made of
-    /// them. Only when no read is known to be in the ring.
+    /// Has a ring know of the buffers that are not in the queue. Only when it knows of none.
     #[cold]
-    pub(super) fn put_in_anew(
+    pub(super) fn put_in_rest(
         &mut self,
         kernel: &mut impl Kernel,
         group: u16,
     ) -> Result<(), Errno> {
         let queued = self.queued;
         let is_queued = |buffer| queued & bit(buffer) != 0;
-        self.buffers.put_in_anew(kernel, group, is_queued)
+        self.buffers.put_in_all_but(kernel, group, is_queued)
     }
 
     /// Takes records. Those that are not wanted go back to the kernel.

@@ -29,16 +29,17 @@
 //!
 //! A read that finds no buffer ends (`ENOBUFS`), and the next one is made when there is one.
 //! If there was one, and it is said to have found none, then the kernel may have used them up
-//! for nothing: those are put in anew, but for any that is filled. Or the ring does not have
-//! the group of buffers: it is another ring, or the caller has had it forget them. Then the
-//! next one ends as well, and so on for ever. So the second of these in a row is the last,
-//! unless something was read that nothing was said of yet: then that may be why.
+//! for nothing: those are put in anew. Or the ring does not have the group of buffers: it is
+//! another ring, or the caller has had it forget them. Then the next one ends as well, and so
+//! on for ever. So the second of these in a row is the last, unless something was read
+//! meanwhile that nothing was said of.
 //!
-//! While they are put in anew no read may be filling one. The kernel is asked to cancel the
-//! read before, and does not return from that until it is over. A read that it does not find
-//! then is not submitted yet, and will be given buffers as any is, or may be **unseen**:
-//! the kernel has refused to look, or a read that has strayed has another `user_data` than
-//! the ones that came after it. From then on nothing is put in anew.
+//! While they are put in anew no read may fill one. So the ring forgets the group, and no read
+//! is given a buffer any more; then the kernel is asked to cancel the read, and returns once
+//! none is executed that has one. What was filled till then is taken note of, and the rest is
+//! put in. (One is not found that has strayed under another `user_data` than the last. It
+//! could have a buffer only if the caller has invented its end, and has it executed by another
+//! thread, with `IOSQE_ASYNC`; then records may be overwritten.)
 
 use io_uring::squeue;
 use rustix::fd::RawFd;
@@ -75,14 +76,6 @@ pub(crate) trait Kernel {
     fn give_back(&mut self, info: &SigInfo) -> bool;
 }
 
-/// Whether a read before the one last handed out may be left.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Left {
-    None,
-    Strayed,
-    Unseen,
-}
-
 /// See the head of this file.
 #[derive(Debug)]
 pub(crate) struct Reading {
@@ -93,12 +86,12 @@ pub(crate) struct Reading {
     pub(crate) group: u16,
     /// Whether the read last handed out is known to have left the submission queue.
     is_known: bool,
-    /// Whether one before it may be left.
-    left: Left,
+    /// Whether one before it may be there.
+    has_strayed: bool,
     /// Whether there was a buffer for it when it was handed out.
     had_room: bool,
-    /// Whether the read before it has found none, though there was one.
-    is_in_vain: bool,
+    /// How many in a row have found none, though there was one.
+    in_vain: u8,
 }
 
 impl Reading {
@@ -115,9 +108,9 @@ impl Reading {
             signalfd,
             group,
             is_known: false,
-            left: Left::None,
+            has_strayed: false,
             had_room: false,
-            is_in_vain: false,
+            in_vain: 0,
         }
     }
 
@@ -148,9 +141,6 @@ impl Reading {
         let entry = self.slot.arm(self.signalfd, self.group, user_data)?;
         if before != Some(user_data) {
             self.look.forget();
-            if self.left == Left::Strayed {
-                self.left = Left::Unseen;
-            }
         }
         self.look.read_is_armed();
         self.is_known = false;
@@ -164,12 +154,10 @@ impl Reading {
         user_data: u64,
         put: impl FnOnce(squeue::Entry) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let before = (self.slot.clone(), self.look.clone());
-        let (is_known, left) = (self.is_known, self.left);
+        let before = (self.slot.clone(), self.look.clone(), self.is_known);
         let entry = self.arm(user_data)?;
         put(entry).inspect_err(|_| {
-            (self.slot, self.look) = before;
-            (self.is_known, self.left) = (is_known, left);
+            (self.slot, self.look, self.is_known) = before;
         })
     }
 
@@ -235,17 +223,15 @@ impl Reading {
             };
         }
         if self.slot.request.ends(flags) {
-            let was_in_vain = self.was_in_vain(result);
-            if was_in_vain {
+            if self.was_in_vain(result) {
                 self.find_buffers(kernel)?;
+            } else {
+                self.in_vain = 0;
             }
-            self.is_in_vain = was_in_vain;
         }
         self.slot.request.complete(result, flags)?;
         // Where no read stands there is no look. If there was one, something is invented.
-        if stood && !self.slot.request.stands() {
-            self.left = self.left.max(Left::Strayed);
-        }
+        self.has_strayed |= stood && !self.slot.request.stands();
         if has_filled && is_stopping && self.slot.request.is_in_flight() {
             // It was submitted only after it was stopped.
             self.cancel_and_take_note(kernel)?;
@@ -261,20 +247,30 @@ impl Reading {
     /// Sees to it that the next read finds a buffer, or fails if none ever will.
     #[cold]
     fn find_buffers(&mut self, kernel: &mut impl Kernel) -> Result<(), Error> {
-        let none = (Op::UringRead, libc::ENOBUFS);
-        let (op, errno) = if self.is_in_vain && !self.inbox.has_more() {
-            none
-        } else if self.left == Left::Unseen {
-            return Ok(());
+        let none = Error::os(Op::UringRead, Errno::NOBUFS);
+        let found = if self.in_vain > 0 && !self.inbox.has_more() {
+            Err(none)
         } else {
-            match self.inbox.put_in_anew(kernel, self.group) {
-                Ok(()) => return Ok(()),
-                // The ring had forgotten the group.
-                Err(Errno::NOENT | Errno::INVAL) => none,
-                Err(errno) => (Op::UringRegister, errno.raw_os_error()),
-            }
+            self.in_vain = 1;
+            self.put_in_anew(kernel)
         };
-        Err(self.slot.request.fail(op, errno))
+        found.map_err(|error| {
+            let has_none = matches!(
+                error.raw_os_error(),
+                Some(libc::ENOENT | libc::EINVAL)
+            );
+            self.slot.request.fail(if has_none { none } else { error })
+        })
+    }
+
+    /// Has the ring know of the buffers anew, with all that hold nothing.
+    fn put_in_anew(&mut self, kernel: &mut impl Kernel) -> Result<(), Error> {
+        let failed = |errno| Error::os(Op::UringRegister, errno);
+        let group = self.group;
+        self.inbox.buffers.forget(kernel, group).map_err(failed)?;
+        let _found = self.cancel_read(kernel)?;
+        self.inbox.push_all();
+        self.inbox.put_in_rest(kernel, group).map_err(failed)
     }
 
     /// Whether the read is in the ring though it is said to have ended. Then it is
@@ -284,12 +280,8 @@ impl Reading {
         if found == Ok(true) {
             return true;
         }
-        if found.is_err() {
-            self.left = Left::Unseen;
-        } else if !self.is_known {
-            self.left = self.left.max(Left::Strayed);
-        }
-        if self.left == Left::None {
+        self.has_strayed |= !self.is_known || found.is_err();
+        if !self.has_strayed {
             self.inbox.push_all();
         }
         false
@@ -334,11 +326,6 @@ impl Reading {
     /// Cancels what is in the ring. Tells whether the kernel fills no buffer any more.
     fn cancel(&mut self, kernel: &mut impl Kernel) -> Result<bool, Error> {
         let _found = self.cancel_read(kernel)?;
-        if !self.is_known && self.inbox.has_more() {
-            // It has read, so it was submitted; maybe only now.
-            self.is_known = true;
-            let _found = self.cancel_read(kernel)?;
-        }
         if self.look.may_be_in_ring() {
             let _found = self.cancel_each(Look::OPCODE, kernel)?;
         }
@@ -347,13 +334,19 @@ impl Reading {
 
     /// Whether no read is left to come.
     const fn is_settled(&self) -> bool {
-        let has_come = self.is_known && matches!(self.left, Left::None);
+        let has_come = self.is_known && !self.has_strayed;
         self.slot.user_data.is_none() || has_come
     }
 
+    /// Cancels the read, and tells whether it was there.
     fn cancel_read(&mut self, kernel: &mut impl Kernel) -> Result<bool, Error> {
         let opcode = self.slot.request.opcode();
-        let is_found = self.cancel_each(opcode, kernel)?;
+        let mut is_found = self.cancel_each(opcode, kernel)?;
+        if !is_found && !self.is_known && self.inbox.has_more() {
+            // One has read, so it was submitted; maybe only now.
+            is_found = self.cancel_each(opcode, kernel)?;
+            self.is_known = !self.has_strayed;
+        }
         self.is_known |= is_found;
         Ok(is_found)
     }

@@ -69,7 +69,7 @@ enum Phase {
     Armed,
     Stopping,
     Stopped,
-    Failed(Op, i32),
+    Failed(Error),
 }
 
 /// How often one submission is answered.
@@ -191,7 +191,7 @@ impl Request {
         match self.phase {
             Phase::Idle | Phase::Stopped => self.phase = Phase::Armed,
             Phase::Armed | Phase::Stopping => return Err(Error::AlreadyArmed),
-            Phase::Failed(op, errno) => return Err(Error::Os { op, errno }),
+            Phase::Failed(error) => return Err(error),
         }
         Ok(())
     }
@@ -207,7 +207,7 @@ impl Request {
         self.phase = match self.phase {
             Phase::Armed | Phase::Stopping => Phase::Stopping,
             Phase::Idle | Phase::Stopped => Phase::Stopped,
-            Phase::Failed(op, errno) => Phase::Failed(op, errno),
+            Phase::Failed(error) => Phase::Failed(error),
         };
         was_in_flight
     }
@@ -276,15 +276,17 @@ impl Request {
                 self.shots = Shots::One;
                 self.end();
             }
-            Last::Never(errno) => return Err(self.fail(self.op(), errno)),
+            Last::Never(errno) => {
+                return Err(self.fail(Error::Os { op: self.op(), errno }));
+            }
         }
         Ok(outcome)
     }
 
     /// It will never do, whatever the kernel says.
-    pub(super) const fn fail(&mut self, op: Op, errno: i32) -> Error {
-        self.phase = Phase::Failed(op, errno);
-        Error::Os { op, errno }
+    pub(super) const fn fail(&mut self, error: Error) -> Error {
+        self.phase = Phase::Failed(error);
+        error
     }
 
     const fn end(&mut self) {
