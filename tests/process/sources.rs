@@ -1936,6 +1936,7 @@ fn signals_that_are_for_others_do_not_end_it() {
     let mut ring = IoUring::new(8).unwrap();
     let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
     disturb(&mut ring, &mut source, |it| it);
+    drop(source);
     // Those of other callers are never the same.
     let mut source = ReadSource::new(&signals, &ring, GROUP + 1).unwrap();
     disturb(&mut ring, &mut source, |it| it + 1);
