@@ -297,6 +297,22 @@ mod tests {
     }
 
     #[test]
+    fn where_none_comes_or_goes_each_is_looked_at_once() {
+        let this = u32::try_from(sys::thread_id()).unwrap();
+        let is_looked_at_once = || {
+            let mut looks = 0;
+            let count = |tid, _: &Status| {
+                looks += u32::from(tid == this);
+                Ok(())
+            };
+            for_each_thread(count).unwrap();
+            looks == 1
+        };
+        // Those of other tests do.
+        assert!((0..10_000).any(|_| is_looked_at_once()));
+    }
+
+    #[test]
     fn those_that_are_started_meanwhile_are_not_waited_for() {
         let mut reader = StatusReader::new();
         reader.feed(b"State:\tR (running)\nSigBlk:\tffffffffffffffff\n");
