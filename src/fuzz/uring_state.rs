@@ -122,6 +122,9 @@ enum Refuses {
     ToRegister,
     /// A sandbox forbids it.
     ToCancel,
+    ToForget,
+    /// Its queue is full.
+    ToTakeBack,
 }
 
 impl Kernel for Model {
@@ -172,6 +175,9 @@ impl Kernel for Model {
     }
 
     fn forget_buffers(&mut self, group: u16) -> Result<(), Errno> {
+        if self.refuses == Refuses::ToForget {
+            return Err(Errno::ACCESS);
+        }
         let at = self.groups.iter().position(|&it| it == group).unwrap();
         self.groups.swap_remove(at);
         self.head = 0;
@@ -181,6 +187,9 @@ impl Kernel for Model {
 
     fn give_back(&mut self, info: &SigInfo) -> bool {
         assert_eq!(*info, record(info.ptr));
+        if self.refuses == Refuses::ToTakeBack {
+            return false;
+        }
         self.given_back.push(info.ptr);
         true
     }
@@ -554,14 +563,16 @@ impl State {
                     _ => result.saturating_neg(),
                 };
                 let refused = match kernel.refuses {
-                    Refuses::Nothing => None,
+                    Refuses::Nothing | Refuses::ToTakeBack => None,
                     Refuses::ToRegister => Some(NO_MEMORY),
-                    Refuses::ToCancel => Some(FORBIDDEN),
+                    Refuses::ToCancel | Refuses::ToForget => Some(FORBIDDEN),
                 };
                 assert!(
                     error.raw_os_error() == Some(errno)
                         || errno == libc::ENOBUFS && refused == Some(error)
                 );
+                let has_more = self.reading.inbox.has_more();
+                assert!(errno != libc::ENOBUFS || !has_more, "it is there");
                 self.failure = Some(error);
             }
         }
@@ -824,7 +835,8 @@ pub(crate) fn run(data: &[u8]) {
                 state.hear_refused(Refuses::ToRegister);
             }
             5 if input.below(8) == 0 && state.lies => {
-                state.hear_refused(Refuses::ToCancel);
+                let what = [Refuses::ToCancel, Refuses::ToForget];
+                state.hear_refused(what[input.below(2)]);
             }
             5 if input.below(4) == 0 => state.overlook(),
             5 | 6 => {
@@ -872,6 +884,34 @@ mod tests {
         }
         assert_eq!(state.tell((user_data, -libc::ECANCELED, 0)), Ok(()));
         assert_eq!(state.take(ROOM), usize::from(BUFFERS));
+        state.end();
+    }
+
+    /// They are the oldest, and come in the order in which they were filled.
+    #[test]
+    fn what_is_kept_comes_before_what_is_put_in() {
+        let mut state = State::new(true, Model::default());
+        let (group, kernel) = (state.kernel.group, &mut state.kernel);
+        let buffers = &mut state.reading.inbox.buffers;
+        buffers.forget(kernel, group).unwrap();
+        let kept = [5, 3, 4, 0, 2, 1];
+        buffers.put_in(kernel, group, 6..BUFFERS, kept.into_iter()).unwrap();
+        let order = buffers.oldest_first().take(usize::from(BUFFERS));
+        assert!(order.eq(kept.into_iter().chain(6..BUFFERS)));
+        assert_eq!(buffers.tail(), BUFFERS - 6);
+    }
+
+    /// It is what is undone when it has gone back.
+    #[test]
+    fn what_does_not_go_back_is_counted_once() {
+        let mut state = State::new(true, Model::default());
+        state.arm(state.user_data(), false);
+        state.submit();
+        (0..3).for_each(|_| state.answer(5, true, 0));
+        state.kernel.refuses = Refuses::ToTakeBack;
+        let buffers = &mut state.reading.inbox.buffers;
+        assert_eq!(buffers.put_back_all(&mut state.kernel), 3 * 5);
+        state.kernel.refuses = Refuses::Nothing;
         state.end();
     }
 }

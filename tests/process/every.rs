@@ -975,9 +975,9 @@ fn what_finds_no_memory_waits_for_room() {
     });
     let status = format!("/proc/self/task/{}/status", threads.tids[0]);
     wait_until("the handler has one more", || {
+        let is_on_its_way = IS_ON_ITS_WAY.load(Ordering::SeqCst);
         let status = std::fs::read_to_string(&status).unwrap();
-        IS_ON_ITS_WAY.load(Ordering::SeqCst)
-            && status.contains("SigPnd:\t0000000000000000")
+        is_on_its_way && status.contains("SigPnd:\t0000000000000000")
     });
     assert!(!IS_CAUGHT.load(Ordering::SeqCst));
     let values = (0..=ROOM).map(|_| signals.wait().unwrap().value().unwrap());

@@ -36,9 +36,11 @@ cases! {
 fn a_directory_has_a_link_for_each_thread() {
     let links = || fs::metadata("/proc/self/task").unwrap().nlink();
     let threads = || fs::read_dir("/proc/self/task").unwrap().count() as u64;
-    assert_eq!(links(), 2 + threads());
+    let before = threads();
+    assert_eq!(links(), 2 + before);
     let three = Threads::idle(3);
-    assert_eq!(links(), 2 + threads());
+    assert_eq!(threads(), before + 3);
+    assert_eq!(links(), 2 + before + 3);
     three.end();
 }
 

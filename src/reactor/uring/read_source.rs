@@ -139,7 +139,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// - [`Error::Os`]: `EINVAL` before Linux 6.0, which cannot cancel synchronously
     ///   (`IORING_REGISTER_SYNC_CANCEL`); `EACCES` if the ring's restrictions do not allow
     ///   that, `IORING_REGISTER_PROBE` and `IORING_REGISTER_PBUF_RING` (let them also allow
-    ///   `IORING_UNREGISTER_PBUF_RING`, for the drop); `EDOM` before Linux
+    ///   `IORING_UNREGISTER_PBUF_RING`, for the drop, and to register the buffers anew); `EDOM` before Linux
     ///   6.9 if the number of the group is less than 64, for then the kernel takes the buffers
     ///   for those of an earlier group of that number, and may lose signals; `EEXIST` if the
     ///   number is taken, or the ring is for another thread (`IORING_SETUP_SINGLE_ISSUER`);
@@ -249,11 +249,11 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
         self.reading.arm(user_data)
     }
 
-    /// Takes a completion that carries the `user_data`. No system call, but one when a
-    /// completion says that the request has ended, to ask the kernel whether that is so
+    /// Takes a completion that carries the `user_data`. No system call, but one (or a few) when
+    /// a completion says that the request has ended, to ask the kernel whether that is so
     /// (unless it was a single-shot one, and has brought signals). So a completion that is
     /// given twice or invented brings no record, neither here nor to a later source. And
-    /// three more when the request has found no buffer though there should be some, to
+    /// some more when the request has found no buffer though there should be some, to
     /// register them anew: Linux 6.1 uses buffers up for nothing, all of them after some 8,000
     /// signals for others.
     ///
@@ -277,7 +277,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     ///   the read has ended with less than a record, so that another file was
     ///   [`registered`](Self::registered). Or the buffers could not be registered anew:
     ///   `EACCES` if the ring's restrictions do not allow `IORING_UNREGISTER_PBUF_RING`;
-    ///   `ENOMEM`.
+    ///   `ENOMEM`; `ETIME` if the kernel has not cancelled within a second.
     /// - [`Error::Forked`]: in a forked child.
     pub fn complete(
         &mut self,

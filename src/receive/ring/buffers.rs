@@ -37,6 +37,8 @@
 
 #![expect(unsafe_code, reason = "a ring of buffers, shared with the kernel")]
 
+use core::iter;
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::types::BufRingEntry;
@@ -75,7 +77,7 @@ impl Buffers {
         let mut buffers =
             Self { records, tail: 0, is_registered: false, is_released: false };
         buffers
-            .put_in_all_but(kernel, group, |_| false)
+            .put_in(kernel, group, 0..BUFFERS, iter::empty())
             .map_err(|errno| Error::os(Op::UringRegister, errno))
             .inspect_err(|_| buffers.release())?;
         Ok(buffers)
@@ -104,23 +106,25 @@ impl Buffers {
         Ok(())
     }
 
-    /// Puts in all but those that are kept, and tells a ring of them that does not know of any:
-    /// it counts from 0.
+    /// Puts buffers in, and tells a ring of them that does not know of any: it counts from 0.
+    /// The others are `kept`, in this order, and are put in later.
     ///
     /// A read that ends with an error may have had a buffer, which the kernel takes for used
     /// (where a worker of its own has executed the read: `io_req_complete_failed()`, seen on
     /// Linux 6.1). It says so, but that may be invented. So they are put in again together,
     /// and the group begins anew then (`begins_anew` in `register.rs`).
-    pub(super) fn put_in_all_but(
+    pub(super) fn put_in(
         &mut self,
         kernel: &mut impl Kernel,
         group: u16,
-        is_kept: impl Fn(u16) -> bool,
+        buffers: impl Iterator<Item = u16>,
+        kept: impl Iterator<Item = u16>,
     ) -> Result<(), Errno> {
         self.tail = 0;
         self.show(0);
-        for buffer in (0..BUFFERS).filter(|&buffer| !is_kept(buffer)) {
-            self.put(buffer);
+        buffers.for_each(|buffer| self.put(buffer));
+        for (n, buffer) in (0..).zip(kept) {
+            self.entry(n).set_bid(buffer);
         }
         self.register(kernel, group)
     }
@@ -131,22 +135,31 @@ impl Buffers {
             self.records.wipe(buffer, at, 0);
         }
         let Some(address) = self.records.place(buffer, 0) else { return };
-        let slot = usize::from(self.tail % BUFFERS);
-        let ring = self.records.begin().cast::<BufRingEntry>();
-        // SAFETY: `slot` is less than `BUFFERS`, and the first page, which the
-        // mapping holds, has room for that many entries.
-        let entry = unsafe { ring.add(slot) };
-        // SAFETY: the entry is in the mapping, aligned as the page is, made of
-        // integers, and not the kernel's: it has taken the buffer that was there
-        // before, or it would not be ours to put in again. The tail, which shares
-        // the memory of the first entry's spare field, is not in what is set.
-        let entry = unsafe { &mut *entry.as_ptr() };
+        let entry = self.entry(0);
         entry.set_addr(address.addr().get() as u64);
         #[expect(clippy::cast_possible_truncation, reason = "8 KiB")]
         entry.set_len(BUFFER_BYTES as u32);
         entry.set_bid(buffer);
         self.tail = self.tail.wrapping_add(1);
         self.show(self.tail);
+    }
+
+    /// The place for the n-th that is put in from now on. It has the n-th of those that are
+    /// not in the ring, the oldest first, and then of those that are.
+    fn entry(&mut self, n: u16) -> &mut BufRingEntry {
+        let mut entry = self.place(n);
+        // SAFETY: the entry is in the mapping, aligned as the page is, made of
+        // integers, and not the kernel's, which only reads those before the tail: it has
+        // taken the buffer that was there before, or none would be ours to put in. The tail,
+        // which shares the memory of the first entry's spare field, is not in what is set.
+        unsafe { entry.as_mut() }
+    }
+
+    fn place(&self, n: u16) -> NonNull<BufRingEntry> {
+        let slot = usize::from(self.tail.wrapping_add(n) % BUFFERS);
+        // SAFETY: `slot` is less than `BUFFERS`, and the first page, which the
+        // mapping holds, has room for that many entries.
+        unsafe { self.records.begin().cast().add(slot) }
     }
 
     /// The places of a buffer that were filled: from its beginning, and none of them was
@@ -257,20 +270,20 @@ impl Buffers {
     /// Puts back what is in the buffers, those of the oldest first, and tells how
     /// much did not go back, since there is no memory either. What was taken while the kernel
     /// wrote, as only wrong completions can bring about, may have left a gap.
-    fn put_back_all(&mut self, kernel: &mut impl Kernel) -> usize {
-        let mut left = 0;
+    pub(super) fn put_back_all(&mut self, kernel: &mut impl Kernel) -> usize {
         for buffer in self.oldest_first() {
             for at in 0..RECORDS {
                 self.take_if(buffer, at, |info| kernel.give_back(info));
-                left += usize::from(self.is_filled(buffer, at));
             }
         }
-        left
+        let all =
+            (0..BUFFERS).flat_map(|it| (0..RECORDS).map(move |at| (it, at)));
+        all.filter(|&(buffer, at)| self.is_filled(buffer, at)).count()
     }
 
-    /// All buffers, those put in first before the others. One that is not among the last
-    /// that were put in comes at the end: where some were put in anew it was filled before,
-    /// or one was put in twice, as only wrong completions can bring about.
+    /// All buffers, those put in first before the others. One that was put in
+    /// twice, as only wrong completions can bring about, is not in the way of
+    /// any other.
     pub(super) fn oldest_first(&self) -> impl Iterator<Item = u16> + use<> {
         let mut order = [0; BUFFERS as usize];
         for (n, place) in (0..BUFFERS).zip(&mut order) {
@@ -281,12 +294,8 @@ impl Buffers {
 
     /// Which buffer was put in as the n-th of those that are in, the oldest first.
     fn nth(&self, n: u16) -> u16 {
-        let slot = usize::from(self.tail.wrapping_add(n) % BUFFERS);
-        let ring = self.records.begin().cast::<BufRingEntry>();
-        // SAFETY: as in `put`: the entry is in the mapping.
-        let entry = unsafe { ring.add(slot) };
-        // SAFETY: as in `put`; the kernel only ever reads it.
-        unsafe { (*entry.as_ptr()).bid() }
+        // SAFETY: as in `entry`; the kernel only ever reads it.
+        unsafe { self.place(n).as_ref() }.bid()
     }
 }
 
@@ -315,7 +324,8 @@ impl Buffers {
 
     /// All is as if it had just been mapped.
     pub(super) fn begin_again(&mut self, kernel: &mut impl Kernel, group: u16) {
-        assert_eq!(self.put_in_all_but(kernel, group, |_| false), Ok(()));
+        let all = 0..BUFFERS;
+        assert_eq!(self.put_in(kernel, group, all, iter::empty()), Ok(()));
     }
 
     pub(super) const fn is_released(&self) -> bool {

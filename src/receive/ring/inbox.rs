@@ -101,9 +101,10 @@ impl Inbox {
         kernel: &mut impl Kernel,
         group: u16,
     ) -> Result<(), Errno> {
-        let queued = self.queued;
-        let is_queued = |buffer| queued & bit(buffer) != 0;
-        self.buffers.put_in_all_but(kernel, group, is_queued)
+        let rest = (0..BUFFERS).filter(|&it| self.queued & bit(it) == 0);
+        let queue = self.queue.iter().cycle().skip(self.begin);
+        let queue = queue.take(self.length).map(|filled| filled.buffer);
+        self.buffers.put_in(kernel, group, rest, queue)
     }
 
     /// Takes records. Those that are not wanted go back to the kernel.

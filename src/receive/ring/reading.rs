@@ -38,8 +38,8 @@
 //! is given a buffer any more; then the kernel is asked to cancel the read, and returns once
 //! none is executed that has one. What was filled till then is taken note of, and the rest is
 //! put in. (One is not found that has strayed under another `user_data` than the last. It
-//! could have a buffer only if the caller has invented its end, and has it executed by another
-//! thread, with `IOSQE_ASYNC`; then records may be overwritten.)
+//! could have a buffer only if the caller has invented its end, and another thread has executed
+//! it, by `IOSQE_ASYNC`; then records may be overwritten.)
 
 use io_uring::squeue;
 use rustix::fd::RawFd;
@@ -50,6 +50,9 @@ use crate::error::{Error, Op};
 use crate::process::Birth;
 use crate::receive::SignalFd;
 use crate::signal::SigInfo;
+
+/// The ring does not have them.
+const NO_BUFFERS: Error = Error::os(Op::UringRead, Errno::NOBUFS);
 
 /// What is asked of the kernel besides what goes through the queues of a ring.
 pub(crate) trait Kernel {
@@ -244,22 +247,19 @@ impl Reading {
         result == -libc::ENOBUFS && self.had_room && !self.is_known
     }
 
-    /// Sees to it that the next read finds a buffer, or fails if none ever will.
+    /// Sees to it that the next read finds a buffer, or fails if none ever will. Then what
+    /// was read is there to be taken, whatever was said of it.
     #[cold]
     fn find_buffers(&mut self, kernel: &mut impl Kernel) -> Result<(), Error> {
-        let none = Error::os(Op::UringRead, Errno::NOBUFS);
         let found = if self.in_vain > 0 && !self.inbox.has_more() {
-            Err(none)
+            Err(NO_BUFFERS)
         } else {
             self.in_vain = 1;
             self.put_in_anew(kernel)
         };
         found.map_err(|error| {
-            let has_none = matches!(
-                error.raw_os_error(),
-                Some(libc::ENOENT | libc::EINVAL)
-            );
-            self.slot.request.fail(if has_none { none } else { error })
+            self.inbox.push_all();
+            self.slot.request.fail(error)
         })
     }
 
@@ -267,7 +267,10 @@ impl Reading {
     fn put_in_anew(&mut self, kernel: &mut impl Kernel) -> Result<(), Error> {
         let failed = |errno| Error::os(Op::UringRegister, errno);
         let group = self.group;
-        self.inbox.buffers.forget(kernel, group).map_err(failed)?;
+        self.inbox.buffers.forget(kernel, group).map_err(|errno| {
+            let has_none = matches!(errno, Errno::NOENT | Errno::INVAL);
+            if has_none { NO_BUFFERS } else { failed(errno) }
+        })?;
         let _found = self.cancel_read(kernel)?;
         self.inbox.push_all();
         self.inbox.put_in_rest(kernel, group).map_err(failed)

@@ -283,7 +283,7 @@ impl Completion {
     /// Which buffer it had, though it has read nothing. Where a worker of the kernel's has
     /// executed the read and that has failed, it has one that it does not give back
     /// (`io_req_complete_failed()`, seen on Linux 6.1). One that it has given back is not
-    /// named any more (`io_kbuf_recycle()`).
+    /// named any more (`io_kbuf_recycle()`), unless the error is one that ends the ring.
     fn used_up(self) -> Option<u16> {
         let has_failed = self.result < 0 && self.user_data != ASIDE;
         cqueue::buffer_select(self.flags)
