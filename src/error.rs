@@ -76,11 +76,11 @@ pub enum Error {
     /// There is no tokio runtime here that watches descriptors, or the one that drove
     /// the receiver has been shut down.
     NoRuntime,
-    /// A system call failed.
+    /// A system call failed, or is known to be of no use here.
     Os {
         /// Which system call, or what it was for.
         op: Op,
-        /// The kernel's error number.
+        /// The kernel's error number, or the one that it would give.
         errno: i32,
     },
 }
@@ -95,7 +95,7 @@ pub enum Op {
     Sigprocmask,
     /// `read(2)` from the signalfd.
     Read,
-    /// `poll(2)`: waiting for a signal.
+    /// `poll(2)`: waiting for a signal, or looking whether there is one.
     Poll,
     /// `epoll_create1(2)`.
     EpollCreate,
@@ -127,16 +127,18 @@ pub enum Op {
     Waitid,
     /// Reading `/proc/self/task` to see what every thread blocks.
     ThreadCheck,
-    /// `mmap(2)`: memory for a ring to read into.
+    /// `mmap(2)`: memory for a ring to read into, or for what the handler of
+    /// [`Options::every_thread`](crate::Options::every_thread) cannot send on.
     Mmap,
     /// `io_uring_setup(2)`: making a ring.
     UringSetup,
-    /// `io_uring_register(2)`: registering buffers with a ring, or cancelling a request.
+    /// `io_uring_register(2)`: asking what a ring can do, registering buffers with it, or
+    /// cancelling a request.
     UringRegister,
     /// `io_uring_enter(2)`: submitting to a ring, or waiting for it.
     UringEnter,
     /// `IORING_OP_POLL_ADD`: the completion says that the ring cannot wait for
-    /// the signalfd.
+    /// the signalfd, or its kernel is known to be too old for that.
     UringPoll,
     /// `IORING_OP_READ` or `IORING_OP_READ_MULTISHOT`: the completion says that
     /// the ring cannot read the signalfd.
@@ -365,6 +367,9 @@ impl core::error::Error for Error {}
 impl Op {
     /// What the caller can do about an error number, where there is something.
     const fn advice(self, errno: i32) -> Option<&'static str> {
+        if let Some(advice) = self.advice_on_rings(errno) {
+            return Some(advice);
+        }
         Some(match (self, errno) {
             (Self::ThreadCheck, libc::ENOENT) => {
                 "/proc is not mounted, so the threads cannot be checked: mount \
@@ -380,17 +385,6 @@ impl Op {
                 "the user's queue of signals is full: raise RLIMIT_SIGPENDING, \
                  or receive what is pending first"
             }
-            (Self::UringEnter, libc::EBADFD) => {
-                "the ring was made with IORING_SETUP_R_DISABLED: enable it first \
-                 (IORING_REGISTER_ENABLE_RINGS)"
-            }
-            (Self::UringEnter, libc::EBUSY) => {
-                "there is no room for completions: take some first"
-            }
-            (Self::UringEnter, libc::EAGAIN) => {
-                "the kernel has no memory for the request: take completions \
-                 first, or try again"
-            }
             (Self::TimerCreate, libc::EAGAIN) => {
                 "the user's queue of signals is full, which a timer needs a \
                  place in: raise RLIMIT_SIGPENDING"
@@ -402,6 +396,39 @@ impl Op {
             (Self::Sigaction, libc::ENOSYS) => {
                 "on this machine a handler cannot block signals: block them \
                  at the top of main, before other threads are started"
+            }
+            (Self::Poll, libc::EINVAL) => {
+                "the process may have fewer descriptors than are to be waited \
+                 for: raise RLIMIT_NOFILE"
+            }
+            (_, libc::EMFILE) => {
+                "the process has no descriptor left: close some, or raise \
+                 RLIMIT_NOFILE"
+            }
+            (_, libc::ENFILE) => "the system has no open file left",
+            (_, libc::ENOMEM) => "the kernel has no memory left",
+            (_, libc::ENOSYS) => {
+                "the kernel or a sandbox does not have this system call"
+            }
+            (_, libc::EPERM | libc::EACCES) => {
+                "a sandbox (seccomp) forbids this system call"
+            }
+            _ => return None,
+        })
+    }
+
+    const fn advice_on_rings(self, errno: i32) -> Option<&'static str> {
+        Some(match (self, errno) {
+            (Self::UringEnter, libc::EBADFD) => {
+                "the ring was made with IORING_SETUP_R_DISABLED: enable it first \
+                 (IORING_REGISTER_ENABLE_RINGS)"
+            }
+            (Self::UringEnter, libc::EBUSY) => {
+                "there is no room for completions: take some first"
+            }
+            (Self::UringEnter, libc::EAGAIN) => {
+                "the kernel has no memory for the request: take completions \
+                 first, or try again"
             }
             (Self::UringRegister, libc::EACCES) => {
                 "a sandbox (seccomp) or the ring's restrictions forbid this: \
@@ -421,6 +448,10 @@ impl Op {
                 Self::UringSetup | Self::UringRegister,
                 libc::EINVAL | libc::EOPNOTSUPP,
             ) => "the kernel is too old for what the ring is to do",
+            (Self::UringRegister, libc::ETIME | libc::EALREADY) => {
+                "the kernel has not cancelled a request within a second: try \
+                 again"
+            }
             (Self::UringRegister, libc::EDOM) => {
                 "before Linux 6.9 a buffer group needs a number of 64 or more"
             }
@@ -446,22 +477,6 @@ impl Op {
             }
             (Self::UringPoll | Self::UringRead, libc::EACCES) => {
                 "the ring's restrictions do not allow this request"
-            }
-            (Self::Poll, libc::EINVAL) => {
-                "the process may have fewer descriptors than are to be waited \
-                 for: raise RLIMIT_NOFILE"
-            }
-            (_, libc::EMFILE) => {
-                "the process has no descriptor left: close some, or raise \
-                 RLIMIT_NOFILE"
-            }
-            (_, libc::ENFILE) => "the system has no open file left",
-            (_, libc::ENOMEM) => "the kernel has no memory left",
-            (_, libc::ENOSYS) => {
-                "the kernel or a sandbox does not have this system call"
-            }
-            (_, libc::EPERM | libc::EACCES) => {
-                "a sandbox (seccomp) forbids this system call"
             }
             _ => return None,
         })
@@ -508,6 +523,7 @@ impl fmt::Display for ErrnoName {
         f.write_str(match self.0 {
             libc::EACCES => "EACCES",
             libc::EAGAIN => "EAGAIN",
+            libc::EALREADY => "EALREADY",
             libc::EBADF => "EBADF",
             libc::EBADFD => "EBADFD",
             libc::EBUSY => "EBUSY",
@@ -515,6 +531,7 @@ impl fmt::Display for ErrnoName {
             libc::EEXIST => "EEXIST",
             libc::EFAULT => "EFAULT",
             libc::EINVAL => "EINVAL",
+            libc::EIO => "EIO",
             libc::EMFILE => "EMFILE",
             libc::ENFILE => "ENFILE",
             libc::ENOBUFS => "ENOBUFS",
@@ -527,6 +544,7 @@ impl fmt::Display for ErrnoName {
             libc::EOPNOTSUPP => "EOPNOTSUPP",
             libc::EPERM => "EPERM",
             libc::ESRCH => "ESRCH",
+            libc::ETIME => "ETIME",
             other => return write!(f, "error {other}"),
         })
     }

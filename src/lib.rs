@@ -119,7 +119,7 @@
 //!
 //! # Guarantees
 //!
-//! From [`open`] on nothing is allocated on the heap, no lock is taken where signals are
+//! From [`open`] on nothing is allocated on the heap to receive, no lock is taken where signals are
 //! received, in the handler, or between fork and exec, and nothing panics, whatever a
 //! caller or the kernel passes in.
 //!
@@ -160,8 +160,8 @@
 //!
 //! # Platforms
 //!
-//! Linux 4.15 and later, and Android, on any architecture with 64-bit atomics but MIPS and
-//! SPARC, which number their signals in ways of their own. On older kernels (`rustix` requires
+//! Linux 4.15 and later, and Android on `AArch64` (never tested), on any architecture with 64-bit
+//! atomics but MIPS and SPARC, which number their signals in ways of their own. On older kernels (`rustix` requires
 //! 3.2) nothing is promised, and before 4.14 no sender is certain ([`Sender::Verified`]).
 //! Rust 1.85.
 //!

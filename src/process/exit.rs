@@ -24,7 +24,8 @@ impl Signal {
     /// - for a signal whose default action is not to end the process, but to ignore the
     ///   signal (`SIGCHLD`, `SIGWINCH`, `SIGURG`, `SIGCONT`), or to stop the process,
     ///   which then exits when it is continued;
-    /// - where a sandbox refuses one of the calls;
+    /// - where a sandbox refuses one of the calls, or another thread sets an action of its
+    ///   own for the signal at that moment (as [`Options::every_thread`] does);
     /// - for a signal that dumps core, while a ring of the calling thread reads it ahead
     ///   ([`Kind::Completion`]): drop that receiver first.
     ///
@@ -53,6 +54,7 @@ impl Signal {
     /// [pid_namespaces(7)](https://man7.org/linux/man-pages/man7/pid_namespaces.7.html)
     ///
     /// [`Kind::Completion`]: crate::Kind::Completion
+    /// [`Options::every_thread`]: crate::Options::every_thread
     #[doc(alias = "raise")]
     pub fn die(self) -> ! {
         // Where one step fails the next may do, and the last one does not fail.

@@ -1,7 +1,7 @@
 //! Signals in smol and async-std, and wherever else async-io is the reactor.
 //!
 //! async-io watches the receiver's descriptor and wakes the tasks; this crate reads. No
-//! handler is installed, unless `every_thread` is asked for.
+//! handler is installed, unless `every_thread` is asked for, or a `Shutdown` runs as PID 1.
 //!
 //! # Where to open the receiver
 //!
@@ -100,6 +100,10 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
     /// - [`Error::NotBlocked`]: the calling thread does not block its signals (any more).
     /// - [`Error::Os`]: `EEXIST` if async-io watches the receiver already, `ENOMEM`, or
     ///   `ENOSPC` for too many watches (`/proc/sys/fs/epoll/max_user_watches`).
+    ///
+    /// # Panics
+    ///
+    /// async-io panics, at its first use in the process, if it can make no epoll or no thread.
     pub fn new(receiver: R) -> Result<Self, Error> {
         receiver.as_ref().check_watched()?;
         let watched = Watched::new(receiver);
@@ -180,7 +184,7 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
         &self,
         future: F,
     ) -> Result<Until<F::Output>, Error> {
-        until(future, self.recv()).await
+        until(self.get_ref().as_ref(), future, self.recv()).await
     }
 
     /// Takes one signal, or has the task woken when there is one, for futures and streams

@@ -33,7 +33,8 @@ use crate::receive::Parker;
 /// - [`Error::TooManyBlockOn`]: 64 are running already.
 /// - [`Error::Os`]: `EMFILE`, `ENFILE` or `ENOMEM` for the one descriptor that
 ///   it needs to sleep, or another error if a sandbox refuses the call. A future
-///   that never has to wait needs none.
+///   that never has to wait needs none. `EINVAL` if the process may have fewer descriptors
+///   than are awaited (`RLIMIT_NOFILE`).
 /// - [`Error::Forked`]: the process was forked inside, and this is the child.
 ///
 /// # Examples

@@ -1,7 +1,8 @@
 //! Signals in a tokio runtime.
 //!
-//! tokio watches the receiver's descriptor and wakes the tasks; this crate reads. No
-//! handler is installed, unless `every_thread` is asked for, and no thread is started.
+//! tokio watches the receiver's descriptor and wakes the tasks; this crate reads. No thread is
+//! started, and no handler is installed, unless `every_thread` is asked for, or a `Shutdown`
+//! runs as PID 1.
 //!
 //! # Where to open the receiver
 //!
@@ -190,7 +191,7 @@ impl<R: AsRef<Receiver>> AsyncReceiver<R> {
         &self,
         future: F,
     ) -> Result<Until<F::Output>, Error> {
-        until(future, self.recv()).await
+        until(self.get_ref().as_ref(), future, self.recv()).await
     }
 
     /// Takes one signal, or has the task woken when there is one, for futures and streams

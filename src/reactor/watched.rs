@@ -149,26 +149,22 @@ impl<R: AsRef<Receiver>> fmt::Debug for Watched<R> {
 /// What the futures of the adapters share.
 #[cfg(any(feature = "tokio", feature = "async-io"))]
 mod futures {
-    use core::future::{Future, poll_fn};
+    use core::future::Future;
     use core::pin::pin;
-    use core::task::Poll;
 
     use crate::error::{Error, Op};
-    use crate::receive::Until;
+    use crate::receive::{Receiver, Until};
     use crate::signal::SigInfo;
 
-    /// Runs a future until it is done or another one has taken a signal, as
-    /// [`Receiver::until`](crate::Receiver::until) does.
+    /// Runs a future until it is done or another one has taken a signal of the receiver, as
+    /// [`Receiver::until`] does.
     pub(in crate::reactor) async fn until<F: Future>(
+        receiver: &Receiver,
         future: F,
         recv: impl Future<Output = Result<SigInfo, Error>>,
     ) -> Result<Until<F::Output>, Error> {
-        let (mut future, mut recv) = (pin!(future), pin!(recv));
-        poll_fn(|cx| match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Ok(Until::Done(output))),
-            Poll::Pending => recv.as_mut().poll(cx).map_ok(Until::Signal),
-        })
-        .await
+        let mut recv = pin!(recv);
+        receiver.until_taken(future, |cx| recv.as_mut().poll(cx)).await
     }
 
     /// What a loop says of a descriptor that it does not watch; `without_number` if it

@@ -108,7 +108,7 @@ pub enum Kind {
 /// println!("{active}");
 /// match active.fallback() {
 ///     None => assert_eq!(active.backend(), Backend::Uring),
-///     Some(reason) => println!("no ring, because {reason}"),
+///     Some(reason) => println!("not as asked, because {reason}"),
 /// }
 /// # Ok::<(), signalfd::Error>(())
 /// ```
@@ -160,8 +160,8 @@ impl ActiveBackend {
         self.kind
     }
 
-    /// Returns why the backend that [`Options`](crate::Options) asked for does not run,
-    /// if it does not.
+    /// Returns why the backend or the kind that [`Options`](crate::Options) asked for does
+    /// not run, if it does not.
     ///
     /// [`Error::Os`] names the system call that failed, and
     /// [`Error::NoUring`] says that the crate was built without io_uring.

@@ -149,7 +149,9 @@ impl Options {
     /// ([`mask::block_every_thread`], which says what that means for the program).
     ///
     /// This is for programs whose threads exist before the receiver. It replaces the
-    /// check ([`check_threads`](Self::check_threads)).
+    /// check ([`check_threads`](Self::check_threads)), and its errors: what makes the receiver,
+    /// or changes its set, then fails as [`mask::block_every_thread`] does instead of with
+    /// [`Error::NotBlocked`] or [`Error::UnblockedThread`].
     pub const fn every_thread(mut self, every: bool) -> Self {
         self.every_thread = every;
         self

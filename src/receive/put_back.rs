@@ -37,7 +37,8 @@ impl Receiver {
     ///   number, unless `kill(2)` or the kernel has sent it and it comes back byte for
     ///   byte.
     /// - [`Error::Os`] with `EPERM`: the kernel could not have made this record,
-    ///   and neither is this the main thread, nor the kernel one of the newer ones.
+    ///   and neither is this the main thread, nor the kernel one of the newer ones; with
+    ///   another number: a sandbox refuses the call.
     ///
     /// # Examples
     ///

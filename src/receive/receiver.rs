@@ -104,7 +104,8 @@ impl Receiver {
     /// - [`Error::UnblockedThread`]: another thread does not; it is named.
     /// - [`Error::Os`]: `EMFILE` or `ENFILE` if no descriptor is left, `ENOENT`
     ///   if `/proc` is not mounted ([`Options::check_threads`] turns that check
-    ///   off), or another error if a sandbox refuses the call.
+    ///   off), another one of [`check_threads`](crate::mask::check_threads) or
+    ///   [`SignalFd::new`], or another error if a sandbox refuses the call.
     pub fn new(set: impl Into<SignalSet>) -> Result<Self, Error> {
         Options::new().receiver(set)
     }
@@ -623,7 +624,8 @@ impl Receiver {
     ///
     /// # Errors
     ///
-    /// Those of [`recv`](Self::recv).
+    /// [`Error::Forked`]; [`Error::Os`] if a sandbox refuses `poll(2)`, or `EINVAL` if the
+    /// process may have no descriptor (`RLIMIT_NOFILE` of 0).
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.check_process()?;
         let tell = || self.waker.wake();
@@ -769,7 +771,8 @@ impl Receiver {
     ///
     /// # Errors
     ///
-    /// [`Error::EmptySet`] if no signal would be left, [`Error::Forked`]. The
+    /// [`Error::EmptySet`] if no signal would be left, [`Error::Forked`], [`Error::Os`] if
+    /// the kernel has no memory (`ENOMEM`) or a sandbox refuses `signalfd4(2)`. The
     /// receiver is then as it was.
     pub fn remove(&self, set: impl Into<SignalSet>) -> Result<(), Error> {
         let set = set.into();

@@ -197,7 +197,7 @@ impl Shutdown {
     pub fn wait(&mut self) -> Result<SigInfo, Error> {
         loop {
             // The end of time does not come, but the types do not know that.
-            if let Some(first) = self.wait_timeout(Duration::MAX)? {
+            if let Some(first) = self.wait_at_most(None)? {
                 return Ok(first);
             }
         }
@@ -207,19 +207,27 @@ impl Shutdown {
     ///
     /// # Errors
     ///
-    /// Those of [`wait`](Self::wait).
+    /// Those of [`wait`](Self::wait), and [`Error::Os`] with `EINVAL` if the process may have
+    /// no descriptor (`RLIMIT_NOFILE` of 0).
     pub fn wait_timeout(
         &mut self,
         timeout: Duration,
     ) -> Result<Option<SigInfo>, Error> {
+        self.wait_at_most(Some(timeout))
+    }
+
+    fn wait_at_most(
+        &mut self,
+        timeout: Option<Duration>,
+    ) -> Result<Option<SigInfo>, Error> {
         let birth = self.birth;
-        self.first_or(|signals| {
-            let Some(signals) = signals else {
-                let deadline = Deadline::after(Some(timeout));
+        self.first_or(|signals| match (signals, timeout) {
+            (Some(signals), None) => signals.wait().map(Some),
+            (Some(signals), Some(timeout)) => signals.wait_timeout(timeout),
+            (None, _) => {
                 let goes_on = || birth.check();
-                return sys::sleep(deadline, goes_on).map(|()| None);
-            };
-            signals.wait_timeout(timeout)
+                sys::sleep(Deadline::after(timeout), goes_on).map(|()| None)
+            }
         })
     }
 

@@ -25,7 +25,8 @@ use crate::signal::SignalSet;
 /// - [`Error::TooManyScopes`]: 256 are open in the process.
 /// - [`Error::Os`]: `EMFILE` or `ENFILE` if no descriptor is left, `ENOENT` if
 ///   `/proc` is not mounted ([`Options::check_threads`] turns that check off),
-///   or another error if a sandbox refuses the call.
+///   another one of [`check_threads`](crate::mask::check_threads) or
+///   [`SignalFd::new`](crate::SignalFd::new), or another error if a sandbox refuses the call.
 ///
 /// # Examples
 ///
@@ -154,8 +155,9 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// [`Error::EmptySet`] if no signal would be left, [`Error::Forked`]. Mask
-    /// and receiver are then as they were.
+    /// [`Error::EmptySet`] if no signal would be left, [`Error::Forked`], [`Error::Os`] if
+    /// the kernel has no memory (`ENOMEM`) or a sandbox refuses `signalfd4(2)` or
+    /// `rt_sigprocmask(2)`. Mask and receiver are then as they were.
     pub fn remove(&self, set: impl Into<SignalSet>) -> Result<(), Error> {
         let (none, set) = (SignalSet::empty(), set.into());
         self.change(none, set, |receiver| receiver.remove(set))

@@ -25,7 +25,8 @@ impl Receiver {
     /// A signal cancels the future: the future is dropped, destructors and all, before
     /// this completes with the record. If both are ready, the output of the future is
     /// returned and the signal stays pending: each time the future is polled first, and
-    /// the receiver, with one system call, only if the future is pending.
+    /// the receiver only if the future is pending, with one system call in
+    /// [`block_on`](crate::block_on), and two elsewhere if no signal is there.
     ///
     /// One task at a time, as for [`recv`](Self::recv), woken by the same:
     /// [`block_on`](crate::block_on), an [`Epoll`](crate::Epoll), or
@@ -66,9 +67,18 @@ impl Receiver {
         &self,
         future: F,
     ) -> Result<Until<F::Output>, Error> {
+        self.until_taken(future, |cx| self.poll_recv(cx)).await
+    }
+
+    /// Runs a future until it is done or somebody has taken a signal of this receiver.
+    pub(crate) async fn until_taken<F: Future>(
+        &self,
+        future: F,
+        mut poll_recv: impl FnMut(&mut Context<'_>) -> Poll<Result<SigInfo, Error>>,
+    ) -> Result<Until<F::Output>, Error> {
         let mut future = pin!(Some(future));
         let until = poll_fn(|cx| match future.as_mut().as_pin_mut() {
-            Some(future) => poll_until(cx, future, |cx| self.poll_recv(cx)),
+            Some(future) => poll_until(cx, future, &mut poll_recv),
             None => Poll::Pending,
         })
         .await?;

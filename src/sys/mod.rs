@@ -1,4 +1,4 @@
-//! Every system call the crate makes.
+//! Every system call the crate makes, but for those on a ring (`receive/ring/`).
 //!
 //! rustix makes those it has. It has no signalfd, no public `rt_sigprocmask`
 //! and no `rt_sigqueueinfo`: these go through `syscall(2)`, so that a set is

@@ -353,7 +353,8 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// # Errors
     ///
     /// [`Error::Forked`] in a forked child; [`Error::Os`] if a sandbox forbids
-    /// `io_uring_register(2)`: then the request goes on.
+    /// `io_uring_register(2)`, or with `ETIME` if the kernel has not cancelled within a
+    /// second: then the request may go on.
     pub fn stop(&mut self) -> Result<(), Error> {
         self.receiver.as_ref().check_process()?;
         self.reading.stop(&mut calls(&self.ring, &self.receiver))

@@ -149,7 +149,7 @@ impl<R: AsRef<Receiver>> Source<R> {
 
     /// Takes signals, up to the size of the batch; the slice is empty when there are none
     /// left. At most one system call, and none before a completion says that there is
-    /// something, unless the request has failed.
+    /// something, unless the request has failed, it is the first time, or as is said below.
     ///
     /// Call it until the slice is empty: a completion announces signals only once.
     ///

@@ -3,10 +3,12 @@
 use std::future::{Future, pending, poll_fn};
 use std::marker::PhantomData;
 use std::os::fd::AsFd;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt as _;
 use futures::future::{Either, select};
 use signalfd::{
     Backend, Batch, Error, Kind, Op, Options, Receiver, Shutdown, SigInfo,
@@ -260,6 +262,7 @@ macro_rules! awaiting {
             $crate::harness::cases! {
                 a_notice_for_nothing_leaves_it_waiting,
                 a_signal_cancels_work_and_work_that_is_done_counts,
+                a_destructor_of_cancelled_work_that_panics_loses_nothing,
                 several_tasks_share_what_comes,
                 an_empty_batch_is_an_error,
                 the_same_receiver_twice_is_an_error,
@@ -296,6 +299,10 @@ macro_rules! awaiting {
 
             fn a_notice_for_nothing_leaves_it_waiting() {
                 awaiting::a_notice_for_nothing::<$runtime>();
+            }
+
+            fn a_destructor_of_cancelled_work_that_panics_loses_nothing() {
+                awaiting::a_destructor_of_cancelled_work_that_panics_loses_nothing::<$runtime>();
             }
 
             fn a_signal_cancels_work_and_work_that_is_done_counts() {
@@ -522,6 +529,29 @@ pub(super) fn a_signal_cancels_work<T: Runtime>() {
         };
         assert_eq!(info.value(), Some(1));
         assert!(is_dropped.get());
+    });
+}
+
+pub(super) fn a_destructor_of_cancelled_work_that_panics_loses_nothing<
+    T: Runtime,
+>() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("as it is dropped");
+        }
+    }
+    let signals = open(rt()).unwrap();
+    T::run(async {
+        let watched = T::watch(&signals).unwrap();
+        sigqueue(pid(), rt(), 7).unwrap();
+        let work = async {
+            let _panics = Panics;
+            pending::<()>().await;
+        };
+        let until = AssertUnwindSafe(watched.until(work)).catch_unwind();
+        until.await.unwrap_err();
+        assert_eq!(watched.recv().await.unwrap().value(), Some(7));
     });
 }
 
