@@ -88,9 +88,9 @@ pub enum Kind {
     /// The ring reads into a mapping of 512 KiB, which takes up memory only as it is
     /// filled.
     ///
-    /// Since Linux 6.0, with multishot reads since 6.7; before 6.0 the kernel cannot cancel
-    /// a read and say at once that it is gone, so the receiver falls back to
-    /// [`Readiness`](Self::Readiness).
+    /// Since Linux 6.0, with multishot reads since 6.8 (6.7 is not tested); before 6.0 the
+    /// kernel cannot cancel a read and say at once that it is gone, so the receiver falls back
+    /// to [`Readiness`](Self::Readiness).
     Completion,
 }
 
