@@ -450,7 +450,7 @@ impl Op {
             ) => "the kernel is too old for what the ring is to do",
             (Self::UringRegister, libc::ETIME | libc::EALREADY) => {
                 "the kernel has not cancelled a request within a second: try \
-                 again"
+                 again, or make the source anew"
             }
             (Self::UringRegister, libc::EDOM) => {
                 "before Linux 6.9 a buffer group needs a number of 64 or more"

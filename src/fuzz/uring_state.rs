@@ -96,6 +96,8 @@ struct Model {
     source: i32,
     /// Whether a read of this source has ended, and nothing tells that it was submitted.
     has_strayed: bool,
+    /// Which read was over a moment ago and is found none the less.
+    lingers: Option<u64>,
     /// How many records it has overlooked.
     unread: usize,
     /// How many buffers it has taken, and how many records it has written.
@@ -146,7 +148,9 @@ impl Kernel for Model {
             let is_the_one = is_of_file && it.opcode == opcode;
             it.user_data == user_data && (is_any || is_the_one)
         };
-        let mut found = false;
+        let reads = opcode != Look::OPCODE;
+        let lingers = self.lingers.take_if(|it| reads && *it == user_data);
+        let mut found = lingers.is_some();
         for asked in self.ring.iter_mut().filter(|it| is_meant(it)) {
             asked.is_cancelled = true;
             found = true;
@@ -430,6 +434,13 @@ impl State {
                     self.kernel.head = self.kernel.head.wrapping_add(1);
                     self.kernel.used_up += 1;
                     flags = BUFFER | u32::from(buffer) << 16;
+                }
+                let asked = &mut self.kernel.ring[at];
+                let is_of_one_shot = asked.opcode == opcode::Read::CODE;
+                if has_buffer && is_of_one_shot && errno == libc::EAGAIN {
+                    self.kernel.lingers = Some(asked.user_data);
+                    // It is found.
+                    asked.is_cancelled = true;
                 }
                 self.kernel.say(at, -errno, flags);
             }
@@ -885,6 +896,40 @@ mod tests {
         assert_eq!(state.tell((user_data, -libc::ECANCELED, 0)), Ok(()));
         assert_eq!(state.take(ROOM), usize::from(BUFFERS));
         state.end();
+    }
+
+    /// A worker has said so, and lets go of it only now; or it was invented.
+    #[test]
+    fn an_end_of_a_read_that_is_found_is_believed_of_one_shot() {
+        for lies in [false, true] {
+            let mut state = State::new(lies, Model::default());
+            let user_data = state.user_data();
+            state.arm(user_data, false);
+            state.submit();
+            state.fail(libc::EINVAL, false);
+            state.hear();
+            state.arm(user_data, false);
+            state.submit();
+            if lies {
+                let end = (user_data, -libc::EAGAIN, 0);
+                assert_eq!(state.tell(end), Ok(()));
+            } else {
+                state.fail(libc::EAGAIN, true);
+                state.hear();
+            }
+            // The end of what was cancelled comes, and another one.
+            for _ in 0..if lies { 3 } else { 1 } {
+                state.check();
+                state.arm(user_data, false);
+                state.submit();
+                state.hear();
+            }
+            assert!(state.kernel.said.is_empty());
+            state.answer(1, false, 0);
+            state.hear();
+            assert_eq!(state.take(ROOM), 1);
+            state.end();
+        }
     }
 
     /// They are the oldest, and come in the order in which they were filled.

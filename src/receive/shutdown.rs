@@ -193,11 +193,12 @@ impl Shutdown {
     /// # Errors
     ///
     /// [`Error::Forked`] in a forked child; [`Error::Os`] if a sandbox refuses to
-    /// read or to wait.
+    /// read or to wait, or with `EINVAL` if the process may have no descriptor
+    /// (`RLIMIT_NOFILE` of 0).
     pub fn wait(&mut self) -> Result<SigInfo, Error> {
         loop {
             // The end of time does not come, but the types do not know that.
-            if let Some(first) = self.wait_at_most(None)? {
+            if let Some(first) = self.wait_timeout(Duration::MAX)? {
                 return Ok(first);
             }
         }
@@ -207,27 +208,19 @@ impl Shutdown {
     ///
     /// # Errors
     ///
-    /// Those of [`wait`](Self::wait), and [`Error::Os`] with `EINVAL` if the process may have
-    /// no descriptor (`RLIMIT_NOFILE` of 0).
+    /// Those of [`wait`](Self::wait).
     pub fn wait_timeout(
         &mut self,
         timeout: Duration,
     ) -> Result<Option<SigInfo>, Error> {
-        self.wait_at_most(Some(timeout))
-    }
-
-    fn wait_at_most(
-        &mut self,
-        timeout: Option<Duration>,
-    ) -> Result<Option<SigInfo>, Error> {
         let birth = self.birth;
-        self.first_or(|signals| match (signals, timeout) {
-            (Some(signals), None) => signals.wait().map(Some),
-            (Some(signals), Some(timeout)) => signals.wait_timeout(timeout),
-            (None, _) => {
+        self.first_or(|signals| {
+            let Some(signals) = signals else {
+                let deadline = Deadline::after(Some(timeout));
                 let goes_on = || birth.check();
-                sys::sleep(Deadline::after(timeout), goes_on).map(|()| None)
-            }
+                return sys::sleep(deadline, goes_on).map(|()| None);
+            };
+            signals.wait_timeout(timeout)
         })
     }
 

@@ -11,7 +11,7 @@
 //! | memory that the kernel writes to | none | a mapping of its own |
 //! | a signal that some thread does not block | goes to its handler | may be taken from its handler |
 //! | the same in every kind of ring but `IORING_SETUP_IOPOLL` | yes | but for the cost, and it stays on its thread |
-//! | since | Linux 5.8; `IORING_SETUP_SQPOLL`, 5.15 | Linux 6.0; multishot, 6.8 |
+//! | since | Linux 5.8; `IORING_SETUP_SQPOLL`, 6.0 | Linux 6.0; multishot, 6.8 |
 //!
 //! These are the oldest kernels that it is tested on. Linux 5.7, 5.12 and 6.7 have what it
 //! takes, and are not refused.

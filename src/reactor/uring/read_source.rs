@@ -259,7 +259,7 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     ///
     /// One that is given twice in the very moment in which another thread (the kernel's, with
     /// `IORING_SETUP_SQPOLL` or `IOSQE_ASYNC`) reads into the same buffer again may bring a
-    /// signal of which only the number is new. Memory stays safe.
+    /// signal of which only the number is new, or lose one. Memory stays safe.
     ///
     /// # Errors
     ///

@@ -18,7 +18,12 @@
 //! - A read of one shot that has filled a buffer has ended.
 //! - Whatever else is said to be a read's end, the kernel is asked to cancel it, and ought to
 //!   find nothing. If it finds it, what was said is refused. The read is cancelled now,
-//!   and ends.
+//!   and ends. But a worker of the kernel's, which says of a read of one shot that it has
+//!   ended with `EAGAIN`, lets go of it only a moment later: till then it is found and is
+//!   none the less over. So that end is believed. If it was invented, the end of the read that
+//!   was cancelled comes **late**, when the next read may be there. Whether it has come is
+//!   asked in the same way, once: if the next read is found, it was late. That one is
+//!   cancelled now, too, and its end is known to come.
 //! - If it finds nothing and the read is known, it has ended. Every buffer that is filled
 //!   is taken note of, so that the next read is not taken to have filled one.
 //! - If it finds nothing and the read is not known, that one may be in the submission queue,
@@ -40,6 +45,8 @@
 //! put in. (One is not found that has strayed under another `user_data` than the last. It
 //! could have a buffer only if the caller has invented its end, and another thread has executed
 //! it, by `IOSQE_ASYNC`; then records may be overwritten.)
+
+use core::mem;
 
 use io_uring::squeue;
 use rustix::fd::RawFd;
@@ -79,6 +86,15 @@ pub(crate) trait Kernel {
     fn give_back(&mut self, info: &SigInfo) -> bool;
 }
 
+/// Whether the end of a read comes that was taken to have ended.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+enum Late {
+    #[default]
+    None,
+    MayCome,
+    Comes,
+}
+
 /// See the head of this file.
 #[derive(Debug)]
 pub(crate) struct Reading {
@@ -91,6 +107,7 @@ pub(crate) struct Reading {
     is_known: bool,
     /// Whether one before it may be there.
     has_strayed: bool,
+    late: Late,
     /// Whether there was a buffer for it when it was handed out.
     had_room: bool,
     /// How many in a row have found none, though there was one.
@@ -112,6 +129,7 @@ impl Reading {
             group,
             is_known: false,
             has_strayed: false,
+            late: Late::None,
             had_room: false,
             in_vain: 0,
         }
@@ -144,6 +162,7 @@ impl Reading {
         let entry = self.slot.arm(self.signalfd, self.group, user_data)?;
         if before != Some(user_data) {
             self.look.forget();
+            self.late = Late::None;
         }
         self.look.read_is_armed();
         self.is_known = false;
@@ -193,6 +212,14 @@ impl Reading {
         flags: u32,
         kernel: &mut impl Kernel,
     ) -> Result<(), Error> {
+        let late = mem::take(&mut self.late);
+        let is_cancelled = result == -libc::ECANCELED;
+        if late == Late::Comes {
+            if is_cancelled {
+                return Ok(());
+            }
+            self.late = late;
+        }
         let is_reading = self.slot.request.is_in_flight();
         let result = match self.look.complete(result, flags, is_reading) {
             Whose::Read(result) => result,
@@ -219,11 +246,16 @@ impl Reading {
         let stood = request.stands();
         let is_over = has_filled && !stood;
         if request.ends(flags) && !is_over && self.is_there(kernel) {
-            return if has_filled {
-                Ok(())
+            if has_filled {
+                return Ok(());
+            }
+            if is_cancelled && late == Late::MayCome {
+                self.late = Late::Comes;
+            } else if result == -libc::EAGAIN && !stood {
+                self.late = self.late.max(Late::MayCome);
             } else {
-                Err(Error::ForeignCompletion)
-            };
+                return Err(Error::ForeignCompletion);
+            }
         }
         if self.slot.request.ends(flags) {
             if self.was_in_vain(result) {
@@ -254,7 +286,7 @@ impl Reading {
         let found = if self.in_vain > 0 && !self.inbox.has_more() {
             Err(NO_BUFFERS)
         } else {
-            self.in_vain = 1;
+            self.in_vain = self.in_vain.saturating_add(1);
             self.put_in_anew(kernel)
         };
         found.map_err(|error| {
@@ -313,6 +345,7 @@ impl Reading {
     ) -> Result<(), Error> {
         self.cancel_and_take_note(kernel)?;
         self.slot.request.stop();
+        self.late = Late::None;
         Ok(())
     }
 
