@@ -32,7 +32,7 @@ fn every_call_in_such_a_ring_is_in_the_table() {
 }
 
 const MAKES: &[Op] = &[Op::Fcntl, Op::UringRegister, Op::Mmap];
-const GROUP: u16 = 7;
+const GROUP: u16 = 100;
 /// For how long signals gather.
 const MOMENT: Duration = Duration::from_millis(1);
 
