@@ -119,9 +119,9 @@
 //!
 //! # Guarantees
 //!
-//! From [`open`] on nothing is allocated on the heap to receive, no lock is taken where signals are
-//! received, in the handler, or between fork and exec, and nothing panics, whatever a
-//! caller or the kernel passes in.
+//! From [`open`] on nothing is allocated on the heap to receive, no lock is taken where
+//! signals are received, in the handler, or between fork and exec, and nothing panics,
+//! whatever a caller or the kernel passes in.
 //!
 //! Signal actions belong to the process, so calls that change them take turns, and one
 //! may wait for another: making, reopening, healing or dropping what blocks signals in
@@ -160,10 +160,10 @@
 //!
 //! # Platforms
 //!
-//! Linux 4.15 and later, and Android on `AArch64` (never tested), on any architecture with 64-bit
-//! atomics but MIPS and SPARC, which number their signals in ways of their own. On older kernels (`rustix` requires
-//! 3.2) nothing is promised, and before 4.14 no sender is certain ([`Sender::Verified`]).
-//! Rust 1.85.
+//! Linux 4.15 and later, and Android on `AArch64` (never tested), on any architecture with
+//! 64-bit atomics but MIPS and SPARC, which number their signals in ways of their own. On
+//! older kernels (`rustix` requires 3.2) nothing is promised, and before 4.14 no sender is
+//! certain ([`Sender::Verified`]). Rust 1.85.
 //!
 //! [`wait`]: Receiver::wait
 //! [`wait_timeout`]: Receiver::wait_timeout

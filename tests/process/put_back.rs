@@ -258,20 +258,23 @@ fn a_record_of_no_kernel_cannot_be_put_back_from_another_thread() {
     assert_eq!(signals.wait().unwrap(), info);
 }
 
-fn a_destructor_of_cancelled_work_that_panics_loses_nothing() {
+/// Work that is never done, and panics as it is cancelled.
+pub(crate) async fn work_that_panics() {
     struct Panics;
     impl Drop for Panics {
         fn drop(&mut self) {
             panic!("as it is dropped");
         }
     }
+    let _panics = Panics;
+    pending::<()>().await;
+}
+
+fn a_destructor_of_cancelled_work_that_panics_loses_nothing() {
     let rt = Signal::rt(1).unwrap();
     let signals = open(rt).unwrap();
     sigqueue(pid(), rt, 7).unwrap();
-    let until = signals.until(async {
-        let _panics = Panics;
-        pending::<()>().await;
-    });
+    let until = signals.until(work_that_panics());
     catch_unwind(AssertUnwindSafe(|| block_on(until))).unwrap_err();
     assert_eq!(signals.wait().unwrap().value(), Some(7));
     assert_eq!(signals.try_recv(), Ok(None));

@@ -1608,16 +1608,11 @@ fn a_ring_that_has_no_such_buffers() {
             ring.submitter().unregister_buf_ring(GROUP).unwrap();
         }
         queue(0..1);
-        let mut hear = || {
-            arm(&mut ring, &mut source, MINE);
-            ring.submit_and_wait(1).unwrap();
-            let completion = ring.completion().next().unwrap();
-            source.complete(completion)
-        };
         if is_another_ring {
-            assert_eq!(hear(), Ok(()), "there may have been none left");
+            let heard = hear(&mut ring, &mut source);
+            assert_eq!(heard, Ok(()), "there may have been none left");
         }
-        let error = hear().unwrap_err();
+        let error = hear(&mut ring, &mut source).unwrap_err();
         assert_eq!(
             error,
             Error::Os { op: Op::UringRead, errno: libc::ENOBUFS }
@@ -1633,7 +1628,8 @@ fn a_ring_that_has_no_such_buffers() {
 /// Where buffers that are used up cannot be had anew, the error says why.
 fn a_ring_that_does_not_take_the_buffers_anew() {
     let signals = open(rt()).unwrap();
-    let only = restricted(&[], &[8, 22, 24]);
+    let calls = [PROBE, REGISTER_BUFFERS, SYNC_CANCEL];
+    let only = restricted(&[], &calls);
     let mut source = ReadSource::new(&signals, &only, GROUP).unwrap();
     let error = fail_for_want_of_buffers(&mut source);
     let eacces = Error::Os { op: Op::UringRegister, errno: libc::EACCES };
@@ -1671,28 +1667,39 @@ fn a_ring_that_has_no_memory_for_the_buffers_anew() {
 /// Has the source read in a ring that has no group of its number.
 fn fail_for_want_of_buffers(source: &mut ReadSource<&Signals>) -> Error {
     let mut ring = IoUring::new(8).unwrap();
-    arm(&mut ring, source, MINE);
-    ring.submit_and_wait(1).unwrap();
-    let completion = ring.completion().next().unwrap();
-    let error = source.complete(completion).unwrap_err();
+    let error = hear(&mut ring, source).unwrap_err();
     assert!(!source.needs_arming());
     assert_eq!(source.arm(MINE).unwrap_err(), error, "it stays so");
     error
 }
 
+/// Arms a source, and gives it the first completion.
+fn hear(
+    ring: &mut IoUring,
+    source: &mut ReadSource<&Signals>,
+) -> Result<(), Error> {
+    arm(ring, source, MINE);
+    ring.submit_and_wait(1).unwrap();
+    let completion = ring.completion().next().unwrap();
+    source.complete(completion)
+}
+
+// What a source asks of a ring (include/uapi/linux/io_uring.h).
+const PROBE: u8 = 8;
+const REGISTER_BUFFERS: u8 = 22;
+const UNREGISTER_BUFFERS: u8 = 23;
+const SYNC_CANCEL: u8 = 24;
+
 /// A ring in which there may be only these requests, and only these operations of
 /// `io_uring_register(2)`.
 fn restricted(requests: &[u8], operations: &[u8]) -> IoUring {
     use io_uring::register::Restriction;
-    // include/uapi/linux/io_uring.h
-    const ENABLE_RINGS: u8 = 12;
     let mut builder = IoUring::builder();
     builder.setup_r_disabled();
     let ring: IoUring = builder.build(8).unwrap();
     let mut only = vec![Restriction::sqe_flags_allowed(u8::MAX)];
     only.extend(requests.iter().copied().map(Restriction::sqe_op));
-    let operations = operations.iter().copied().chain([ENABLE_RINGS]);
-    only.extend(operations.map(Restriction::register_op));
+    only.extend(operations.iter().copied().map(Restriction::register_op));
     ring.submitter().register_restrictions(&mut only).unwrap();
     ring.submitter().register_enable_rings().unwrap();
     ring
@@ -1702,7 +1709,8 @@ fn restricted(requests: &[u8], operations: &[u8]) -> IoUring {
 fn a_ring_that_may_read_and_not_look() {
     need_many_shots();
     let signals = open(rt()).unwrap();
-    let mut ring = restricted(&[opcode::ReadMulti::CODE], &[8, 22, 23, 24]);
+    let calls = [PROBE, REGISTER_BUFFERS, UNREGISTER_BUFFERS, SYNC_CANCEL];
+    let mut ring = restricted(&[opcode::ReadMulti::CODE], &calls);
     let mut source = ReadSource::new(&signals, &ring, GROUP).unwrap();
     have_it_look(&mut ring, &mut source);
     let (_other, epoll) = OwnEpoll::of_announcements(Signal::CHLD);
@@ -1800,12 +1808,7 @@ fn a_ring_in_which_something_waits() {
 
 fn a_ring_with_restrictions() {
     let signals = open(rt()).unwrap();
-    let mut builder = IoUring::builder();
-    builder.setup_r_disabled();
-    let mut ring: IoUring = builder.build(8).unwrap();
-    let only = io_uring::register::Restriction::sqe_op(opcode::Nop::CODE);
-    ring.submitter().register_restrictions(&mut [only]).unwrap();
-    ring.submitter().register_enable_rings().unwrap();
+    let mut ring = restricted(&[opcode::Nop::CODE], &[]);
     let error = ReadSource::new(&signals, &ring, GROUP).unwrap_err();
     let refused = Error::Os { op: Op::UringRegister, errno: libc::EACCES };
     assert_eq!(error, refused);

@@ -139,11 +139,12 @@ impl<R: AsRef<Receiver>> ReadSource<R> {
     /// - [`Error::Os`]: `EINVAL` before Linux 6.0, which cannot cancel synchronously
     ///   (`IORING_REGISTER_SYNC_CANCEL`); `EACCES` if the ring's restrictions do not allow
     ///   that, `IORING_REGISTER_PROBE` and `IORING_REGISTER_PBUF_RING` (let them also allow
-    ///   `IORING_UNREGISTER_PBUF_RING`, for the drop, and to register the buffers anew); `EDOM` before Linux
-    ///   6.9 if the number of the group is less than 64, for then the kernel takes the buffers
-    ///   for those of an earlier group of that number, and may lose signals; `EEXIST` if the
-    ///   number is taken, or the ring is for another thread (`IORING_SETUP_SINGLE_ISSUER`);
-    ///   `ENOMEM`; `EMFILE`; or another error if a sandbox refuses a call.
+    ///   `IORING_UNREGISTER_PBUF_RING`, for the drop, and to register the buffers anew);
+    ///   `EDOM` before Linux 6.9 if the number of the group is less than 64, for then the
+    ///   kernel takes the buffers for those of an earlier group of that number, and may lose
+    ///   signals; `EEXIST` if the number is taken, or the ring is for another thread
+    ///   (`IORING_SETUP_SINGLE_ISSUER`); `ENOMEM`; `EMFILE`; or another error if a sandbox
+    ///   refuses a call.
     pub fn new<S, C>(
         receiver: R,
         ring: &IoUring<S, C>,

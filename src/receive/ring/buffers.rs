@@ -74,13 +74,17 @@ impl Buffers {
     ) -> Result<Self, Error> {
         let records =
             Records::map().map_err(|errno| Error::os(Op::Mmap, errno))?;
-        let mut buffers =
-            Self { records, tail: 0, is_registered: false, is_released: false };
+        let mut buffers = Self::of(records);
         buffers
             .put_in(kernel, group, 0..BUFFERS, iter::empty())
             .map_err(|errno| Error::os(Op::UringRegister, errno))
             .inspect_err(|_| buffers.release())?;
         Ok(buffers)
+    }
+
+    /// No buffer is put in, and no ring knows of any.
+    const fn of(records: Records) -> Self {
+        Self { records, tail: 0, is_registered: false, is_released: false }
     }
 
     fn register(
@@ -108,11 +112,6 @@ impl Buffers {
 
     /// Puts buffers in, and tells a ring of them that does not know of any: it counts from 0.
     /// The others are `kept`, in this order, and are put in later.
-    ///
-    /// A read that ends with an error may have had a buffer, which the kernel takes for used
-    /// (where a worker of its own has executed the read: `io_req_complete_failed()`, seen on
-    /// Linux 6.1). It says so, but that may be invented. So they are put in again together,
-    /// and the group begins anew then (`begins_anew` in `register.rs`).
     pub(super) fn put_in(
         &mut self,
         kernel: &mut impl Kernel,
@@ -304,12 +303,7 @@ impl Buffers {
 impl Buffers {
     /// The kernel's side of the mapping, for as long as that is there.
     pub(super) const fn shared(&self) -> Self {
-        Self {
-            records: self.records,
-            tail: 0,
-            is_registered: false,
-            is_released: false,
-        }
+        Self::of(self.records)
     }
 
     /// How many buffers were ever put in, as the kernel sees it.

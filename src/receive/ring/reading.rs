@@ -46,8 +46,6 @@
 //! could have a buffer only if the caller has invented its end, and another thread has executed
 //! it, by `IOSQE_ASYNC`; then records may be overwritten.)
 
-use core::mem;
-
 use io_uring::squeue;
 use rustix::fd::RawFd;
 use rustix::io::Errno;
@@ -87,9 +85,8 @@ pub(crate) trait Kernel {
 }
 
 /// Whether the end of a read comes that was taken to have ended.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Late {
-    #[default]
     None,
     MayCome,
     Comes,
@@ -212,13 +209,15 @@ impl Reading {
         flags: u32,
         kernel: &mut impl Kernel,
     ) -> Result<(), Error> {
-        let late = mem::take(&mut self.late);
         let is_cancelled = result == -libc::ECANCELED;
-        if late == Late::Comes {
-            if is_cancelled {
-                return Ok(());
-            }
-            self.late = late;
+        if is_cancelled && self.late == Late::Comes {
+            self.late = Late::None;
+            return Ok(());
+        }
+        // It is the next one, or it does not come.
+        let may_be_late = self.late == Late::MayCome;
+        if may_be_late {
+            self.late = Late::None;
         }
         let is_reading = self.slot.request.is_in_flight();
         let result = match self.look.complete(result, flags, is_reading) {
@@ -249,7 +248,7 @@ impl Reading {
             if has_filled {
                 return Ok(());
             }
-            if is_cancelled && late == Late::MayCome {
+            if is_cancelled && may_be_late {
                 self.late = Late::Comes;
             } else if result == -libc::EAGAIN && !stood {
                 self.late = self.late.max(Late::MayCome);
@@ -296,6 +295,11 @@ impl Reading {
     }
 
     /// Has the ring know of the buffers anew, with all that hold nothing.
+    ///
+    /// A read that ends with an error may have had a buffer, which the kernel takes for used
+    /// (where a worker of its own has executed the read: `io_req_complete_failed()`, seen on
+    /// Linux 6.1). It says so, but that may be invented. So they are put in again together,
+    /// and the group begins anew then (`begins_anew` in `register.rs`).
     fn put_in_anew(&mut self, kernel: &mut impl Kernel) -> Result<(), Error> {
         let failed = |errno| Error::os(Op::UringRegister, errno);
         let group = self.group;

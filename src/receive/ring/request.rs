@@ -183,7 +183,7 @@ impl Request {
 
     /// Whether the kernel will never do it.
     pub(crate) const fn has_failed(&self) -> bool {
-        matches!(self.phase, Phase::Failed(..))
+        matches!(self.phase, Phase::Failed(_))
     }
 
     /// Arms it: the caller puts it into the ring.

@@ -22,6 +22,7 @@ use crate::common::{
     Child, HAS_RINGS, WakeCount, kill, open, options, pid, receiver_for,
     set_action, set_limit, sigqueue,
 };
+use crate::put_back::work_that_panics;
 
 /// A runtime, and its adapter.
 pub(super) trait Runtime {
@@ -535,22 +536,12 @@ pub(super) fn a_signal_cancels_work<T: Runtime>() {
 pub(super) fn a_destructor_of_cancelled_work_that_panics_loses_nothing<
     T: Runtime,
 >() {
-    struct Panics;
-    impl Drop for Panics {
-        fn drop(&mut self) {
-            panic!("as it is dropped");
-        }
-    }
     let signals = open(rt()).unwrap();
     T::run(async {
         let watched = T::watch(&signals).unwrap();
         sigqueue(pid(), rt(), 7).unwrap();
-        let work = async {
-            let _panics = Panics;
-            pending::<()>().await;
-        };
-        let until = AssertUnwindSafe(watched.until(work)).catch_unwind();
-        until.await.unwrap_err();
+        let until = watched.until(work_that_panics());
+        AssertUnwindSafe(until).catch_unwind().await.unwrap_err();
         assert_eq!(watched.recv().await.unwrap().value(), Some(7));
     });
 }
